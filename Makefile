@@ -1,0 +1,46 @@
+# `make run` sets up and does the main job; `make test` sets up and passes the tests.
+PYTHON ?= python3.11
+VENV   := .venv
+BIN    := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e
+
+.PHONY: run setup test lint triton samples bench clean
+.DEFAULT_GOAL := run
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.runtime: pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) '.[runtime]'
+	touch $@
+
+$(VENV)/.all: pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) '.[runtime,export,dev]'
+	touch $@ $(VENV)/.runtime
+
+run: $(VENV)/.runtime
+	$(BIN)/glimpse serve --demo samples/positive.mp4
+
+setup: $(VENV)/.all
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+test: setup lint
+	$(BIN)/python -m pytest
+
+triton: $(VENV)/.runtime
+	$(BIN)/glimpse triton
+
+samples: setup
+	$(BIN)/glimpse-export synthesize samples
+
+bench: setup
+	$(BIN)/python -m bench.flow
+	$(BIN)/python -m bench.pipeline
+
+clean:
+	rm -rf $(VENV) .triton build dist *.egg-info

@@ -1,0 +1,1 @@
+"""Build, train, verify and publish the models that the service loads."""

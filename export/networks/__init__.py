@@ -1,0 +1,1 @@
+"""One file per published network, and the registry that names them."""

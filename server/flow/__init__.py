@@ -1,0 +1,1 @@
+"""Aligned faces to motion fields."""

@@ -1,0 +1,1 @@
+"""Tensors to probabilities, in-process or through Triton."""

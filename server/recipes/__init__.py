@@ -1,0 +1,1 @@
+"""Aligned motion to the tensors that a network wants."""

@@ -1,0 +1,1 @@
+"""Regional motion to intervals with onset, apex and offset."""
