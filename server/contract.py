@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-FORMAT = "glimpse.model/1"
+FORMAT: Literal["glimpse.model/1"] = "glimpse.model/1"
 PARAMETER = "contract"
 PROBABILITIES = "probabilities"
 
@@ -62,7 +62,5 @@ class ModelContract(_Frozen):
     def _probabilities_match_labels(self) -> ModelContract:
         output = {spec.name: spec for spec in self.outputs}.get(PROBABILITIES)
         if output is None or output.dims != (len(self.labels),):
-            raise ValueError(
-                f"outputs must hold {PROBABILITIES!r} with dims [{len(self.labels)}], one per label"
-            )
+            raise ValueError(f"outputs must hold {PROBABILITIES!r} with dims [{len(self.labels)}], one per label")
         return self

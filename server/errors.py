@@ -55,9 +55,7 @@ class GlimpseError(Exception):
         return _rebuild, (type(self), self.message, self.stage, self.details)
 
 
-def _rebuild(
-    cls: type[GlimpseError], message: str, stage: str, details: dict[str, Any]
-) -> GlimpseError:
+def _rebuild(cls: type[GlimpseError], message: str, stage: str, details: dict[str, Any]) -> GlimpseError:
     error = cls.__new__(cls)
     GlimpseError.__init__(error, message, stage=stage, **details)
     return error

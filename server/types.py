@@ -114,7 +114,7 @@ class Crop:
 
 @dataclass(frozen=True, slots=True)
 class FlowField:
-    """Motion from one crop to another: `u` (right), `v` (down), float32 [H, W] in px; `strain` float32 [H, W], px/px."""
+    """Motion between two crops: `u` (right), `v` (down), float32 [H, W] in px; `strain` float32 [H, W], px/px."""
 
     u: Float32Array
     v: Float32Array
@@ -124,7 +124,8 @@ class FlowField:
 @dataclass(frozen=True, slots=True)
 class Interval:
     """A spotted movement, before it has a class. Frames are indices into the clip. `peak_iod` is the largest regional
-    displacement; `regions` those that moved, strongest first; `score` 0..1."""
+    displacement; `regions` those that moved, strongest first; `score` 0..1.
+    """
 
     kind: EventKind
     onset_frame: int
@@ -245,7 +246,7 @@ class Classification:
 
 @dataclass(frozen=True, slots=True)
 class AnalyzeOptions:
-    """What a caller may choose. `onset_s` and `apex_s` fix an event instead of spotting; `model` None is the default."""
+    """What a caller may choose. `onset_s`, `apex_s` fix an event instead of spotting; `model` None is the default."""
 
     model: str | None = None
     version: str | None = None
