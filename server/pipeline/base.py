@@ -1,0 +1,81 @@
+"""What the protocols see of the pipeline, and what the pipeline tells whoever watches it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+from server.types import AnalyzeOptions, Classification, ModelInfo, Progress, Report
+
+OnProgress: TypeAlias = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Whether a request would be answered now; `reasons` is empty when it would."""
+
+    ready: bool
+    reasons: tuple[str, ...] = ()
+
+
+class Analyzer(Protocol):
+    """The service behind every protocol. Deadlines are `time.monotonic()` values."""
+
+    async def analyze(
+        self,
+        data: bytes,
+        options: AnalyzeOptions,
+        *,
+        request_id: str,
+        deadline: float,
+        on_progress: OnProgress | None = None,
+    ) -> Report:
+        """Find and classify the expressions of one clip.
+
+        Raises any `GlimpseError`. `on_progress` is called on the event loop.
+        """
+        ...
+
+    async def classify(
+        self, onset: bytes, apex: bytes, options: AnalyzeOptions, *, request_id: str, deadline: float
+    ) -> Classification:
+        """Classify the movement between two pictures of one face. Uses only `model` and `version` of the options."""
+        ...
+
+    async def models(self) -> Sequence[ModelInfo]:
+        """Every model of the repository, servable or not, sorted by name."""
+        ...
+
+    async def model(self, name: str) -> ModelInfo:
+        """One model. Raises `UnknownModel`."""
+        ...
+
+    async def readiness(self) -> Readiness:
+        """Whether workers run and the backend answers a real inference of the default model (cached for seconds)."""
+        ...
+
+
+class Observer(Protocol):
+    """Receives what happens inside; metrics implement it. Calls must not block."""
+
+    def observe_stage(self, stage: str, seconds: float) -> None:
+        """One clip spent `seconds` in `stage`."""
+
+    def observe_inference(self, model: str, backend: str, seconds: float) -> None:
+        """One call of the backend was answered."""
+
+    def count_inference_error(self, model: str, code: str) -> None:
+        """One call of the backend failed; `code` as in `GlimpseError.code`."""
+
+    def observe_report(self, report: Report) -> None:
+        """One clip was answered."""
+
+    def set_backend_up(self, up: bool) -> None:  # noqa: FBT001 - one flag is all it says
+        """The last readiness check."""
+
+    def set_workers(self, *, idle: int, busy: int, queued: int) -> None:
+        """The state of the worker pool changed."""
+
+    def count_worker_restart(self, reason: str) -> None:
+        """A worker was replaced; `reason` is crash, deadline, cancelled or memory."""

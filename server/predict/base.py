@@ -1,0 +1,37 @@
+"""The one interface to inference, whichever backend answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from server.types import Float32Array, ModelInfo
+
+
+class Predictor(Protocol):
+    """Inference of the models of one repository. Deadlines are `time.monotonic()` values."""
+
+    backend: str
+
+    async def models(self) -> Sequence[ModelInfo]:
+        """Every model of the repository, servable or not, sorted by name. Raises `BackendUnavailable`."""
+        ...
+
+    async def model(self, name: str, version: str | None = None) -> ModelInfo:
+        """One model. Raises `UnknownModel`, `BackendUnavailable`."""
+        ...
+
+    async def predict(
+        self, model: str, inputs: Mapping[str, Float32Array], *, version: str | None = None, deadline: float
+    ) -> Mapping[str, Float32Array]:
+        """Run a batch: every input and output float32 [N, ...] with one N >= 1, split where N passes the model's
+        `max_batch_size`.
+
+        Raises `UnknownModel`, `BackendUnavailable`, `BackendFailed`, `DeadlineExceeded` (stage `inference`), and
+        `ModelNotServable` when the inputs do not fit the contract.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Release sessions and connections."""
+        ...
