@@ -1,0 +1,122 @@
+"""Action units as smooth motion of a face, driven by landmarks: the geometry behind rendered clips.
+
+Directions follow FACS, magnitudes are those at full intensity (FACS E) in inter-ocular distances. The table is
+deliberately another one than the flow generator's, so that a network trained there is not tested on its own making.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from server.types import Float32Array
+
+Side = Literal["left", "right", "both"]
+
+MIRROR: Mapping[int, int] = {
+    55: 285, 107: 336, 52: 282, 105: 334, 46: 276, 70: 300, 159: 386, 145: 374, 33: 263, 133: 362, 64: 294, 48: 278,
+    98: 327, 50: 280, 205: 425, 61: 291, 37: 267, 84: 314,
+}  # fmt: skip
+"""MediaPipe mesh indices on the left of the picture, and their twins on the right; the rest lie on the midline."""
+
+BROW_SIGMA_IOD = 0.15
+LID_SIGMA_IOD = 0.08
+
+# au -> [(landmark, outward, up)], in IOD at intensity 1
+_MOTION: Mapping[int, Sequence[tuple[int, float, float]]] = {
+    1: [(55, 0.0, 0.08), (107, 0.0, 0.08), (52, 0.0, 0.05), (105, 0.0, 0.05), (46, 0.0, 0.01)],
+    2: [(46, 0.01, 0.08), (70, 0.01, 0.08), (52, 0.0, 0.06), (105, 0.0, 0.06), (55, 0.0, 0.02)],
+    4: [(55, -0.03, -0.07), (107, -0.03, -0.07), (52, -0.01, -0.05), (105, -0.01, -0.05), (46, 0.0, -0.02)],
+    5: [(159, 0.0, 0.05)],
+    6: [(50, 0.0, 0.05), (205, 0.0, 0.05), (145, 0.0, 0.02), (33, -0.01, 0.0)],
+    7: [(145, 0.0, 0.025), (159, 0.0, -0.02)],
+    9: [(64, 0.0, 0.05), (48, 0.0, 0.05), (55, -0.01, -0.04), (0, 0.0, 0.03)],
+    10: [(37, 0.0, 0.06), (0, 0.0, 0.05), (64, 0.01, 0.02)],
+    12: [(61, 0.08, 0.07), (205, 0.02, 0.03), (37, 0.02, 0.02), (84, 0.02, 0.02)],
+    14: [(61, -0.03, 0.01), (205, -0.01, 0.0)],
+    15: [(61, -0.01, -0.07), (17, 0.0, 0.01)],
+    17: [(199, 0.0, 0.06), (17, 0.0, 0.07), (14, 0.0, 0.04), (61, 0.0, -0.01)],
+    20: [(61, 0.08, -0.02), (17, 0.0, -0.02)],
+    23: [(61, -0.04, 0.0), (0, 0.0, -0.02), (17, 0.0, 0.02)],
+    24: [(0, 0.0, -0.04), (13, 0.0, -0.04), (14, 0.0, 0.04), (17, 0.0, 0.04)],
+    25: [(13, 0.0, 0.02), (14, 0.0, -0.04)],
+    26: [(152, 0.0, -0.16), (17, 0.0, -0.19), (14, 0.0, -0.19), (61, -0.01, -0.07)],
+}
+_LIDS = frozenset({159, 145, 386, 374})
+
+ACTION_UNITS = tuple(sorted(_MOTION))
+
+
+@dataclass(frozen=True, slots=True)
+class FaceFrame:
+    """A face's own coordinates: origin between the eyes, x along the eye line, unit one IOD."""
+
+    centre: Float32Array
+    axis: Float32Array
+    iod_px: float
+
+    @classmethod
+    def of(cls, landmarks: Float32Array) -> FaceFrame:
+        """From landmarks float32 [468, 2] in px."""
+        left = landmarks[[33, 133]].mean(axis=0)
+        right = landmarks[[263, 362]].mean(axis=0)
+        span = right - left
+        iod = float(np.hypot(*span))
+        return cls(centre=(left + right) / 2, axis=span / iod, iod_px=iod)
+
+
+def peak_displacement(intensities: Mapping[int, float]) -> float:
+    """Largest landmark displacement, in IOD, that these action-unit intensities make."""
+    total: dict[int, np.ndarray[tuple[int], np.dtype[np.float64]]] = {}
+    for au, intensity in intensities.items():
+        for landmark, outward, up in _MOTION[au]:
+            total[landmark] = total.get(landmark, np.zeros(2)) + intensity * np.array([outward, up])
+    return max(float(np.hypot(*d)) for d in total.values())
+
+
+def motion_field(
+    au: int, side: Side, landmarks: Float32Array, grid: Float32Array, *, weak_side: float = 0.1
+) -> Float32Array:
+    """Displacement of every grid point at intensity 1.
+
+    Args:
+        au: FACS number, one of `ACTION_UNITS`.
+        side: as seen in the picture; the other side moves weakly.
+        landmarks: float32 [468, 2] in px.
+        grid: float32 [H, W, 2], x and y in px.
+        weak_side: share of the motion that the other side makes.
+
+    Returns:
+        float32 [H, W, 2] in px.
+
+    Raises:
+        KeyError: an action unit without a row in the table.
+    """
+    frame = FaceFrame.of(landmarks)
+    normal = np.array([frame.axis[1], -frame.axis[0]], dtype=np.float32)  # up, in image coordinates
+    weighted = np.zeros_like(grid)
+    weights = np.zeros(grid.shape[:2], dtype=np.float32)
+    uncovered = np.ones(grid.shape[:2], dtype=np.float32)
+    for landmark, outward, up, gain in _both_sides(au, side, weak_side):
+        vector = gain * frame.iod_px * (outward * frame.axis + up * normal)
+        sigma = (LID_SIGMA_IOD if landmark in _LIDS else BROW_SIGMA_IOD) * frame.iod_px
+        weight = np.exp(-np.sum((grid - landmarks[landmark]) ** 2, axis=-1) / (2 * sigma**2))
+        weighted += weight[..., None] * vector
+        weights += weight
+        uncovered *= 1 - weight
+    # A weighted mean inside the covered area that fades with the cover: landmarks close together do not add up.
+    return np.asarray(weighted / (weights + 1e-6)[..., None] * (1 - uncovered)[..., None], dtype=np.float32)
+
+
+def _both_sides(au: int, side: Side, weak_side: float) -> list[tuple[int, float, float, float]]:
+    left, right = (1.0 if side in (name, "both") else weak_side for name in ("left", "right"))
+    rows: list[tuple[int, float, float, float]] = []
+    for landmark, outward, up in _MOTION[au]:
+        if landmark in MIRROR:
+            rows += [(landmark, -outward, up, left), (MIRROR[landmark], outward, up, right)]
+        else:
+            rows.append((landmark, 0.0, up, (left + right) / 2))
+    return rows
