@@ -1,0 +1,154 @@
+"""Regional motion of an aligned face: how far each brow, lid, cheek, mouth corner ... is from a reference picture.
+
+Regions and their landmarks follow He (MEGC 2021/2024): squares around fixed points of the mesh, relative to the
+bridge of the nose, which no expression moves. All displacements are against one reference crop, not summed from
+frame to frame, so they do not drift; the reference is renewed only while the face is quiet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import cv2
+import numpy as np
+
+from server.types import CROP_IOD_PX, Crop, Float32Array, Float64Array, UInt8Array
+
+REGION_LANDMARKS: Mapping[str, tuple[int, ...]] = MappingProxyType(
+    {
+        "brow_inner_left": (55, 107),
+        "brow_inner_right": (285, 336),
+        "brow_middle_left": (52, 105),
+        "brow_middle_right": (282, 334),
+        "brow_outer_left": (46, 70),
+        "brow_outer_right": (276, 300),
+        "cheek_left": (50, 205),
+        "cheek_right": (280, 425),
+        "nose_wing_left": (64,),
+        "nose_wing_right": (294,),
+        "mouth_corner_left": (61,),
+        "mouth_corner_right": (291,),
+        "lip_upper": (0, 13),
+        "lip_lower": (14, 17),
+        "chin": (199,),
+        "lid_left": (159,),
+        "lid_right": (386,),
+    }
+)
+"""Sides as seen in the picture."""
+
+REGIONS = tuple(REGION_LANDMARKS)
+LIDS = tuple(name.startswith("lid") for name in REGIONS)
+_BRIDGE = (6, 197, 195, 168)
+
+_SPREAD_PX = 0.06 * CROP_IOD_PX
+_WINDOW_PX = 21
+_PYRAMID_LEVELS = 2
+_STOP = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 12, 0.01)
+_BLUR_PX = 41
+_GAIN = 2.0
+
+_REFERENCE_AGE_S = 3.0
+_QUIET_S = 1.0
+_QUIET_IOD = 0.006
+
+
+@dataclass(frozen=True, slots=True)
+class MotionSignal:
+    """Regional displacement over a clip, in the order of `REGIONS`.
+
+    `frames` int64 [T] indices in the clip; `times_s` float64 [T], strictly increasing; `displacement` float32
+    [T, R, 2], x and y in IOD; `unsteady` bool [T]: the head turned so far that the alignment is in doubt.
+    """
+
+    frames: np.ndarray[tuple[int, ...], np.dtype[np.int64]]
+    times_s: Float64Array
+    displacement: Float32Array
+    unsteady: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
+
+
+class RegionTracker:
+    """Feeds on the aligned crops of one face, in order, and gives each one's regional displacement.
+
+    The signal is continuous across new anchors and new references: what had been measured by then is carried on.
+    """
+
+    def __init__(self) -> None:
+        self._anchor_id: int | None = None
+        self._points: Float32Array = np.zeros((0, 1, 2), dtype=np.float32)
+        self._owner: np.ndarray[tuple[int], np.dtype[np.intp]] = np.zeros(0, dtype=np.intp)
+        self._reference: UInt8Array | None = None
+        self._reference_s = 0.0
+        self._guess: Float32Array = self._points
+        self._carried: Float32Array = np.zeros((len(REGIONS), 2), dtype=np.float32)
+        self._last: Float32Array = self._carried
+        self._quiet_since_s = 0.0
+        self._quiet_at: Float32Array = self._carried
+
+    def update(self, crop: Crop, anchor_id: int, landmarks_crop: Float32Array) -> Float32Array:
+        """Displacement of each region, float32 [R, 2] in IOD, since the first crop.
+
+        Args:
+            crop: the aligned face.
+            anchor_id: changes when the alignment was taken anew.
+            landmarks_crop: float32 [468, 2] in crop px, those of the anchor.
+        """
+        picture = _normalise(crop.gray)
+        if anchor_id != self._anchor_id:
+            self._anchor_id = anchor_id
+            self._points, self._owner = _points(landmarks_crop)
+            self._refer(picture, crop.time_s)
+            return self._last
+        assert self._reference is not None
+        moved, found, _ = cv2.calcOpticalFlowPyrLK(
+            self._reference,
+            picture,
+            self._points,
+            self._guess.copy(),
+            winSize=(_WINDOW_PX, _WINDOW_PX),
+            maxLevel=_PYRAMID_LEVELS,
+            criteria=_STOP,
+            flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
+        )
+        self._guess = np.where(found[..., None] > 0, moved, self._points).astype(np.float32)
+        shift = (self._guess - self._points)[:, 0, :]
+        self._last = self._carried + _regional(shift, self._owner)
+        self._renew_when_quiet(picture, crop.time_s)
+        return self._last
+
+    def _refer(self, picture: UInt8Array, time_s: float) -> None:
+        self._reference, self._reference_s = picture, time_s
+        self._guess = self._points.copy()
+        self._carried = self._last
+        self._quiet_since_s, self._quiet_at = time_s, self._last
+
+    def _renew_when_quiet(self, picture: UInt8Array, time_s: float) -> None:
+        if float(np.abs(self._last - self._quiet_at).max()) > _QUIET_IOD:
+            self._quiet_since_s, self._quiet_at = time_s, self._last
+        elif time_s - self._quiet_since_s >= _QUIET_S and time_s - self._reference_s >= _REFERENCE_AGE_S:
+            self._refer(picture, time_s)
+
+
+def _normalise(gray: Float32Array) -> UInt8Array:
+    """High-passed texture around 128: Lucas-Kanade on it does not take a change of light for motion."""
+    smooth = cv2.blur(gray, (_BLUR_PX, _BLUR_PX))
+    return np.asarray(np.clip((gray - smooth) * _GAIN + 128.0, 0, 255), dtype=np.uint8)
+
+
+def _points(landmarks: Float32Array) -> tuple[Float32Array, np.ndarray[tuple[int], np.dtype[np.intp]]]:
+    """Five points around each landmark, float32 [P, 1, 2], and the region that each belongs to; the bridge is last."""
+    offsets = _SPREAD_PX * np.array([[0, 0], [-1, -1], [1, -1], [-1, 1], [1, 1]], dtype=np.float32)
+    points, owner = [], []
+    for region, indices in enumerate([*REGION_LANDMARKS.values(), _BRIDGE]):
+        for index in indices:
+            points.append(landmarks[index] + offsets)
+            owner += [region] * len(offsets)
+    return np.concatenate(points)[:, None, :].astype(np.float32), np.array(owner)
+
+
+def _regional(shift: Float32Array, owner: np.ndarray[tuple[int], np.dtype[np.intp]]) -> Float32Array:
+    """Median shift of each region's points less that of the bridge, float32 [R, 2] in IOD."""
+    medians = np.stack([np.median(shift[owner == region], axis=0) for region in range(len(REGIONS) + 1)])
+    return np.asarray((medians[:-1] - medians[-1]) / CROP_IOD_PX, dtype=np.float32)
