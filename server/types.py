@@ -21,6 +21,7 @@ Float64Array: TypeAlias = npt.NDArray[np.float64]
 EventKind: TypeAlias = Literal["micro", "macro"]
 FaceChoice: TypeAlias = Literal["largest", "all"]
 Grade: TypeAlias = Literal["good", "fair", "poor"]
+Side: TypeAlias = Literal["left", "right", "both"]
 
 CROP_SIZE_PX = 256
 """Side of the aligned square crop."""
@@ -122,6 +123,20 @@ class FlowField:
 
 
 @dataclass(frozen=True, slots=True)
+class EventSample:
+    """What a recipe may draw on: the crops of one event, aligned with each other, and the motion between them.
+
+    `onset` and `apex` are float32 [256, 256], 0..255, each the mean of the frames next to it; `landmarks_crop` float32
+    [468, 2] are those of the onset; `flow` goes from onset to apex.
+    """
+
+    onset: Float32Array
+    apex: Float32Array
+    landmarks_crop: Float32Array
+    flow: FlowField
+
+
+@dataclass(frozen=True, slots=True)
 class Interval:
     """A spotted movement, before it has a class. Frames are indices into the clip. `peak_iod` is the largest regional
     displacement; `regions` those that moved, strongest first; `score` 0..1.
@@ -153,7 +168,7 @@ class ActionUnit:
 
     au: int
     intensity: float
-    side: Literal["left", "right", "both"]
+    side: Side
 
 
 @dataclass(frozen=True, slots=True)

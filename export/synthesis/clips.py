@@ -13,13 +13,13 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
-from server.faces.detect import FaceDetector
-from server.faces.landmarks import FaceLandmarker
 
 from export.synthesis.mesh_motion import FaceFrame
 from export.synthesis.render import Portrait, Renderer
 from export.synthesis.script import Blink, Script, Sway, expression
 from server.errors import ConfigurationError, NoFace
+from server.faces.detect import FaceDetector
+from server.faces.landmarks import FaceLandmarker
 from server.types import UInt8Array
 
 WIDTH_PX, HEIGHT_PX = 640, 480
@@ -87,7 +87,7 @@ def portrait() -> Portrait:
         from skimage import data
     except ImportError as error:
         raise ConfigurationError("the default portrait comes with scikit-image: install glimpse[export]") from error
-    picture = np.asarray(data.astronaut(), dtype=np.uint8)
+    picture = np.asarray(data.astronaut(), dtype=np.uint8)  # type: ignore[no-untyped-call]
     face = _landmarks(picture)
     scale = IOD_PX / FaceFrame.of(face).iod_px
     middle = face[[33, 263, 61, 291]].mean(axis=0)
@@ -114,6 +114,7 @@ def encode(frames: Iterable[UInt8Array], path: Path, fps: float, codec: str = "l
     rate = Fraction(fps).limit_denominator(1000)
     with av.open(str(path), "w", options={"movflags": "+faststart", "fflags": "+bitexact"}) as container:
         stream = container.add_stream(codec, rate=rate, options=CODEC_OPTIONS)
+        assert isinstance(stream, av.VideoStream)
         stream.pix_fmt = "yuv420p"
         for index, picture in enumerate(frames):
             if index == 0:

@@ -8,13 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
-from server.types import Float32Array
-
-Side = Literal["left", "right", "both"]
+from server.types import Float32Array, Side
 
 MIRROR: Mapping[int, int] = {
     55: 285, 107: 336, 52: 282, 105: 334, 46: 276, 70: 300, 159: 386, 145: 374, 33: 263, 133: 362, 64: 294, 48: 278,

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from export.synthesis.mesh_motion import FaceFrame, Side, motion_field
+from export.synthesis.mesh_motion import FaceFrame, motion_field
 from export.synthesis.script import HeadPose, Script
-from server.types import Float32Array, UInt8Array
+from server.types import Float32Array, Side, UInt8Array
 
 _INVERSION_STEPS = 4
 _UPPER_LIDS = ((33, 246, 161, 160, 159, 158, 157, 173, 133), (263, 466, 388, 387, 386, 385, 384, 398, 362))

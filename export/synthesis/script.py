@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from export.synthesis.mesh_motion import Side, peak_displacement
-from server.types import EventKind
+from export.synthesis.mesh_motion import peak_displacement
+from server.types import EventKind, Side
 
 _CLOSING_S = 0.08
 _OPENING_S = 0.15

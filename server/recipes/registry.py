@@ -1,0 +1,21 @@
+"""The recipes by name. A model's contract names one; a model whose recipe is missing here is listed, not served."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from server.recipes import flow_uvs_28
+from server.types import EventSample, Float32Array
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """`make` turns one event into the named inputs of a network, each without a batch axis; `dims` are their shapes."""
+
+    make: Callable[[EventSample], Mapping[str, Float32Array]]
+    dims: Mapping[str, tuple[int, ...]]
+
+
+RECIPES: Mapping[str, Recipe] = MappingProxyType({"flow_uvs_28": Recipe(make=flow_uvs_28.make, dims=flow_uvs_28.DIMS)})

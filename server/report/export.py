@@ -1,0 +1,64 @@
+"""Reports as documents: JSON, JSON Lines and CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from server.types import Classification, Report
+
+_COLUMNS = (
+    "track_id",
+    "kind",
+    "onset_s",
+    "apex_s",
+    "offset_s",
+    "onset_frame",
+    "apex_frame",
+    "offset_frame",
+    "label",
+    "confidence",
+    "abstained",
+)
+
+
+def as_dict(report: Report | Classification) -> dict[str, Any]:
+    """The report as plain, JSON-able data."""
+    return asdict(report)
+
+
+def report_json(report: Report | Classification, *, indent: int | None = None) -> str:
+    """The report as one JSON document."""
+    return json.dumps(as_dict(report), indent=indent, allow_nan=False)
+
+
+def events_csv(reports: Sequence[tuple[str, Report]] | Report) -> str:
+    """The events as CSV with a header line; for several reports a first column `clip` tells them apart.
+
+    Probabilities have a column per label, `action_units` is like `12 both 0.61; 6 left 0.40`.
+    """
+    named = [("", reports)] if isinstance(reports, Report) else list(reports)
+    first = () if isinstance(reports, Report) else ("clip",)
+    labels = sorted({label for _, report in named for event in report.events for label in event.probabilities})
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*first, *_COLUMNS, *(f"p_{x}" for x in labels), "action_units", "evidence", "model", "version"])
+    for name, report in named:
+        for event in report.events:
+            units = "; ".join(f"{a.au} {a.side} {a.intensity:.2f}" for a in event.action_units)
+            writer.writerow(
+                [
+                    *((name,) if first else ()),
+                    *(getattr(event, column) for column in _COLUMNS),
+                    *(event.probabilities.get(label, "") for label in labels),
+                    units,
+                    event.evidence.grade,
+                    report.model.name,
+                    report.model.version,
+                ]
+            )
+    return text.getvalue()

@@ -1,0 +1,182 @@
+"""Spotting on motion signals whose events are known."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from server.errors import FaceLost, OptionError
+from server.spotting.given import given as point_at
+from server.spotting.intervals import spot
+from server.spotting.signal import REGIONS, MotionSignal
+
+BROWS = [i for i, name in enumerate(REGIONS) if name.startswith("brow")]
+CORNERS = [i for i, name in enumerate(REGIONS) if name.startswith("mouth_corner")]
+LIDS = [i for i, name in enumerate(REGIONS) if name.startswith("lid")]
+
+
+def _pulse(times, onset, rise, fall):
+    up = np.clip((times - onset) / rise, 0, 1)
+    down = np.clip((times - onset - rise) / fall, 0, 1)
+    return np.sin(np.pi / 2 * up) ** 2 * np.cos(np.pi / 2 * down) ** 2
+
+
+def _signal(times, *moves, noise=0.0008, seed=0, first_frame=0):
+    """Motion of a resting face with `moves` of (regions, onset, rise, fall, peak in IOD, downwards)."""
+    rng = np.random.default_rng(seed)
+    displacement = noise * rng.standard_normal((len(times), len(REGIONS), 2))
+    for regions, onset, rise, fall, peak, sign in moves:
+        displacement[:, regions, 1] += sign * peak * _pulse(times, onset, rise, fall)[:, None]
+    return MotionSignal(
+        frames=np.arange(len(times)) + first_frame,
+        times_s=times,
+        displacement=displacement.astype(np.float32),
+        unsteady=np.zeros(len(times), dtype=bool),
+    )
+
+
+def _iou(a, b):
+    return max(0.0, min(a[1], b[1]) - max(a[0], b[0])) / (max(a[1], b[1]) - min(a[0], b[0]))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    fps=st.sampled_from([25, 30, 60, 100, 200]),
+    onset=st.floats(0.6, 1.6),
+    rise=st.floats(0.09, 0.22),
+    fall=st.floats(0.09, 0.24),
+    peak=st.floats(0.025, 0.06),
+    regions=st.sampled_from([BROWS, CORNERS]),
+    sign=st.sampled_from([-1, 1]),
+    seed=st.integers(0, 1000),
+)
+def test_every_micro_expression_is_found_where_it_is(fps, onset, rise, fall, peak, regions, sign, seed):
+    """One pulse gives one micro interval with IoU above one half and an apex within two frames (0.035 s at 200 fps)."""
+    times = np.arange(round(3 * fps)) / fps
+    events = spot(_signal(times, (regions, onset, rise, fall, peak, sign), seed=seed))
+    assert [e.kind for e in events] == ["micro"]
+    assert _iou((events[0].onset_s, events[0].offset_s), (onset, onset + rise + fall)) > 0.5
+    assert abs(events[0].apex_s - (onset + rise)) <= max(2 / fps, 0.035)
+    assert events[0].onset_frame < events[0].apex_frame <= events[0].offset_frame
+
+
+def test_a_resting_face_has_no_event():
+    """Noise alone is never an event, at any rate and length."""
+    for fps in (25, 200):
+        for seconds in (1, 12):
+            assert spot(_signal(np.arange(seconds * fps) / fps, noise=0.002)) == []
+
+
+def test_blinks_are_not_events():
+    """Lids that close, and the slight pull on the brows that comes with it, are nothing to report."""
+    times = np.arange(120) / 30
+    blink = [(LIDS, t, 0.08, 0.15, 0.09, 1) for t in (0.8, 2.4)]
+    pull = [(BROWS, t, 0.08, 0.15, 0.018, 1) for t in (0.8, 2.4)]
+    assert spot(_signal(times, *blink, *pull)) == []
+
+
+def test_an_expression_during_a_blink_is_still_found():
+    """A brow raise is not swallowed by a blink that happens with it."""
+    times = np.arange(120) / 30
+    events = spot(_signal(times, (LIDS, 1.0, 0.08, 0.15, 0.09, 1), (BROWS, 0.95, 0.16, 0.2, 0.045, -1)))
+    assert len(events) == 1
+
+
+def test_a_slow_smile_is_macro():
+    """What lasts longer than half a second is a macro-expression."""
+    times = np.arange(300) / 30
+    events = spot(_signal(times, (CORNERS, 4.0, 0.5, 0.8, 0.1, -1)))
+    assert [e.kind for e in events] == ["macro"]
+
+
+def test_two_expressions_in_a_row_are_two_events():
+    """Movements 0.1 s apart are told apart."""
+    times = np.arange(600) / 200
+    events = spot(_signal(times, (BROWS, 0.8, 0.15, 0.15, 0.05, -1), (BROWS, 1.2, 0.15, 0.15, 0.04, -1)))
+    assert len(events) == 2
+    assert events[0].offset_s <= events[1].apex_s
+
+
+def test_a_clip_cut_to_one_expression_is_one_event():
+    """Onset at frame 0, offset at the last frame: the first picture is the resting face."""
+    times = np.arange(80) / 200
+    events = spot(_signal(times, (BROWS, 0.0, 0.18, 0.22, 0.04, 1)))
+    assert len(events) == 1
+    assert abs(events[0].apex_s - 0.18) < 0.035
+    assert events[0].onset_s < 0.06
+
+
+def test_a_clip_that_ends_at_the_apex_still_has_its_event():
+    """The movement need not be over when the clip is."""
+    times = np.arange(12) / 30
+    events = spot(_signal(times, (CORNERS, 0.0, 0.35, 0.3, 0.05, -1)))
+    assert len(events) == 1
+    assert events[0].offset_frame == 11
+
+
+def test_slow_drift_is_not_an_event():
+    """A level that creeps by 0.05 IOD in 20 s is drift."""
+    times = np.arange(600) / 30
+    signal = _signal(times)
+    signal.displacement[:, :, 0] += (0.05 * times / 20)[:, None]
+    assert spot(signal) == []
+
+
+def test_variable_frame_rate_does_not_move_events():
+    """Times, not frame numbers, say when: half the frames of the clip are missing at random."""
+    rng = np.random.default_rng(4)
+    times = np.sort(rng.choice(np.arange(240) / 60, 120, replace=False))
+    events = spot(_signal(times, (BROWS, 1.5, 0.2, 0.2, 0.045, -1)))
+    assert len(events) == 1
+    assert abs(events[0].apex_s - 1.7) < 0.05
+
+
+def test_unsteady_stretches_are_not_trusted():
+    """A movement while the head turns away is not reported."""
+    times = np.arange(120) / 30
+    signal = _signal(times, (BROWS, 1.5, 0.2, 0.2, 0.045, -1))
+    signal.unsteady[40:65] = True
+    assert spot(signal) == []
+
+
+def test_frames_are_those_of_the_clip():
+    """A face that comes into view late keeps the clip's frame numbers."""
+    times = 2.0 + np.arange(90) / 30
+    events = spot(_signal(times, (BROWS, 3.0, 0.2, 0.2, 0.045, -1), first_frame=60))
+    assert events[0].apex_frame == pytest.approx(96, abs=2)
+
+
+def test_given_onset_and_apex_are_kept():
+    """What the caller knows is not spotted again."""
+    times = np.arange(90) / 30
+    event = point_at(_signal(times, (BROWS, 1.0, 0.2, 0.2, 0.045, -1)), 1.0, 1.2, 3.0)
+    assert (event.onset_frame, event.apex_frame) == (30, 36)
+    assert 36 < event.offset_frame <= 43
+
+
+def test_a_given_onset_alone_finds_its_apex():
+    """The apex is where the face is farthest from the given onset."""
+    times = np.arange(90) / 30
+    event = point_at(_signal(times, (BROWS, 1.0, 0.2, 0.2, 0.045, -1)), 1.0, None, 3.0)
+    assert abs(event.apex_frame - 36) <= 1
+
+
+def test_a_given_apex_alone_finds_its_onset():
+    """The onset is that of the movement in which the apex lies."""
+    times = np.arange(90) / 30
+    event = point_at(_signal(times, (BROWS, 1.0, 0.2, 0.2, 0.045, -1)), None, 1.2, 3.0)
+    assert abs(event.onset_frame - 30) <= 2
+
+
+@pytest.mark.parametrize(("onset", "apex"), [(1.2, 1.0), (1.0, 1.0), (1.0, 7.0), (-0.1, 1.0)])
+def test_impossible_times_are_refused(onset, apex):
+    """An apex before its onset, or a time outside the clip, is an option error."""
+    with pytest.raises(OptionError):
+        point_at(_signal(np.arange(90) / 30), onset, apex, 3.0)
+
+
+def test_a_time_without_a_face_is_refused():
+    """A given apex at which the face had left is a lost face, with the time in the details."""
+    with pytest.raises(FaceLost) as caught:
+        point_at(_signal(np.arange(60) / 30), 1.0, 2.9, 3.0)
+    assert caught.value.details["at_s"] == 2.9
