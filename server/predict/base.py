@@ -18,7 +18,10 @@ class Predictor(Protocol):
         ...
 
     async def model(self, name: str, version: str | None = None) -> ModelInfo:
-        """One model. Raises `UnknownModel`, `BackendUnavailable`."""
+        """One model; its `versions` run from the oldest to the newest, which answers unless another is asked for.
+
+        Raises `UnknownModel` where the model, or `version` of it, is not there, and `BackendUnavailable`.
+        """
         ...
 
     async def predict(
@@ -29,6 +32,13 @@ class Predictor(Protocol):
 
         Raises `UnknownModel`, `BackendUnavailable`, `BackendFailed`, `DeadlineExceeded` (stage `inference`), and
         `ModelNotServable` when the inputs do not fit the contract.
+        """
+        ...
+
+    async def probe(self, model: str) -> None:
+        """Infer once on zeros of the contract's shapes: the only proof that the model answers.
+
+        Raises `UnknownModel`, `ModelNotServable`, `BackendUnavailable`, `BackendFailed`, `DeadlineExceeded`.
         """
         ...
 

@@ -1,0 +1,112 @@
+"""What Triton's gRPC protocol means here: its address, its tensors and its errors."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from tritonclient.grpc import InferenceServerException, InferInput, InferRequestedOutput
+
+from server.contract import ModelContract
+from server.errors import (
+    BackendFailed,
+    BackendUnavailable,
+    ConfigurationError,
+    GlimpseError,
+    ModelNotServable,
+    UnknownModel,
+)
+from server.predict.deadline import out_of_time
+from server.types import Float32Array
+
+_HOST_AND_PORT = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\[\]:/\s]+):[0-9]{1,5}")
+_RESOLVERS = ("dns:", "ipv4:", "ipv6:", "unix:", "xds:")
+_LARGEST_MESSAGE_BYTES = 2**31 - 1
+
+CHANNEL_OPTIONS: tuple[tuple[str, int | str], ...] = (
+    # One call goes to one of the addresses behind the name, in turn, and to the living ones only.
+    ("grpc.service_config", json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})),
+    ("grpc.max_send_message_length", _LARGEST_MESSAGE_BYTES),
+    ("grpc.max_receive_message_length", _LARGEST_MESSAGE_BYTES),
+    # Pings notice a dead peer during a call. Triton takes pings on an idle connection, or more than two without
+    # data, for abuse and hangs up.
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 0),
+    ("grpc.http2.max_pings_without_data", 2),
+    # gRPC's own back-off grows to two minutes, during which a restarted Triton would not be noticed.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 1_000),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
+    # A proxy for the outside world does not know the way to a server in the cluster.
+    ("grpc.enable_http_proxy", 0),
+)
+
+
+def target(address: str) -> str:
+    """The gRPC target of `host:port`, resolved by name so that replicas are found. Raises `ConfigurationError`."""
+    if address.startswith(_RESOLVERS):
+        return address
+    if _HOST_AND_PORT.fullmatch(address):
+        return f"dns:///{address}"
+    raise ConfigurationError(f"Triton's address must be host:port of its gRPC protocol, not {address!r}")
+
+
+def request_tensors(
+    contract: ModelContract, inputs: Mapping[str, Float32Array]
+) -> tuple[list[InferInput], list[InferRequestedOutput]]:
+    """Inputs and wanted outputs of one call."""
+    tensors = []
+    for name, array in inputs.items():
+        tensor = InferInput(name, list(array.shape), "FP32")
+        tensor.set_data_from_numpy(np.ascontiguousarray(array))
+        tensors.append(tensor)
+    return tensors, [InferRequestedOutput(spec.name) for spec in contract.outputs]
+
+
+def response_tensors(model: str, response: Any) -> dict[str, Float32Array]:
+    """The outputs of a ModelInferResponse. Raises `BackendFailed` where the bytes are not what is announced."""
+    if len(response.outputs) != len(response.raw_output_contents):
+        raise _failed(model, "its outputs are announced but not sent")
+    outputs = {}
+    for tensor, raw in zip(response.outputs, response.raw_output_contents, strict=True):
+        if not raw:
+            raise _failed(
+                model,
+                f"output {tensor.name!r} is empty although Triton reports success. Its Python backend does this when it"
+                " runs with numpy 2: give it an environment with numpy 1",
+            )
+        if tensor.datatype != "FP32" or len(raw) != 4 * math.prod(tensor.shape):
+            raise _failed(
+                model, f"output {tensor.name!r} is {len(raw)} bytes for {tensor.datatype} {list(tensor.shape)}"
+            )
+        outputs[tensor.name] = np.frombuffer(raw, dtype="<f4").reshape(tuple(tensor.shape)).copy()
+    return outputs
+
+
+def translated(error: InferenceServerException, model: str) -> GlimpseError:
+    """What a failed call means to whoever asked for `model`."""
+    status = str(error.status()).removeprefix("StatusCode.")
+    said = (error.message() or status).strip().splitlines()[0]
+    if "no available versions" in said:
+        return ModelNotServable(
+            f"model {model!r} cannot be served: Triton has loaded no version of it", stage="inference"
+        )
+    if status == "NOT_FOUND" or "unknown model" in said:
+        return UnknownModel(f"Triton does not have it: {said}", stage="inference")
+    if status in {"UNAVAILABLE", "CANCELLED"}:
+        return BackendUnavailable("the inference server does not answer", stage="inference")
+    if status == "DEADLINE_EXCEEDED":
+        return out_of_time(model)
+    if status == "INVALID_ARGUMENT":
+        # The inputs fit the contract, or they would not have been sent.
+        return ModelNotServable(f"Triton refuses what the contract of {model!r} asks for: {said}", stage="inference")
+    return BackendFailed(f"Triton failed on model {model!r} ({status}): {said}", stage="inference")
+
+
+def _failed(model: str, what: str) -> BackendFailed:
+    return BackendFailed(f"model {model!r} gave no usable answer: {what}", stage="inference")

@@ -1,0 +1,209 @@
+"""A gateway on a real socket, with an analyzer that does what the test says."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import pytest
+
+from server.app import Service, create_app, listen
+from server.errors import UnknownModel
+from server.pipeline.base import OnProgress, Readiness
+from server.settings import load
+from server.types import (
+    AnalyzeOptions,
+    Classification,
+    ClipInfo,
+    Event,
+    Evidence,
+    FaceQuality,
+    FaceSummary,
+    ModelInfo,
+    ModelRef,
+    Progress,
+    Report,
+)
+
+MODEL = ModelInfo("ststnet", ("1",), "flow_uvs_28", ("negative", "positive", "surprise"), "fake", servable=True)
+REF = ModelRef("ststnet", "1", "flow_uvs_28", "fake")
+EVENT = Event(
+    track_id=1,
+    kind="micro",
+    onset_s=0.5,
+    apex_s=0.6,
+    offset_s=0.8,
+    onset_frame=50,
+    apex_frame=60,
+    offset_frame=80,
+    label="positive",
+    probabilities={"negative": 0.1, "positive": 0.8, "surprise": 0.1},
+    confidence=0.8,
+    abstained=False,
+    action_units=(),
+    evidence=Evidence("good"),
+)
+
+
+def report(request_id: str) -> Report:
+    quality = FaceQuality(iod_px=60.0, sharpness=100.0, yaw_deg=0.0, pitch_deg=0.0, roll_deg=0.0, inside=1.0)
+    return Report(
+        id=request_id,
+        clip=ClipInfo(2.0, 200, 100.0, 640, 480, "h264"),
+        faces=(FaceSummary(1, 0.0, 2.0, quality),),
+        events=(EVENT,),
+        model=REF,
+        timings_ms={"decode": 12.5, "inference": 1.0},
+    )
+
+
+@dataclass
+class FakeAnalyzer:
+    """Answers at once, raises `error`, or, where `held`, waits until it is released or cancelled."""
+
+    error: Exception | None = None
+    held: bool = False
+    ready: Readiness | Exception = Readiness(ready=True)
+    progress: Sequence[Progress] = ()
+    calls: list[dict[str, Any]] = field(default_factory=list)
+    started: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+    cancelled: threading.Event = field(default_factory=threading.Event)
+    _releases: list[Callable[[], None]] = field(default_factory=list)
+
+    async def analyze(
+        self,
+        data: bytes,
+        options: AnalyzeOptions,
+        *,
+        request_id: str,
+        deadline: float,
+        on_progress: OnProgress | None = None,
+    ) -> Report:
+        self.calls.append({"data": data, "options": options, "request_id": request_id, "deadline": deadline})
+        for progress in self.progress if on_progress else ():
+            on_progress(progress)
+        await self._work()
+        return report(request_id)
+
+    async def classify(
+        self, onset: bytes, apex: bytes, options: AnalyzeOptions, *, request_id: str, deadline: float
+    ) -> Classification:
+        self.calls.append({"onset": onset, "apex": apex, "options": options, "deadline": deadline})
+        await self._work()
+        return Classification(
+            request_id, "positive", EVENT.probabilities, 0.8, False, (), Evidence("good"), REF, {"inference": 1.0}
+        )
+
+    async def models(self) -> Sequence[ModelInfo]:
+        if self.error:
+            raise self.error
+        return (MODEL,)
+
+    async def model(self, name: str) -> ModelInfo:
+        if name != MODEL.name:
+            raise UnknownModel(f"no model is named {name!r}", stage="inference")
+        return MODEL
+
+    async def readiness(self) -> Readiness:
+        if isinstance(self.ready, Exception):
+            raise self.ready
+        return self.ready
+
+    async def _work(self) -> None:
+        self.started.release()
+        if self.held:
+            released = asyncio.Event()
+            loop = asyncio.get_running_loop()
+            self._releases.append(lambda: loop.call_soon_threadsafe(released.set))
+            try:
+                await released.wait()
+            except asyncio.CancelledError:
+                self.cancelled.set()
+                raise
+        if self.error:
+            raise self.error
+
+    def release(self) -> None:
+        """Let every waiting call go on, and hold no more."""
+        self.held = False
+        while self._releases:
+            self._releases.pop()()
+
+
+@dataclass
+class Running:
+    """A gateway that listens."""
+
+    url: str
+    analyzer: FakeAnalyzer
+    client: httpx.Client
+    server: Service
+
+    @property
+    def address(self) -> tuple[str, int]:
+        url = httpx.URL(self.url)
+        return url.host, url.port or 80
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The value of one sample, 0 where there is none yet."""
+        from prometheus_client.parser import text_string_to_metric_families
+
+        families = text_string_to_metric_families(self.client.get("/metrics").text)
+        samples = [sample for family in families for sample in family.samples]
+        return sum(s.value for s in samples if s.name == name and labels.items() <= s.labels.items())
+
+
+Start = Callable[..., Running]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Starts gateways with settings by group, and stops them."""
+    with ExitStack() as stack:
+
+        def begin(analyzer: FakeAnalyzer | None = None, **settings: Mapping[str, Any]) -> Running:
+            fake = analyzer or FakeAnalyzer()
+            server = {"port": 0, "drain_seconds": 5.0, **settings.pop("server", {})}
+            tree = load({}, server=server, **settings)
+            listener = stack.enter_context(listen(tree))
+            urls: list[str] = []
+            up = threading.Event()
+
+            def ready(url: str) -> None:
+                urls.append(url)
+                up.set()
+
+            renderings = {"text/csv": lambda r: f"id\n{r.id}\n".encode(), "image/png": lambda _: b"\x89PNG"}
+            service = Service(create_app(tree, fake, renderings=renderings), tree, listener, ready)
+            thread = threading.Thread(target=service.run, daemon=True)
+            thread.start()
+            assert up.wait(20)
+
+            def stop() -> None:
+                fake.release()
+                service.should_exit = True
+                thread.join(20)
+                assert not thread.is_alive()
+
+            stack.callback(stop)
+            client = stack.enter_context(httpx.Client(base_url=urls[0], timeout=20, trust_env=False))
+            return Running(urls[0], fake, client, service)
+
+        yield begin
+
+
+@pytest.fixture
+def fake_analyzer() -> type[FakeAnalyzer]:
+    """The class of analyzers that do what the test says."""
+    return FakeAnalyzer
+
+
+@pytest.fixture
+def gateway(start: Start) -> Running:
+    """A gateway with default settings."""
+    return start()
