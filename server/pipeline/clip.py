@@ -1,0 +1,226 @@
+"""A clip in, a report out: the one path that REST, gRPC and the command line share."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+
+from server.contract import ModelContract
+from server.errors import FaceLost, GlimpseError, ModelNotServable, OptionError
+from server.media.limits import MediaLimits
+from server.pipeline.base import Observer, OnProgress, Readiness
+from server.pipeline.jobs import ClipFindings, ClipJob, PairFindings, PairJob
+from server.pipeline.workers import WorkerPool
+from server.predict.base import Predictor
+from server.recipes.registry import RECIPES
+from server.report.build import event, predictions
+from server.report.export import as_dict
+from server.types import (
+    AnalyzeOptions,
+    Classification,
+    Float32Array,
+    ModelInfo,
+    ModelRef,
+    Prediction,
+    Progress,
+    Report,
+)
+
+READY_FOR_S = 5.0
+"""How long one real inference vouches for the backend."""
+_PROBE_TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class ClipPolicy:
+    """What the operator decides. `min_face_coverage` is the share of frames, 0..1, below which a clip is refused."""
+
+    default_model: str
+    limits: MediaLimits
+    max_faces: int
+    min_face_coverage: float
+
+
+class ClipPipeline:
+    """Implements `server.pipeline.base.Analyzer` over a worker pool (pixels) and a predictor (networks)."""
+
+    def __init__(self, *, predictor: Predictor, pool: WorkerPool, policy: ClipPolicy, observer: Observer) -> None:
+        self._predictor = predictor
+        self._pool = pool
+        self._policy = policy
+        self._observer = observer
+        self._probe_lock = asyncio.Lock()
+        self._probed_at = float("-inf")
+        self._probe_failure = ""
+
+    async def analyze(
+        self,
+        data: bytes,
+        options: AnalyzeOptions,
+        *,
+        request_id: str,
+        deadline: float,
+        on_progress: OnProgress | None = None,
+    ) -> Report:
+        """Find and classify the expressions of one clip.
+
+        Raises any `GlimpseError`. A clip in which faces are in view for less than `min_face_coverage` raises
+        `FaceLost`, with the report of what was seen until then as `report` in its details, so that nothing is lost.
+        """
+        started = time.monotonic()
+        _check_times(options)
+        info, contract = await self._served(options)
+        job = ClipJob(
+            data=data,
+            limits=self._policy.limits,
+            recipe=contract.recipe,
+            flow=contract.flow,
+            faces=options.faces,
+            max_faces=self._policy.max_faces,
+            kinds=options.kinds,
+            onset_s=options.onset_s,
+            apex_s=options.apex_s,
+        )
+        found = cast("ClipFindings", await self._pool.run(job, deadline=deadline, on_progress=on_progress))
+        if on_progress is not None and found.findings:
+            on_progress(Progress("inference", 0, len(found.findings)))
+        version = options.version or info.versions[-1]
+        inputs = [finding.inputs for finding in found.findings]
+        classified, inference_s = await self._classify(contract, version, inputs, deadline)
+        report = Report(
+            id=request_id,
+            clip=found.clip,
+            faces=found.faces,
+            events=[
+                event(finding.track_id, finding.interval, finding.evidence, prediction)
+                for finding, prediction in zip(found.findings, classified, strict=True)
+            ],
+            model=self._reference(contract, version),
+            timings_ms=_milliseconds({**found.timings_s, "inference": inference_s}, started),
+            warnings=found.warnings,
+        )
+        self._observe(found.timings_s, inference_s)
+        if found.coverage < self._policy.min_face_coverage:
+            raise _face_lost(found, report)
+        self._observer.observe_report(report)
+        return report
+
+    async def classify(
+        self, onset: bytes, apex: bytes, options: AnalyzeOptions, *, request_id: str, deadline: float
+    ) -> Classification:
+        """Classify the movement between two pictures of one face. Raises any `GlimpseError`."""
+        started = time.monotonic()
+        info, contract = await self._served(options)
+        job = PairJob(onset, apex, self._policy.limits, contract.recipe, contract.flow)
+        found = cast("PairFindings", await self._pool.run(job, deadline=deadline))
+        version = options.version or info.versions[-1]
+        (prediction,), inference_s = await self._classify(contract, version, [found.inputs], deadline)
+        self._observe(found.timings_s, inference_s)
+        return Classification(
+            id=request_id,
+            label=prediction.label,
+            probabilities=prediction.probabilities,
+            confidence=prediction.confidence,
+            abstained=prediction.abstained,
+            action_units=prediction.action_units,
+            evidence=found.evidence,
+            model=self._reference(contract, version),
+            timings_ms=_milliseconds({**found.timings_s, "inference": inference_s}, started),
+        )
+
+    async def models(self) -> Sequence[ModelInfo]:
+        """Every model of the repository, sorted by name."""
+        return await self._predictor.models()
+
+    async def model(self, name: str) -> ModelInfo:
+        """One model. Raises `UnknownModel`."""
+        return await self._predictor.model(name)
+
+    async def readiness(self) -> Readiness:
+        """Whether the default model answers a real inference; one probe serves every caller for a few seconds."""
+        async with self._probe_lock:
+            if time.monotonic() - self._probed_at > READY_FOR_S:
+                self._probe_failure = await self._probe()
+                self._probed_at = time.monotonic()
+                self._observer.set_backend_up(not self._probe_failure)
+        return Readiness(ready=not self._probe_failure, reasons=(self._probe_failure,) if self._probe_failure else ())
+
+    async def _probe(self) -> str:
+        try:
+            async with asyncio.timeout(_PROBE_TIMEOUT_S):
+                await self._predictor.probe(self._policy.default_model)
+        except GlimpseError as error:
+            return f"model {self._policy.default_model!r}: {error.message}"
+        except TimeoutError:
+            return f"model {self._policy.default_model!r}: no answer within {_PROBE_TIMEOUT_S:g} s"
+        return ""
+
+    async def _served(self, options: AnalyzeOptions) -> tuple[ModelInfo, ModelContract]:
+        info = await self._predictor.model(options.model or self._policy.default_model, options.version)
+        if not info.servable:
+            raise ModelNotServable(f"model {info.name!r} cannot be served: {info.reason}", stage="inference")
+        contract = ModelContract.model_validate(info.contract)
+        if contract.recipe not in RECIPES:
+            raise ModelNotServable(
+                f"model {info.name!r} wants recipe {contract.recipe!r}, which this gateway lacks", stage="recipes"
+            )
+        return info, contract
+
+    async def _classify(
+        self, contract: ModelContract, version: str, samples: Sequence[Mapping[str, Float32Array]], deadline: float
+    ) -> tuple[list[Prediction], float]:
+        """All events of a clip as one batch; no event costs no call."""
+        if not samples:
+            return [], 0.0
+        batch = {name: np.stack([sample[name] for sample in samples]) for name in samples[0]}
+        started = time.monotonic()
+        try:
+            outputs = await self._predictor.predict(contract.name, batch, version=version, deadline=deadline)
+        except GlimpseError as error:
+            self._observer.count_inference_error(contract.name, error.code)
+            raise
+        seconds = time.monotonic() - started
+        self._observer.observe_inference(contract.name, self._predictor.backend, seconds)
+        return predictions(outputs, contract), seconds
+
+    def _reference(self, contract: ModelContract, version: str) -> ModelRef:
+        return ModelRef(contract.name, version, contract.recipe, self._predictor.backend)
+
+    def _observe(self, timings_s: Mapping[str, float], inference_s: float) -> None:
+        for stage, seconds in {**timings_s, "inference": inference_s}.items():
+            self._observer.observe_stage(stage, seconds)
+
+
+def _check_times(options: AnalyzeOptions) -> None:
+    """What can be known to be wrong before a single frame is decoded."""
+    if options.onset_s is not None and options.apex_s is not None and options.apex_s <= options.onset_s:
+        raise OptionError(
+            f"apex_s ({options.apex_s:g}) must be later than onset_s ({options.onset_s:g})", option="apex_s"
+        )
+    if not options.kinds:
+        raise OptionError("kinds names no kind of event: give micro, macro or both", option="kinds")
+
+
+def _face_lost(found: ClipFindings, report: Report) -> FaceLost:
+    details: dict[str, Any] = {
+        "coverage": round(found.coverage, 4),
+        "lost_at_s": round(found.last_face_s, 4),
+        "setting": "GLIMPSE_ANALYSIS__MIN_FACE_COVERAGE",
+        "report": as_dict(report),
+    }
+    return FaceLost(
+        f"a face is in view in only {found.coverage:.0%} of the frames (last at {found.last_face_s:.2f} s); "
+        "what was found until then is in `report`",
+        stage="faces",
+        **details,
+    )
+
+
+def _milliseconds(timings_s: Mapping[str, float], started: float) -> dict[str, float]:
+    stages = {stage: round(seconds * 1000, 3) for stage, seconds in timings_s.items()}
+    return {**stages, "total": round((time.monotonic() - started) * 1000, 3)}

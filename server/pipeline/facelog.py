@@ -1,0 +1,99 @@
+"""What is kept of one face while a clip streams by: 250 bytes a frame, no pictures."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator
+
+import numpy as np
+
+from server.faces.align import warp
+from server.spotting.signal import REGIONS, MotionSignal, RegionTracker
+from server.types import Crop, FaceQuality, FaceSummary, Float64Array, Frame, TrackedFace
+
+UNSTEADY_IOD = 0.02
+"""Spread of the tracked points beyond which the head has turned: as large as a micro-expression itself."""
+_GAP_S = 0.25
+_QUALITY_EVERY_S = 0.2
+_QUALITY_FIELDS = ("iod_px", "sharpness", "yaw_deg", "pitch_deg", "roll_deg", "inside")
+
+
+class FaceLog:
+    """Regional motion, alignment and quality of one track."""
+
+    def __init__(self, track_id: int) -> None:
+        self.track_id = track_id
+        self._regions = RegionTracker()
+        self._frames = array("q")
+        self._times = array("d")
+        self._transforms = array("d")
+        self._displacement = array("f")
+        self._unsteady = array("b")
+        self._qualities = array("f")
+        self._quality_due_s = -1.0
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def add(self, frame: Frame, face: TrackedFace) -> None:
+        """Take in the face of one frame."""
+        crop = Crop(warp(frame.luma, face.transform), frame.time_s, face.transform)
+        displacement = self._regions.update(crop, face.anchor_id, face.landmarks_crop)
+        self._frames.append(frame.index)
+        self._times.append(frame.time_s)
+        self._transforms.frombytes(np.ascontiguousarray(face.transform, dtype=np.float64).tobytes())
+        self._displacement.frombytes(displacement.tobytes())
+        self._unsteady.append(face.residual_iod > UNSTEADY_IOD)
+        if frame.time_s >= self._quality_due_s:
+            self._qualities.extend(getattr(face.quality, name) for name in _QUALITY_FIELDS)
+            self._quality_due_s = frame.time_s + _QUALITY_EVERY_S
+
+    def signals(self) -> Iterator[MotionSignal]:
+        """The motion of each stretch in which the face was in view without a gap."""
+        whole = self.signal()
+        cuts = np.flatnonzero(np.diff(whole.times_s) > _GAP_S) + 1
+        for part in np.split(np.arange(len(self)), cuts):
+            if len(part) >= 2:
+                where = slice(int(part[0]), int(part[-1]) + 1)
+                yield MotionSignal(
+                    whole.frames[where], whole.times_s[where], whole.displacement[where], whole.unsteady[where]
+                )
+
+    def signal(self) -> MotionSignal:
+        """The motion over the whole clip, gaps and all."""
+        return MotionSignal(
+            frames=np.array(self._frames, dtype=np.int64),
+            times_s=np.array(self._times, dtype=np.float64),
+            displacement=np.array(self._displacement, dtype=np.float32).reshape(len(self), len(REGIONS), 2),
+            unsteady=np.array(self._unsteady, dtype=np.bool_),
+        )
+
+    def neighbours(self, frame: int, reach: int) -> list[int]:
+        """The frames within `reach` of `frame` in which the face was in view, `frame` first."""
+        logged = np.array(self._frames, dtype=np.int64)
+        near = logged[np.abs(logged - frame) <= reach]
+        return [frame, *(int(x) for x in near if x != frame)]
+
+    def transform_at(self, frame: int) -> Float64Array:
+        """The frame-to-crop transform of a logged frame, float64 [2, 3]."""
+        index = int(np.searchsorted(np.array(self._frames, dtype=np.int64), frame))
+        return np.array(self._transforms[6 * index : 6 * index + 6], dtype=np.float64).reshape(2, 3)
+
+    @property
+    def first_s(self) -> float:
+        """When the face was first seen."""
+        return self._times[0]
+
+    @property
+    def last_s(self) -> float:
+        """When the face was last seen."""
+        return self._times[-1]
+
+    def quality(self) -> FaceQuality:
+        """Median quality over the time in view."""
+        table = np.array(self._qualities, dtype=np.float32).reshape(-1, len(_QUALITY_FIELDS))
+        return FaceQuality(**dict(zip(_QUALITY_FIELDS, (float(x) for x in np.median(table, axis=0)), strict=True)))
+
+    def summary(self) -> FaceSummary:
+        """What the report says of this face."""
+        return FaceSummary(self.track_id, round(self.first_s, 4), round(self.last_s, 4), self.quality())

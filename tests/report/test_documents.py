@@ -1,0 +1,108 @@
+"""Reports as JSON, CSV and pictures."""
+
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+
+from server.contract import ModelContract, Provenance, TensorSpec
+from server.report.build import event, predictions
+from server.report.export import events_csv, report_json
+from server.report.render import timeline_png
+from server.types import ClipInfo, Evidence, FaceQuality, FaceSummary, Interval, ModelRef, Report
+
+
+def _contract(**changes):
+    values = {
+        "name": "net",
+        "recipe": "flow_uvs_28",
+        "inputs": (TensorSpec(name="flow", dims=(3, 28, 28)),),
+        "outputs": (TensorSpec(name="probabilities", dims=(3,)),),
+        "labels": ("negative", "positive", "surprise"),
+        "provenance": Provenance(network="net", source="trained", command="x", training_data="none"),
+    }
+    return ModelContract(**(values | changes))
+
+
+def _report(n=1, abstain=0.0):
+    interval = Interval("micro", 30, 36, 42, 1.0, 1.2, 1.4, 0.04, 0.8, ("brow_inner_left",))
+    (prediction,) = predictions(
+        {"probabilities": np.array([[0.2, 0.7, 0.1]], np.float32)}, _contract(abstain_below=abstain)
+    )
+    quality = FaceQuality(96.0, 200.0, 1.0, 2.0, 0.0, 1.0)
+    return Report(
+        id="r1",
+        clip=ClipInfo(3.0, 90, 30.0, 640, 480, "h264"),
+        faces=[FaceSummary(0, 0.0, 3.0, quality)],
+        events=[event(0, interval, Evidence("good"), prediction)] * n,
+        model=ModelRef("net", "1", "flow_uvs_28", "local"),
+        timings_ms={"total": 1.0},
+    )
+
+
+def test_the_most_probable_label_wins():
+    """Label and confidence are those of the largest probability."""
+    got = _report().events[0]
+    assert (got.label, round(got.confidence, 4), got.abstained) == ("positive", 0.7, False)
+
+
+def test_a_low_confidence_is_withheld():
+    """Below the contract's bound the event says that the model abstained."""
+    assert _report(abstain=0.8).events[0].abstained
+
+
+def test_action_units_name_their_side():
+    """A unit that moved on one side only is reported for that side, weak units not at all."""
+    contract = _contract(
+        action_units=(4, 12, 17),
+        outputs=(TensorSpec(name="probabilities", dims=(3,)), TensorSpec(name="action_units", dims=(2, 3))),
+    )
+    units = np.array([[[0.9, 0.8, 0.1], [0.1, 0.7, 0.2]]], np.float32)
+    (got,) = predictions({"probabilities": np.array([[0.2, 0.7, 0.1]], np.float32), "action_units": units}, contract)
+    assert [(a.au, a.side) for a in got.action_units] == [(4, "left"), (12, "both")]
+
+
+def test_json_is_complete_and_strict():
+    """The document parses and has the fields that the API promises."""
+    document = json.loads(report_json(_report()))
+    assert set(document) == {"id", "clip", "faces", "events", "model", "timings_ms", "warnings"}
+    assert document["events"][0]["evidence"] == {"grade": "good", "reasons": []}
+
+
+def test_csv_has_a_row_per_event():
+    """A real CSV parser reads back labels, times and probabilities."""
+    rows = list(csv.DictReader(io.StringIO(events_csv(_report(2)))))
+    assert len(rows) == 2
+    assert rows[0]["label"] == "positive"
+    assert float(rows[0]["p_positive"]) == pytest.approx(0.7)
+    assert "clip" not in rows[0]
+
+
+def test_csv_of_several_clips_names_them():
+    """With several reports a first column says which clip an event is from; a clip without events has no row."""
+    rows = list(csv.DictReader(io.StringIO(events_csv([("a.mp4", _report(1)), ("b.mp4", _report(0))]))))
+    assert [row["clip"] for row in rows] == ["a.mp4"]
+
+
+def test_a_report_without_events_is_still_a_table_and_a_picture():
+    """No event found is a valid answer in every format."""
+    empty = _report(0)
+    assert events_csv(empty).count("\n") == 1
+    assert timeline_png(empty).startswith(b"\x89PNG")
+
+
+def test_the_timeline_shows_each_event_in_its_colour():
+    """An event adds ink where it lies; an abstained one is grey instead of its label's colour."""
+    import cv2
+
+    def picture(report):
+        return cv2.imdecode(np.frombuffer(timeline_png(report), np.uint8), cv2.IMREAD_COLOR).astype(int)
+
+    def green(image):
+        return int(((image[..., 1] - image[..., 2] > 40) & (image[..., 1] - image[..., 0] > 30)).sum())
+
+    assert green(picture(_report(1))) > 500
+    assert green(picture(_report(0))) == 0
+    assert green(picture(_report(1, abstain=0.8))) == 0
