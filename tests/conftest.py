@@ -1,20 +1,24 @@
-"""A gateway on a real socket, with an analyzer that does what the test says."""
+"""What several rooms share: a gateway on a real socket with an analyzer that does what the test says, a real Triton."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from server.app import Service, create_app, listen
-from server.errors import UnknownModel
+from server.errors import ConfigurationError, UnknownModel
 from server.pipeline.base import OnProgress, Readiness
+from server.predict.triton_install import ensure_installed
+from server.predict.tritonserver import TritonServer
 from server.settings import load
 from server.types import (
     AnalyzeOptions,
@@ -207,3 +211,24 @@ def fake_analyzer() -> type[FakeAnalyzer]:
 def gateway(start: Start) -> Running:
     """A gateway with default settings."""
     return start()
+
+
+@pytest.fixture(scope="session")
+def triton_server_factory(pytestconfig: pytest.Config) -> Iterator[Callable[..., TritonServer]]:
+    """Starts real Triton servers: `factory(repository, **options of TritonServer)`; all end with the session.
+
+    Skips where the binary cannot run on this machine, and fails instead where CI is set.
+    """
+    home = pytestconfig.rootpath / ".triton"
+    try:
+        ensure_installed(home)
+    except ConfigurationError as error:
+        if os.environ.get("CI"):
+            pytest.fail(f"CI must run the real Triton: {error}")
+        pytest.skip(f"the real Triton cannot run here: {error}")
+    with ExitStack() as running:
+
+        def begin(repository: Path, **options: Any) -> TritonServer:
+            return running.enter_context(TritonServer(repository, home=home, **options))
+
+        yield begin

@@ -199,7 +199,7 @@ def maker(tmp_path: Path) -> RepositoryMaker:
 
 @pytest.fixture(scope="session")
 def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository with good and bad models: tiny, both, nan, slow, foreign, broken."""
+    """A repository with good and bad models: tiny, both, nan, slow, brief, foreign, broken."""
     maker = RepositoryMaker(tmp_path_factory.mktemp("zoo"))
     maker.add("tiny")
     both = config_of("both", contract_of("both"))
@@ -210,6 +210,7 @@ def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     del nan.model_warmup[:]
     maker.add("nan", config=nan, versions={"1": tiny_onnx(nan=True)})
     maker.add("slow", versions={"1": tiny_onnx(rounds=200_000)})
+    maker.add("brief", versions={"1": tiny_onnx(rounds=5_000)})
     maker.add("foreign", config=config_of("foreign", contract_of("foreign", recipe="from_the_future")))
     maker.add("broken", versions={"1": b"nonsense"})
     return maker.path

@@ -72,7 +72,7 @@ async def test_load_lists_what_does_not_load(predictor, tiny):
     """After loading, a file that is no network is listed with the reason, and the others answer."""
     await predictor.load()
     listed = {info.name: info for info in await predictor.models()}
-    assert [name for name, info in listed.items() if info.servable] == ["both", "slow", "tiny"]
+    assert [name for name, info in listed.items() if info.servable] == ["both", "brief", "slow", "tiny"]
     assert "does not run" in listed["broken"].reason
     assert "NaN" in listed["nan"].reason
     with pytest.raises(ModelNotServable, match="does not run"):
