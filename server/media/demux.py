@@ -1,0 +1,232 @@
+"""Opens libav on bytes in memory, locked down, and yields decoded pictures of the one video stream.
+
+libav may read nothing but the bytes: the demuxer is named, every protocol is forbidden, references to other files
+in MOV are ignored, and should it try all the same, its opening of files is replaced by a refusal.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from fractions import Fraction
+from typing import TYPE_CHECKING, NoReturn
+
+import av
+
+from server.errors import NoVideoStream, UnreadableMedia, UnsupportedMedia
+from server.media.container import Container
+from server.media.limits import STAGE, MediaLimits
+
+if TYPE_CHECKING:
+    from av.packet import Packet
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+
+_DECODERS: Mapping[str, str] = {
+    "h264": "h264",
+    "hevc": "hevc",
+    "vp8": "vp8",
+    "vp9": "vp9",
+    "libdav1d": "av1",
+    "mjpeg": "mjpeg",
+    "mpeg4": "mpeg4",
+    "ffv1": "ffv1",
+    "prores": "prores",
+    "rawvideo": "rawvideo",
+}
+_ENCRYPTED_TAGS = {"encv", "drmi"}
+_BUFFER_BYTES = 1 << 18
+_ATTACHED_PICTURE = 1 << 10
+_NOMINAL_FPS = Fraction(30)
+_DURATION_TAG = re.compile(r"(\d{1,4}):(\d\d):(\d\d(?:\.\d+)?)")
+
+
+class _Bytes:
+    """What PyAV needs of a file, over bytes or a memoryview, without a copy of the whole."""
+
+    def __init__(self, data: bytes | memoryview) -> None:
+        self._view = memoryview(data).cast("B")
+        self._position = 0
+
+    def read(self, size: int) -> bytes:
+        chunk = bytes(self._view[self._position : self._position + size])
+        self._position += len(chunk)
+        return chunk
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        base = (0, self._position, self._view.nbytes)[whence]
+        self._position = max(0, base + offset)
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
+
+
+def _refuse_to_open(url: str, flags: int, options: Mapping[str, str]) -> NoReturn:
+    raise UnsupportedMedia("The upload refers to other files; send the video itself.", stage=STAGE)
+
+
+class Source:
+    """An open container and its video stream.
+
+    `cut` tells that reading ended in an error, `undecodable` counts packets that made no picture.
+    """
+
+    def __init__(
+        self, container: av.container.InputContainer, stream: VideoStream, limits: MediaLimits, time_base: Fraction
+    ) -> None:
+        self._container = container
+        self._stream = stream
+        self._limits = limits
+        self._rate = stream.average_rate or stream.guessed_rate or Fraction(0)
+        self.time_base = time_base
+        self.codec = _DECODERS[stream.codec_context.name]
+        self.cut = False
+        self.undecodable = 0
+
+    @property
+    def width(self) -> int:
+        """Coded width the header states, px."""
+        return self._stream.codec_context.width
+
+    @property
+    def height(self) -> int:
+        """Coded height the header states, px."""
+        return self._stream.codec_context.height
+
+    @property
+    def fps(self) -> float:
+        """Frame rate the header states, 0 where it states none."""
+        return float(self._rate)
+
+    @property
+    def frames(self) -> int:
+        """Frames the header states, 0 where it states none."""
+        return self._stream.frames
+
+    @property
+    def duration_s(self) -> float:
+        """Duration of the video the header states, 0 where it states none.
+
+        Matroska states one for the whole file, which sound may outlast, and leaves the stream's own to a tag.
+        """
+        if self._stream.duration is not None:
+            return float(self._stream.duration * self.time_base)
+        tag = _DURATION_TAG.fullmatch(self._stream.metadata.get("DURATION", ""))
+        if tag:
+            hours, minutes, seconds = tag.groups()
+            return 3600 * int(hours) + 60 * int(minutes) + float(seconds)
+        if self._container.duration is not None and len(self._container.streams) == 1:
+            return self._container.duration / av.time_base
+        return 0.0
+
+    @property
+    def nominal_gap(self) -> int:
+        """Ticks between frames at the stated rate."""
+        return round(1 / ((self._rate or _NOMINAL_FPS) * self.time_base))
+
+    def pictures(self) -> Iterator[VideoFrame]:
+        """Every picture that can be decoded, in presentation order, from where the source stands.
+
+        Raises `LimitExceeded` for pictures that the decoder refuses for their size, `UnsupportedMedia` for encrypted
+        packets.
+        """
+        for packet in self._packets():
+            if packet.has_sidedata("encryption_info"):
+                raise UnsupportedMedia("The video is encrypted.", stage=STAGE)
+            yield from self._decode(packet)
+        yield from self._decode(None)
+
+    def seek(self, ticks: int) -> None:
+        """Go to the key frame at or before a time stamp. Raises `av.FFmpegError` where the container cannot."""
+        self._container.seek(ticks, stream=self._stream)
+
+    def _packets(self) -> Iterator[Packet[VideoStream]]:
+        try:
+            for packet in self._container.demux(self._stream):
+                if packet.size:
+                    yield packet
+        except av.FFmpegError:
+            self.cut = True
+
+    def _decode(self, packet: Packet[VideoStream] | None) -> list[VideoFrame]:
+        context = self._stream.codec_context
+        try:
+            return context.decode(packet)
+        except av.FFmpegError as error:
+            if isinstance(error, av.error.ArgumentError) and not context.width:
+                # With `max_pixels` set, this is how decoders answer to a size beyond it.
+                raise self._limits.pixels_exceeded("The pictures are larger than allowed") from None
+            self.undecodable += 1
+            return []
+
+
+@contextmanager
+def opened(data: bytes | memoryview, demuxer: Container, limits: MediaLimits, *, threads: int = 1) -> Iterator[Source]:
+    """Open a clip that `container.identify` named.
+
+    Raises `UnreadableMedia`, `NoVideoStream`, `UnsupportedMedia`, and `LimitExceeded` for what the header alone tells.
+    """
+    options = {
+        "protocol_whitelist": "none",
+        "format_whitelist": demuxer if demuxer != "mov" else "mov,mp4,m4a,3gp,3g2,mj2",
+        "codec_whitelist": ",".join(_DECODERS),
+        "max_pixels": str(limits.decoder_pixels),
+        "max_streams": "32",
+    }
+    if demuxer == "mov":
+        options |= {"enable_drefs": "0", "use_absolute_path": "0"}
+    try:
+        container = av.open(
+            _Bytes(data),
+            "r",
+            format=demuxer,
+            options=options,
+            metadata_errors="replace",
+            buffer_size=_BUFFER_BYTES,
+            io_open=_refuse_to_open,
+        )
+    except (av.FFmpegError, ArithmeticError, ValueError):
+        raise UnreadableMedia("The container cannot be read.", stage=STAGE) from None
+    with container:
+        yield _select(container, demuxer, limits, threads)
+
+
+def _select(container: av.container.InputContainer, demuxer: Container, limits: MediaLimits, threads: int) -> Source:
+    streams = [stream for stream in container.streams.video if not stream.disposition & _ATTACHED_PICTURE]
+    if not streams:
+        raise NoVideoStream("The file has no video stream.", stage=STAGE)
+    stream = streams[0]
+    _check_codec(stream)
+    for other in container.streams:
+        if other.index != stream.index:
+            other.discard = av.stream.Discard.all
+    context = stream.codec_context
+    if context.width:
+        limits.check_pixels(context.width, context.height)
+    elif demuxer != "mpegts":
+        # Only a transport stream may come without sizes in its header; here the decoder refused what it found.
+        raise limits.pixels_exceeded("The picture size is larger than allowed, or is not stated")
+    time_base = stream.time_base
+    if not time_base:
+        raise UnreadableMedia("The video stream states no unit of time.", stage=STAGE)
+    context.options = {"max_pixels": str(limits.decoder_pixels)}
+    context.thread_count = threads
+    source = Source(container, stream, limits, time_base)
+    limits.check_frames(source.frames)
+    return source
+
+
+def _check_codec(stream: VideoStream) -> None:
+    # A codec that libav has no decoder for leaves the stream without a context.
+    context = stream.codec_context
+    if context is None or context.name not in _DECODERS:
+        accepted = ", ".join(sorted(_DECODERS.values()))
+        raise UnsupportedMedia(f"The video codec is not supported; accepted are {accepted}.", stage=STAGE)
+    try:
+        encrypted = context.codec_tag in _ENCRYPTED_TAGS
+    except UnicodeDecodeError:
+        encrypted = False
+    if encrypted:
+        raise UnsupportedMedia("The video is encrypted.", stage=STAGE)

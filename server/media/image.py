@@ -1,0 +1,139 @@
+"""A still picture (JPEG, PNG, BMP, WebP) to a frame, through the same decoders and scale as clips."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from typing import TYPE_CHECKING, Literal, cast
+
+import av
+
+from server.errors import EmptyMedia, TruncatedMedia, UnreadableMedia, UnsupportedMedia
+from server.media.limits import STAGE, MediaLimits
+from server.media.pixels import Orientation, PixelReader
+from server.types import Frame
+
+if TYPE_CHECKING:
+    from av.video.codeccontext import VideoCodecContext
+
+_JPEG_STARTS_OF_FRAME = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_JPEG_WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD9)}
+_JPEG_SCAN, _JPEG_END = b"\xff\xda", b"\xff\xd9"
+_EXIF = re.compile(rb"(?:Exif\0\0|eXIf|EXIF.{4})(II\*\0|MM\0\*)", re.DOTALL)
+_EXIF_ORIENTATION_TAG = 0x0112
+_ORIENTATIONS = {
+    2: Orientation(mirror_x=True),
+    3: Orientation(mirror_x=True, mirror_y=True),
+    4: Orientation(mirror_y=True),
+    5: Orientation(transpose=True),
+    6: Orientation(transpose=True, mirror_x=True),
+    7: Orientation(transpose=True, mirror_x=True, mirror_y=True),
+    8: Orientation(transpose=True, mirror_y=True),
+}
+
+
+def read_image(data: bytes | memoryview, limits: MediaLimits) -> Frame:
+    """Decode one picture, upright (EXIF orientation applied): `index` 0, `time_s` 0, luma in studio range as in clips.
+
+    Raises `EmptyMedia`, `UnreadableMedia`, `TruncatedMedia` for a picture that is cut off, `UnsupportedMedia` for other
+    formats, and `LimitExceeded` before memory is taken for a picture that is too large.
+    """
+    data = bytes(data)
+    if not data:
+        raise EmptyMedia("The picture has 0 bytes.", stage=STAGE)
+    codec, width, height = _identify(data)
+    limits.check_pixels(width, height)
+    context = cast("VideoCodecContext", av.CodecContext.create(codec, "r"))
+    context.thread_count = 1
+    context.options = {"max_pixels": str(limits.decoder_pixels)}
+    try:
+        pictures = [*context.decode(av.Packet(data)), *context.decode(None)]
+    except av.FFmpegError:
+        pictures = []
+    picture = next(iter(pictures), None)
+    if picture is None:
+        raise UnreadableMedia("The picture is damaged and cannot be decoded.", stage=STAGE)
+    if picture.is_corrupt or (codec == "mjpeg" and data.rfind(_JPEG_END) < data.rfind(_JPEG_SCAN)):
+        raise TruncatedMedia("The picture is cut off or damaged.", stage=STAGE)
+    limits.check_pixels(picture.width, picture.height)
+    reader = PixelReader(_orientation(data))
+    return Frame(0, 0.0, reader.luma(picture), partial(reader.rgb, picture))
+
+
+def _orientation(data: bytes) -> Orientation:
+    """From the first directory of the EXIF block (CIPA DC-008, section 4.6.4), upright where there is none."""
+    block = _EXIF.search(data)
+    if block is None:
+        return Orientation()
+    tiff = data[block.start(1) : block.start(1) + (1 << 16)]
+    order: Literal["big", "little"] = "little" if tiff.startswith(b"II") else "big"
+    directory = int.from_bytes(tiff[4:8], order)
+    entries = int.from_bytes(tiff[directory : directory + 2], order)
+    for start in range(directory + 2, min(directory + 2 + 12 * entries, len(tiff)), 12):
+        if int.from_bytes(tiff[start : start + 2], order) == _EXIF_ORIENTATION_TAG:
+            return _ORIENTATIONS.get(int.from_bytes(tiff[start + 8 : start + 10], order), Orientation())
+    return Orientation()
+
+
+def _identify(head: bytes) -> tuple[str, int, int]:
+    """Decoder, width and height, as the header states them."""
+    if head.startswith(b"\xff\xd8\xff"):
+        return ("mjpeg", *_jpeg_size(head))
+    if head.startswith(b"\x89PNG\r\n\x1a\n") and head[12:16] == b"IHDR":
+        return ("png", *_numbers(head, 16, 4, "big"))
+    if head.startswith(b"BM"):
+        width, height = (_signed(value) for value in _numbers(head, 18, 4, "little"))
+        return ("bmp", abs(width), abs(height))
+    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
+        return ("webp", *_webp_size(head))
+    if head.startswith((b"GIF8", b"II*\0", b"MM\0*")) or head[4:8] == b"ftyp":
+        raise UnsupportedMedia("The picture format is not supported; send JPEG, PNG, BMP or WebP.", stage=STAGE)
+    raise UnreadableMedia("The bytes are no picture that is known here.", stage=STAGE)
+
+
+def _jpeg_size(head: bytes) -> tuple[int, int]:
+    """From the start-of-frame segment (ITU-T T.81, section B.2.2)."""
+    position = 2
+    while position + 4 <= len(head):
+        if head[position] != 0xFF:
+            break
+        marker = head[position + 1]
+        if marker == 0xFF:
+            position += 1
+        elif marker in _JPEG_WITHOUT_LENGTH:
+            position += 2
+        elif marker in _JPEG_STARTS_OF_FRAME:
+            height, width = _numbers(head, position + 5, 2, "big")
+            return width, height
+        else:
+            position += 2 + int.from_bytes(head[position + 2 : position + 4])
+    raise UnreadableMedia("The JPEG states no size.", stage=STAGE)
+
+
+def _webp_size(head: bytes) -> tuple[int, int]:
+    """From the first chunk (RFC 9649, sections 2.5 to 2.7)."""
+    kind = head[12:16]
+    if len(head) < 30:
+        raise TruncatedMedia("The picture ends within its header.", stage=STAGE)
+    if kind == b"VP8X":
+        if head[20] & 2:
+            raise UnsupportedMedia("Animated WebP is not supported; send one picture.", stage=STAGE)
+        width, height = _numbers(head, 24, 3, "little")
+        return width + 1, height + 1
+    if kind == b"VP8L":
+        bits = int.from_bytes(head[21:25], "little")
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    width, height = _numbers(head, 26, 2, "little")
+    return width & 0x3FFF, height & 0x3FFF
+
+
+def _numbers(head: bytes, start: int, size: int, order: Literal["big", "little"]) -> tuple[int, int]:
+    """Two neighbouring unsigned integers of `size` bytes."""
+    first, second = head[start : start + size], head[start + size : start + 2 * size]
+    if len(second) < size:
+        raise TruncatedMedia("The picture ends within its header.", stage=STAGE)
+    return int.from_bytes(first, order), int.from_bytes(second, order)
+
+
+def _signed(value: int) -> int:
+    return value - (1 << 32) if value >> 31 else value
