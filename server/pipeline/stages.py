@@ -157,8 +157,7 @@ class Stages:
         with clock.time("faces"):
             aligned = align_to(onset[0], [*onset[1:], *apex], self._landmarker, self._detector, near=near)
         crops = [aligned.anchor, *aligned.crops]
-        first = np.mean([crop.gray for crop in crops[: len(onset)]], axis=0, dtype=np.float32)
-        last = np.mean([crop.gray for crop in crops[len(onset) :]], axis=0, dtype=np.float32)
+        first, last = (_mean([crop.gray for crop in part]) for part in (crops[: len(onset)], crops[len(onset) :]))
         with clock.time("flow"):
             flow = flow_field(*estimate(first, last, job.flow))
         with clock.time("recipes"):
@@ -170,6 +169,10 @@ class Stages:
             onset, apex = (read_image(data, job.limits) for data in (job.onset, job.apex))
         inputs = self._inputs([onset], [apex], job, clock)
         return PairFindings(inputs=inputs, evidence=Evidence("good"), timings_s=dict(clock.seconds))
+
+
+def _mean(pictures: list[Float32Array]) -> Float32Array:
+    return np.asarray(np.mean(pictures, axis=0), dtype=np.float32)
 
 
 def _movements(logs: list[FaceLog], job: ClipJob, duration_s: float) -> list[tuple[FaceLog, Interval]]:

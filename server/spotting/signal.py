@@ -43,9 +43,9 @@ REGIONS = tuple(REGION_LANDMARKS)
 LIDS = tuple(name.startswith("lid") for name in REGIONS)
 _BRIDGE = (6, 197, 195, 168)
 
-_SPREAD_PX = 0.06 * CROP_IOD_PX
-_WINDOW_PX = 21
-_PYRAMID_LEVELS = 2
+_OFFSETS = 0.06 * CROP_IOD_PX * np.array([[0, 0], [-1, -1], [1, -1], [-1, 1], [1, 1]], dtype=np.float32)
+_WINDOW_PX = 15
+_PYRAMID_LEVELS = 1
 _STOP = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 12, 0.01)
 _BLUR_PX = 41
 _GAIN = 2.0
@@ -78,7 +78,6 @@ class RegionTracker:
     def __init__(self) -> None:
         self._anchor_id: int | None = None
         self._points: Float32Array = np.zeros((0, 1, 2), dtype=np.float32)
-        self._owner: np.ndarray[tuple[int], np.dtype[np.intp]] = np.zeros(0, dtype=np.intp)
         self._reference: UInt8Array | None = None
         self._reference_s = 0.0
         self._guess: Float32Array = self._points
@@ -98,7 +97,7 @@ class RegionTracker:
         picture = _normalise(crop.gray)
         if anchor_id != self._anchor_id:
             self._anchor_id = anchor_id
-            self._points, self._owner = _points(landmarks_crop)
+            self._points = _points(landmarks_crop)
             self._refer(picture, crop.time_s)
             return self._last
         assert self._reference is not None
@@ -114,7 +113,7 @@ class RegionTracker:
         )
         self._guess = np.where(found[..., None] > 0, moved, self._points).astype(np.float32)
         shift = (self._guess - self._points)[:, 0, :]
-        self._last = self._carried + _regional(shift, self._owner)
+        self._last = self._carried + _regional(shift)
         self._renew_when_quiet(picture, crop.time_s)
         return self._last
 
@@ -137,18 +136,30 @@ def _normalise(gray: Float32Array) -> UInt8Array:
     return np.asarray(np.clip((gray - smooth) * _GAIN + 128.0, 0, 255), dtype=np.uint8)
 
 
-def _points(landmarks: Float32Array) -> tuple[Float32Array, np.ndarray[tuple[int], np.dtype[np.intp]]]:
-    """Five points around each landmark, float32 [P, 1, 2], and the region that each belongs to; the bridge is last."""
-    offsets = _SPREAD_PX * np.array([[0, 0], [-1, -1], [1, -1], [-1, 1], [1, 1]], dtype=np.float32)
-    points, owner = [], []
-    for region, indices in enumerate([*REGION_LANDMARKS.values(), _BRIDGE]):
-        for index in indices:
-            points.append(landmarks[index] + offsets)
-            owner += [region] * len(offsets)
-    return np.concatenate(points)[:, None, :].astype(np.float32), np.array(owner)
+def _points(landmarks: Float32Array) -> Float32Array:
+    """Five points around each landmark of each region, float32 [P, 1, 2]; those of the bridge come last."""
+    indices = [index for landmark_group in (*REGION_LANDMARKS.values(), _BRIDGE) for index in landmark_group]
+    points = landmarks[indices][:, None, :] + _OFFSETS[None]
+    return np.asarray(points.reshape(-1, 1, 2), dtype=np.float32)
 
 
-def _regional(shift: Float32Array, owner: np.ndarray[tuple[int], np.dtype[np.intp]]) -> Float32Array:
-    """Median shift of each region's points less that of the bridge, float32 [R, 2] in IOD."""
-    medians = np.stack([np.median(shift[owner == region], axis=0) for region in range(len(REGIONS) + 1)])
-    return np.asarray((medians[:-1] - medians[-1]) / CROP_IOD_PX, dtype=np.float32)
+def _membership() -> np.ndarray[tuple[int, int], np.dtype[np.intp]]:
+    """Indices of each region's points, [R, most points of a region]; repeating all of them alike keeps the median."""
+    most = max(len(x) for x in REGION_LANDMARKS.values()) * len(_OFFSETS)
+    rows, start = [], 0
+    for group in REGION_LANDMARKS.values():
+        own = np.arange(start, start + len(group) * len(_OFFSETS))
+        rows.append(np.tile(own, most // len(own)))
+        start += len(own)
+    return np.stack(rows)
+
+
+_MEMBERS = _membership()
+_BRIDGE_POINTS = len(_BRIDGE) * len(_OFFSETS)
+
+
+def _regional(shift: Float32Array) -> Float32Array:
+    """Median shift of each region's points (float32 [P, 2], px) less that of the bridge, float32 [R, 2] in IOD."""
+    medians = np.median(shift[_MEMBERS], axis=1)
+    bridge = np.median(shift[-_BRIDGE_POINTS:], axis=0)
+    return np.asarray((medians - bridge) / CROP_IOD_PX, dtype=np.float32)
