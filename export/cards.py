@@ -1,0 +1,83 @@
+"""Model cards: where a model comes from, what it was measured to do, and what it must not be used for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
+
+from export.checkpoint import Checkpoint
+from export.labels import LABELS
+from export.networks.registry import find_network
+from server.contract import PROBABILITIES, FlowMethod, ModelContract, Provenance, TensorSpec
+
+FORMAT = "glimpse.card/1"
+SYNTHETIC_DATA = "synthetic: flow images made from action units, without any person's data"
+
+_INTENDED_USE = (
+    "Classifying the motion between the onset and the apex of a spotted facial movement as negative, positive or "
+    "surprise, for research and for tools whose users know of it and agreed to it."
+)
+_LIMITS = (
+    "A facial movement is not a feeling: the classes describe which muscles moved, and people differ.",
+    "Not for lie detection, hiring, policing, credit, education, health or any decision about a person.",
+    "Each channel is stretched to its own range, so the strength of the motion is not seen.",
+    "Measured on laboratory recordings of mostly young adults; not on other ages, covered faces or faces turned away.",
+    "About 300 real samples leave an interval of +-.07 around any score.",
+)
+_OUR_LICENCE = "Apache-2.0"
+_THEIR_LICENCE = "that of the imported checkpoint, which its holder must know; it is not redistributed here"
+
+
+def build_contract(checkpoint: Checkpoint, name: str, flow: FlowMethod, command: str) -> ModelContract:
+    """The contract of a model called `name` that serves `checkpoint`."""
+    network = find_network(checkpoint.network)
+    outputs = (TensorSpec(name=PROBABILITIES, dims=(len(LABELS),), meaning="probability of each label"),)
+    return ModelContract(
+        name=name,
+        recipe=network.recipe,
+        flow=flow,
+        inputs=network.inputs,
+        outputs=outputs,
+        labels=LABELS,
+        provenance=Provenance(
+            network=checkpoint.network,
+            source=checkpoint.source,
+            command=command,
+            training_data=checkpoint.training.get("data", "not stated by the checkpoint"),
+            data_sha256=checkpoint.training.get("data_sha256", ""),
+            weights_sha256=checkpoint.sha256,
+        ),
+    )
+
+
+def build_card(checkpoint: Checkpoint, contract: ModelContract) -> dict[str, Any]:
+    """The card of a model that was just made; `with_result` adds what is measured later."""
+    ours = checkpoint.source == "trained"
+    training = dict(checkpoint.training)
+    validation = training.pop("validation", None)
+    command = contract.provenance.command
+    return {
+        "format": FORMAT,
+        "name": contract.name,
+        "network": checkpoint.network,
+        "citation": find_network(checkpoint.network).citation,
+        "licence": _OUR_LICENCE if ours else _THEIR_LICENCE,
+        "source": checkpoint.source,
+        "command": command,
+        "training": training or {"data": contract.provenance.training_data},
+        "weights_sha256": checkpoint.sha256,
+        "labels": list(contract.labels),
+        "recipe": contract.recipe,
+        "preparation": checkpoint.weights.preparation,
+        "intended_use": _INTENDED_USE,
+        "limits": list(_LIMITS),
+        "software": {package: version(package) for package in ("torch", "onnx", "numpy")},
+        "results": [{"command": command, **validation}] if validation else [],
+    }
+
+
+def with_result(card: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
+    """The card with `result`, which replaces an older one of the same command."""
+    others = [known for known in card.get("results", ()) if known.get("command") != result["command"]]
+    return {**card, "results": [*others, dict(result)]}

@@ -1,0 +1,305 @@
+"""`glimpse-export`: build, import, train, evaluate and verify the models that the service loads."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from export.cli_options import (
+    PROCESSES,
+    REPOSITORY,
+    Arch,
+    Backend,
+    FlowChoice,
+    Kind,
+    Name,
+    Overwrite,
+    Processes,
+    Repository,
+    Seed,
+    TritonAddress,
+    Version,
+)
+from server.errors import GlimpseError, OptionError
+
+if TYPE_CHECKING:
+    from export.training_data import TrainingData
+
+app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+PROGRAM = "glimpse-export"
+SYNTHETIC = "synthetic"
+
+
+@app.command()
+def faces(
+    output: Annotated[Path, typer.Option(help="Folder for the networks and their notice.")] = Path(
+        "server/faces/assets"
+    ),
+    wheel: Annotated[Path | None, typer.Option(help="Wheel that was downloaded before.")] = None,
+) -> None:
+    """Build the face detector and the landmark network."""
+    from export.faces import build_faces
+    from export.output import message
+
+    for path in build_faces(output, wheel, message):
+        print(path)
+
+
+@app.command("import")
+def import_(
+    ctx: typer.Context,
+    arch: Arch,
+    checkpoint: Annotated[Path, typer.Argument(help="A .pth state dictionary as its authors published it.")],
+    *,
+    name: Annotated[str, typer.Option(help="Name of the published model.")],
+    repository: Repository = REPOSITORY,
+    flow: FlowChoice = None,
+    model_version: Version = 1,
+    overwrite: Overwrite = False,
+) -> None:
+    """Publish somebody else's weights."""
+    from export.build import publish_checkpoint
+    from export.checkpoint import load_checkpoint
+
+    loaded = load_checkpoint(checkpoint, arch)
+    if loaded.source != "imported":
+        raise OptionError(f"{checkpoint} was trained here; publish it with `{PROGRAM} model`", option="checkpoint")
+    place = publish_checkpoint(
+        loaded,
+        repository,
+        name=name,
+        command=ctx.obj,
+        flow=flow,
+        version=model_version,
+        overwrite=overwrite,
+    )
+    print(place)
+
+
+@app.command()
+def model(
+    ctx: typer.Context,
+    arch: Arch,
+    *,
+    weights: Annotated[Path, typer.Option(help="Weights that `train` wrote.")],
+    name: Name = None,
+    repository: Repository = REPOSITORY,
+    flow: FlowChoice = None,
+    model_version: Version = 1,
+    overwrite: Overwrite = False,
+) -> None:
+    """Publish weights that were trained here."""
+    from export.build import publish_checkpoint
+    from export.checkpoint import load_checkpoint
+
+    loaded = load_checkpoint(weights, arch)
+    if loaded.source != "trained":
+        raise OptionError(f"{weights} was not trained here; publish it with `{PROGRAM} import`", option="weights")
+    place = publish_checkpoint(
+        loaded,
+        repository,
+        name=name or arch,
+        command=loaded.training.get("command", ctx.obj),
+        flow=flow,
+        version=model_version,
+        overwrite=overwrite,
+    )
+    print(place)
+
+
+@app.command()
+def train(
+    ctx: typer.Context,
+    arch: Arch,
+    *,
+    data: Annotated[str, typer.Option(help="'synthetic', or a folder with an index.csv.")],
+    seed: Seed = 0,
+    epochs: Annotated[int | None, typer.Option(min=1, help="6 for synthetic data, 60 for a folder.")] = None,
+    samples: Annotated[int | None, typer.Option(min=1, help="Synthetic samples: 28500 unless given.")] = None,
+    weights: Annotated[Path | None, typer.Option(help="Weights to start from instead of random ones.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Folder for weights.pth: runs/ARCH-seedN unless given.")] = None,
+    publish: Annotated[bool, typer.Option("--publish/--no-publish", help="Publish the result as well.")] = False,
+    name: Name = None,
+    repository: Repository = REPOSITORY,
+    flow: FlowChoice = None,
+    model_version: Version = 1,
+    overwrite: Overwrite = False,
+    processes: Processes = PROCESSES,
+) -> None:
+    """Train a network, on synthetic data without any real sample unless a folder is given."""
+    from export.build import publish_checkpoint
+    from export.checkpoint import checkpoint_bytes, load_checkpoint
+    from export.networks.registry import find_network
+    from export.output import show_epoch
+    from export.repository import check_free, replace_file
+    from export.training import plan_for
+    from export.training import train as train_network
+
+    find_network(arch)
+    if publish:
+        check_free(repository, name or arch, version=model_version, overwrite=overwrite)
+    start = load_checkpoint(weights, arch) if weights else None
+    prepared = _training_data(data, samples, seed, processes)
+    plan = plan_for(synthetic=data == SYNTHETIC, seed=seed, epochs=epochs)
+    checkpoint = train_network(arch, prepared, plan, command=ctx.obj, start=start, on_epoch=show_epoch)
+    folder = output or Path("runs") / f"{arch}-seed{seed}"
+    folder.mkdir(parents=True, exist_ok=True)
+    replace_file(folder / "weights.pth", checkpoint_bytes(checkpoint))
+    print(folder / "weights.pth")
+    if publish:
+        place = publish_checkpoint(
+            checkpoint,
+            repository,
+            name=name or arch,
+            command=ctx.obj,
+            flow=flow,
+            version=model_version,
+            overwrite=overwrite,
+        )
+        print(place)
+
+
+@app.command()
+def evaluate(
+    ctx: typer.Context,
+    model: Annotated[
+        str, typer.Argument(metavar="NAME|ARCH", help="Published model; network with per-subject weights.")
+    ],
+    *,
+    data: Annotated[Path, typer.Option(help="Folder with an index.csv.")],
+    weights_per_subject: Annotated[Path | None, typer.Option(help="Folder of <subject>.pth.")] = None,
+    backend: Backend = "local",
+    triton_address: TritonAddress = None,
+    repository: Repository = REPOSITORY,
+    json: Annotated[Path | None, typer.Option(metavar="OUT", help="Write the measures as JSON.")] = None,
+    log: Annotated[Path | None, typer.Option(metavar="CSV", help="Write the answer to every sample.")] = None,
+    record: Annotated[bool, typer.Option("--record", help="Add the result to the model's card.")] = False,
+) -> None:
+    """Score a model on real samples: UF1 and UAR of the MEGC2019 protocol, nothing fitted to them."""
+    from export.cards import with_result
+    from export.data.flow_images import read_flow_images
+    from export.output import counting, evaluation_table, message, write_json, write_log
+    from export.protocol import evaluate_model, evaluate_per_subject
+    from export.repository import read_published, write_card
+
+    if triton_address and backend != "triton":
+        raise OptionError("--triton-address needs --backend triton", option="triton-address")
+    if weights_per_subject and (triton_address or record):
+        raise OptionError(
+            "--weights-per-subject serves its models from a repository of its own: neither --triton-address nor "
+            "--record applies",
+            option="weights-per-subject",
+        )
+    samples = read_flow_images(data)
+    with counting("samples") as progress:
+        if weights_per_subject:
+            result = evaluate_per_subject(
+                samples, model, weights_per_subject, backend, report=message, on_progress=progress
+            )
+        else:
+            result = evaluate_model(
+                samples,
+                repository,
+                model,
+                backend,
+                triton_address=triton_address,
+                report=message,
+                on_progress=progress,
+            )
+    summary = {
+        "command": ctx.obj,
+        "model": model,
+        "backend": backend,
+        "data": data.name,
+        "data_sha256": samples.sha256,
+        **result.summary(),
+    }
+    if log:
+        write_log(log, samples, result)
+    if json:
+        write_json(json, summary)
+    if record:
+        published = read_published(repository, model)
+        write_card(published.folder, with_result(published.card, summary))
+    print(evaluation_table(result))
+
+
+@app.command()
+def verify(
+    name: Annotated[str | None, typer.Argument(help="Model; all of the repository unless given.")] = None,
+    repository: Repository = REPOSITORY,
+    triton: Annotated[bool, typer.Option("--triton", help="Ask a real Triton as well, started for it.")] = False,
+    triton_address: TritonAddress = None,
+) -> None:
+    """Check files against their hashes, contract against graph, and one backend against the other."""
+    from export.output import message
+    from export.repository import published_names
+    from export.verify import verify as verify_model
+
+    names = [name] if name else published_names(repository)
+    if not names:
+        raise OptionError(f"{repository} holds no model", option="repository")
+    failed = False
+    for each in names:
+        for check in verify_model(repository, each, triton=triton, triton_address=triton_address, report=message):
+            print(f"{each}: {check.name}: {'ok' if check.passed else 'FAILED'}: {check.detail}")
+            failed |= not check.passed
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def synthesize(
+    output: Annotated[Path, typer.Argument(metavar="OUT", help="Folder, or an .npz file for flow.")],
+    kind: Kind = "clips",
+    samples: Annotated[int, typer.Option(min=1, help="Flow images.")] = 300,
+    seed: Seed = 0,
+    processes: Processes = PROCESSES,
+) -> None:
+    """Make clips or flow images from action units, with their ground truth."""
+    from export.output import counting, message
+
+    if kind == "clips":
+        from export.synthesis.clips import synthesize_samples
+
+        for path in synthesize_samples(output, message):
+            print(path)
+        return
+    from export.synthesis.flow_fields import synthesize_flow
+    from export.synthesis.flow_files import write_flow_samples
+
+    with counting("samples") as progress:
+        made = synthesize_flow(samples, seed, processes=processes, on_progress=progress)
+    write_flow_samples(output, made)
+    print(output)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command. Exits with 0, with 1 when it failed, with 2 when it was called wrongly."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        app(args=given, prog_name=PROGRAM, obj=shlex.join([PROGRAM, *given]))
+    except GlimpseError as error:
+        from export.output import message
+
+        message(f"error: {error}")
+        raise SystemExit(1) from None
+
+
+def _training_data(data: str, samples: int | None, seed: int, processes: int) -> TrainingData:
+    from export.output import counting
+    from export.training import SYNTHETIC_SAMPLES
+    from export.training_data import folder_data, synthetic_data
+
+    if data != SYNTHETIC:
+        if samples is not None:
+            raise OptionError(f"--samples needs --data {SYNTHETIC}", option="samples")
+        return folder_data(Path(data), seed)
+    with counting("synthesising") as progress:
+        return synthetic_data(samples or SYNTHETIC_SAMPLES, seed, processes=processes, on_progress=progress)

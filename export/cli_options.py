@@ -1,0 +1,28 @@
+"""The options that several commands of `glimpse-export` share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from server.contract import FlowMethod
+
+Arch = Annotated[str, typer.Argument(metavar="ARCH", help="Network, such as ststnet.")]
+Repository = Annotated[Path, typer.Option(help="Model repository.")]
+Name = Annotated[str | None, typer.Option(help="Name of the published model; that of the network unless given.")]
+Version = Annotated[int, typer.Option("--model-version", min=1, help="Version to publish.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the version if it exists.")]
+FlowChoice = Annotated[FlowMethod | None, typer.Option("--flow", help="Flow estimator that the gateway shall use.")]
+TritonAddress = Annotated[
+    str | None, typer.Option(metavar="HOST:PORT", help="A running Triton instead of a local one.")
+]
+Backend = Annotated[Literal["torch", "local", "triton"], typer.Option("--backend", help="Where inference runs.")]
+Kind = Annotated[Literal["clips", "flow"], typer.Option("--kind", help="Rendered clips, or flow images.")]
+Seed = Annotated[int, typer.Option(min=0, help="Same seed, same result.")]
+Processes = Annotated[int, typer.Option(min=1, help="Processes that synthesise; the result does not depend on it.")]
+
+REPOSITORY = Path("model_repository")
+PROCESSES = min(2, os.cpu_count() or 1)

@@ -1,0 +1,120 @@
+"""The MEGC2019 measures: UF1 and UAR from one confusion matrix pooled over all samples.
+
+See, Yap, Li, Hong and Wang, "MEGC 2019: The Second Facial Micro-Expressions Grand Challenge", FG 2019: per class
+F1 = 2 TP / (2 TP + FP + FN) and recall = TP / N, each averaged over the classes without weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from export.data.flow_images import FlowImages
+from export.labels import LABELS
+from server.errors import InputError
+from server.types import Float32Array
+
+Int64Array: TypeAlias = npt.NDArray[np.int64]
+Score: TypeAlias = Callable[[str, Float32Array], Float32Array]
+"""Probabilities float32 [N, classes] of a named model for `flow` float32 [N, 3, 28, 28]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measures:
+    """`confusion` int64 [classes, classes], rows truth, columns prediction, in the order of `LABELS`."""
+
+    samples: int
+    uf1: float
+    uar: float
+    accuracy: float
+    confusion: Int64Array
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Measures over all samples and by data set, with the answer to each sample: `predictions` int64 [N],
+    `probabilities` float32 [N, classes].
+    """
+
+    overall: Measures
+    datasets: Mapping[str, Measures]
+    predictions: Int64Array
+    probabilities: Float32Array
+
+    def summary(self) -> dict[str, Any]:
+        """JSON-able, four decimals."""
+        return {
+            **_rounded(self.overall),
+            "labels": list(LABELS),
+            "confusion": self.overall.confusion.tolist(),
+            "datasets": {name: _rounded(measures) for name, measures in self.datasets.items()},
+        }
+
+
+def confusion_matrix(truth: Int64Array, predictions: Int64Array) -> Int64Array:
+    """int64 [classes, classes]: how many samples of each class (row) were given each label (column)."""
+    matrix = np.zeros((len(LABELS), len(LABELS)), np.int64)
+    np.add.at(matrix, (truth, predictions), 1)
+    return matrix
+
+
+def measure(confusion: Int64Array, where: str = "the data") -> Measures:
+    """UF1, UAR and accuracy of a confusion matrix.
+
+    Raises `InputError` naming the class that no sample of `where` has: the measures are then not defined, and leaving
+    the class out would change them silently.
+    """
+    per_class = confusion.sum(axis=1)
+    absent = [label for label, count in zip(LABELS, per_class, strict=True) if count == 0]
+    if absent:
+        raise InputError(f"UF1 and UAR are not defined: no sample of {where} is {' or '.join(absent)}")
+    hits = np.diag(confusion)
+    return Measures(
+        samples=int(confusion.sum()),
+        uf1=float((2 * hits / (per_class + confusion.sum(axis=0))).mean()),
+        uar=float((hits / per_class).mean()),
+        accuracy=float(hits.sum() / confusion.sum()),
+        confusion=confusion,
+    )
+
+
+def evaluate(
+    data: FlowImages, models: Sequence[str], score: Score, on_progress: Callable[[int, int], None] | None = None
+) -> Evaluation:
+    """Zero-shot: sample i is answered by `models[i]` as it is; nothing is fitted to `data`.
+
+    `on_progress(done, total)` counts samples. Raises `InputError` as `measure` does, and whatever `score` raises.
+    """
+    flow = data.images.astype(np.float32)
+    probabilities = np.zeros((len(flow), len(LABELS)), np.float32)
+    done = 0
+    for model in dict.fromkeys(models):
+        chosen = np.array([name == model for name in models])
+        probabilities[chosen] = score(model, flow[chosen])
+        done += int(chosen.sum())
+        if on_progress:
+            on_progress(done, len(flow))
+    predictions = probabilities.argmax(axis=1).astype(np.int64)
+    datasets = np.array(data.datasets)
+    return Evaluation(
+        overall=measure(confusion_matrix(data.labels, predictions)),
+        datasets={
+            name: measure(confusion_matrix(data.labels[datasets == name], predictions[datasets == name]), name)
+            for name in sorted(set(data.datasets))
+        },
+        predictions=predictions,
+        probabilities=probabilities,
+    )
+
+
+def _rounded(measures: Measures) -> dict[str, Any]:
+    return {
+        "samples": measures.samples,
+        "uf1": round(measures.uf1, 4),
+        "uar": round(measures.uar, 4),
+        "accuracy": round(measures.accuracy, 4),
+    }

@@ -1,0 +1,68 @@
+"""Networks by name: how to build one, what it eats, and how its published weights differ."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from export.networks.blocks import Preparation
+from export.networks.ststnet import STSTNet
+from server.contract import TensorSpec
+from server.errors import OptionError
+
+FLOW_INPUT = TensorSpec(
+    name="flow",
+    dims=(3, 28, 28),
+    meaning="onset to apex motion: u (right), v (down), optical strain; each channel stretched to 0..255 on its own",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """One family of weights of a network: how the network must be built for them and what its input must look like."""
+
+    padding: int
+    preparation: Preparation
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A registered architecture. `build` takes the keyword `padding`. `trained` is how we train it, `published` how
+    the weights that its authors released were made.
+    """
+
+    name: str
+    build: Callable[..., STSTNet]
+    citation: str
+    recipe: str
+    inputs: tuple[TensorSpec, ...]
+    trained: Weights
+    published: Weights
+
+
+NETWORKS: dict[str, Network] = {
+    network.name: network
+    for network in (
+        Network(
+            name="ststnet",
+            build=STSTNet,
+            citation=(
+                "Liong, Gan, See, Khor, Huang: Shallow Triple Stream Three-dimensional CNN (STSTNet) for "
+                "Micro-expression Recognition. FG 2019, arXiv 1902.03634"
+            ),
+            recipe="flow_uvs_28",
+            inputs=(FLOW_INPUT,),
+            # The padding of the published weights, so that both can be compared and one can be tuned into the other.
+            trained=Weights(padding=2, preparation="nose_centred"),
+            published=Weights(padding=2, preparation="published_order"),
+        ),
+    )
+}
+
+
+def find_network(name: str) -> Network:
+    """The network called `name`. Raises `OptionError`, naming those that exist."""
+    try:
+        return NETWORKS[name]
+    except KeyError:
+        raise OptionError(f"no network {name!r}; there are: {', '.join(sorted(NETWORKS))}", option="arch") from None

@@ -1,0 +1,85 @@
+"""From a checkpoint to the ONNX file that the service loads."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import onnx
+import torch
+from torch import nn
+
+from export.checkpoint import Checkpoint
+from export.networks.blocks import FlowGraph, flow_graph
+from export.networks.registry import FLOW_INPUT
+from server.contract import PROBABILITIES
+
+OPSET = 18
+"""Opset 18 and IR 10 are read by ONNX Runtime from 1.18, thus by every Triton container from 24.05."""
+IR_VERSION = 10
+BATCH_AXIS = "batch"
+
+
+def served_graph(checkpoint: Checkpoint) -> FlowGraph:
+    """The graph that is served: normalisation, the network in its fastest form, softmax. In evaluation mode.
+
+    Input float32 [N, 3, 28, 28] (u, v, strain, 0..255), output probabilities float32 [N, classes].
+    """
+    network = checkpoint.build()
+    faster = getattr(network, "for_serving", None)
+    return flow_graph(faster() if faster else network, checkpoint.weights.preparation)
+
+
+def onnx_bytes(graph: nn.Module) -> bytes:
+    """`graph` (see `served_graph`) as an ONNX file with a dynamic batch axis, checked by `onnx.checker`.
+
+    The same graph gives the same bytes, which name no file of the machine that wrote them.
+    """
+    example = torch.zeros(2, *FLOW_INPUT.dims)
+    with warnings.catch_warnings(), _quiet_exporter():
+        # torch.export copies tree descriptions that its own newer version deprecates.
+        warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
+        program = torch.onnx.export(
+            graph.eval(),
+            (example,),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=[FLOW_INPUT.name],
+            output_names=[PROBABILITIES],
+            dynamic_shapes=({0: torch.export.Dim(BATCH_AXIS, min=1, max=1 << 16)},),
+            verbose=False,
+        )
+    assert program is not None
+    model = program.model_proto
+    _strip(model)
+    onnx.checker.check_model(model, full_check=True)
+    data: bytes = model.SerializeToString(deterministic=True)
+    return data
+
+
+def _strip(model: onnx.ModelProto) -> None:
+    """Drop what the exporter notes about source files and traced nodes: it differs between machines."""
+    model.ir_version = IR_VERSION
+    model.doc_string = ""
+    del model.metadata_props[:]
+    graph = model.graph
+    graph.doc_string = ""
+    del graph.metadata_props[:]
+    del graph.value_info[:]
+    for part in (*graph.node, *graph.input, *graph.output, *graph.initializer):
+        part.doc_string = ""
+        del part.metadata_props[:]
+
+
+@contextmanager
+def _quiet_exporter() -> Iterator[None]:
+    """Silence the exporter's log lines about optional packages that these graphs do not use."""
+    logger = logging.getLogger("torch.onnx._internal.exporter._registration")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,74 @@
+"""What the commands show and write: progress and messages on stderr, results on stdout and in files."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from export.data.flow_images import FlowImages
+from export.evaluation import Evaluation
+from export.labels import LABELS
+from export.repository import replace_file
+from export.training import EpochReport
+
+
+def message(text: str) -> None:
+    """One line for the person at the terminal."""
+    Console(stderr=True, highlight=False).print(text, markup=False, soft_wrap=True)
+
+
+@contextmanager
+def counting(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on stderr, driven by calls of (done, total)."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def show_epoch(report: EpochReport) -> None:
+    """One line per epoch."""
+    message(
+        f"epoch {report.epoch}/{report.epochs}: loss {report.loss:.4f}, "
+        f"held-out accuracy {report.validation_accuracy:.4f}, {report.remaining_s:.0f} s left"
+    )
+
+
+def evaluation_table(evaluation: Evaluation) -> str:
+    """Measures by data set and the confusion matrix, as aligned text."""
+    lines = [f"{'data':<12}{'samples':>8}{'UF1':>8}{'UAR':>8}{'accuracy':>10}"]
+    for name, measures in (*evaluation.datasets.items(), ("all", evaluation.overall)):
+        lines.append(
+            f"{name:<12}{measures.samples:>8}{measures.uf1:>8.4f}{measures.uar:>8.4f}{measures.accuracy:>10.4f}"
+        )
+    lines += ["", f"{'truth':<12}" + "".join(f"{label:>10}" for label in LABELS)]
+    for label, row in zip(LABELS, evaluation.overall.confusion, strict=True):
+        lines.append(f"{label:<12}" + "".join(f"{count:>10}" for count in row))
+    return "\n".join(lines)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Indented JSON."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    replace_file(path, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def write_log(path: Path, data: FlowImages, evaluation: Evaluation) -> None:
+    """One CSV line per sample: what it is, what was answered, and the probabilities."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["path", "dataset", "subject", "label", "prediction", *LABELS])
+    columns = (data.paths, data.datasets, data.subjects, data.labels, evaluation.predictions, evaluation.probabilities)
+    for sample, dataset, subject, label, prediction, probabilities in zip(*columns, strict=True):
+        row = [sample, dataset, subject, LABELS[label], LABELS[prediction]]
+        writer.writerow([*row, *(f"{probability:.6f}" for probability in probabilities)])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    replace_file(path, text.getvalue().encode())

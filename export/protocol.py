@@ -1,0 +1,64 @@
+"""The zero-shot protocol: which model answers which sample, and through which backend it is asked."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from export.build import publish_checkpoint
+from export.data.flow_images import FlowImages
+from export.evaluation import Evaluation, evaluate
+from export.per_subject import load_per_subject, model_names
+from export.repository import read_published
+from export.scoring import Backend, open_backend, torch_score
+
+Report = Callable[[str], None]
+Progress = Callable[[int, int], None]
+
+
+def evaluate_model(
+    data: FlowImages,
+    repository: Path,
+    name: str,
+    backend: Backend,
+    *,
+    triton_address: str | None = None,
+    report: Report = lambda _: None,
+    on_progress: Progress | None = None,
+) -> Evaluation:
+    """All samples by one published model. `report` hears of slow steps, `on_progress(done, total)` counts samples.
+
+    Raises `UnknownModel`, and as `open_backend` and `evaluate` do.
+    """
+    read_published(repository, name)
+    with open_backend(backend, repository, triton_address=triton_address, report=report) as score:
+        return evaluate(data, [name] * len(data.labels), score, on_progress)
+
+
+def evaluate_per_subject(
+    data: FlowImages,
+    network: str,
+    folder: Path,
+    backend: Backend,
+    *,
+    report: Report = lambda _: None,
+    on_progress: Progress | None = None,
+) -> Evaluation:
+    """Each sample by the weights in `folder` that never saw its subject.
+
+    For `local` and `triton` the weights are published, one model each, into a repository that lives as long as the
+    evaluation. Raises as `load_per_subject`, `open_backend` and `evaluate` do.
+    """
+    checkpoints = load_per_subject(folder, network, data.subjects)
+    names = model_names(network, data.subjects)
+    models = [names[subject] for subject in data.subjects]
+    if backend == "torch":
+        return evaluate(data, models, torch_score({names[s]: c for s, c in checkpoints.items()}), on_progress)
+    with tempfile.TemporaryDirectory() as temporary:
+        repository = Path(temporary)
+        for count, (subject, checkpoint) in enumerate(checkpoints.items(), start=1):
+            report(f"exporting weights {count} of {len(checkpoints)}: {subject}")
+            publish_checkpoint(checkpoint, repository, name=names[subject], command="")
+        with open_backend(backend, repository, report=report) as score:
+            return evaluate(data, models, score, on_progress)

@@ -1,0 +1,100 @@
+"""Asks a model for probabilities through torch, through ONNX Runtime in this process, or through a real Triton."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import torch
+
+from export.checkpoint import Checkpoint, load_checkpoint
+from export.evaluation import Score
+from export.networks.registry import FLOW_INPUT, NETWORKS
+from export.onnx import served_graph
+from export.repository import read_published
+from server.contract import PROBABILITIES
+from server.predict.base import Predictor
+from server.predict.local import LocalPredictor
+from server.predict.repository import ModelRepository
+from server.predict.triton import TritonPredictor
+from server.predict.tritonserver import TritonServer
+from server.types import Float32Array
+
+Backend: TypeAlias = Literal["torch", "local", "triton"]
+RECIPES = frozenset(network.recipe for network in NETWORKS.values())
+ANSWER_TIMEOUT_S = 60.0
+STARTUP_TIMEOUT_S = 300.0
+"""A Triton that serves one model per subject starts a process for each."""
+
+
+@contextmanager
+def open_backend(
+    backend: Backend, repository: Path, *, triton_address: str | None = None, report: Callable[[str], None]
+) -> Iterator[Score]:
+    """A function that scores samples with the models of `repository`.
+
+    `triton` asks the server at `triton_address`, or starts the local one on `repository`, saying so to `report`.
+    Raises what the predictors raise.
+    """
+    if backend == "torch":
+        yield _torch_score(repository)
+    elif backend == "local":
+        yield from _ask(lambda: LocalPredictor(ModelRepository(repository, RECIPES), threads=1))
+    elif triton_address:
+        yield from _ask(lambda: TritonPredictor(triton_address, recipes=RECIPES))
+    else:
+        with TritonServer(repository, startup_timeout_s=STARTUP_TIMEOUT_S, report=report) as server:
+            yield from _ask(lambda: TritonPredictor(server.grpc_address, recipes=RECIPES))
+
+
+def torch_score(checkpoints: Mapping[str, Checkpoint]) -> Score:
+    """Scores with the graphs of `checkpoints` in torch, by name."""
+    graphs = {name: served_graph(checkpoint) for name, checkpoint in checkpoints.items()}
+
+    def score(model: str, flow: Float32Array) -> Float32Array:
+        with torch.inference_mode():
+            probabilities: Float32Array = graphs[model](torch.from_numpy(flow)).numpy()
+        return probabilities
+
+    return score
+
+
+def published_checkpoint(repository: Path, name: str) -> Checkpoint:
+    """The checkpoint beside the newest graph of `name`. Raises as `read_published` and `load_checkpoint` do."""
+    published = read_published(repository, name)
+    return load_checkpoint(published.weights_file, published.contract.provenance.network)
+
+
+def _torch_score(repository: Path) -> Score:
+    def score(model: str, flow: Float32Array) -> Float32Array:
+        return torch_score({model: published_checkpoint(repository, model)})(model, flow)
+
+    return score
+
+
+def _ask(connect: Callable[[], Predictor]) -> Iterator[Score]:
+    """Drives an asynchronous predictor from ordinary code, in one event loop, which its channel is bound to."""
+    with asyncio.Runner() as runner:
+
+        async def build() -> Predictor:
+            return connect()
+
+        predictor = runner.run(build())
+
+        def score(model: str, flow: Float32Array) -> Float32Array:
+            deadline = time.monotonic() + ANSWER_TIMEOUT_S
+            return runner.run(_predict(predictor, model, flow, deadline))
+
+        try:
+            yield score
+        finally:
+            runner.run(predictor.close())
+
+
+async def _predict(predictor: Predictor, model: str, flow: Float32Array, deadline: float) -> Float32Array:
+    answer = await predictor.predict(model, {FLOW_INPUT.name: flow}, deadline=deadline)
+    return answer[PROBABILITIES]

@@ -1,0 +1,143 @@
+"""Is what the repository holds what its contract says, and do all backends answer alike?"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from export.checkpoint import load_checkpoint
+from export.networks.registry import FLOW_INPUT
+from export.repository import LABELS_FILE, PublishedModel, read_published
+from export.scoring import Backend, open_backend, torch_score
+from export.triton_config import model_config
+from server.errors import GlimpseError
+from server.types import Float32Array
+
+TOLERANCE = 1e-4
+_SEED = 0
+_BATCHES = (1, 33)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at; `detail` says what was found."""
+
+    name: str
+    passed: bool
+    detail: str
+
+
+def verify(
+    repository: Path,
+    name: str,
+    *,
+    triton: bool = False,
+    triton_address: str | None = None,
+    report: Callable[[str], None] = lambda _: None,
+) -> list[Check]:
+    """All checks of one model; with `triton` also against a real Triton, at `triton_address` or started here.
+
+    Raises `UnknownModel` when there is no such model. Whatever else goes wrong is a check that did not pass.
+    """
+    model = read_published(repository, name)
+    checks = [
+        _guarded("checksums", lambda: _checksums(model)),
+        _guarded("labels", lambda: _labels(model)),
+        _guarded("configuration", lambda: _configuration(model)),
+        _guarded("graph", lambda: _graph(model)),
+        _guarded("torch and local", lambda: _agreement(repository, model, "local", None, report)),
+    ]
+    if triton or triton_address:
+        checks.append(
+            _guarded("torch and triton", lambda: _agreement(repository, model, "triton", triton_address, report))
+        )
+    return checks
+
+
+def random_flow(samples: int, seed: int) -> Float32Array:
+    """float32 [samples, 3, 28, 28], whole numbers from 0 to 255 as in the published images."""
+    levels = np.random.default_rng(seed).integers(0, 256, (samples, *FLOW_INPUT.dims))
+    return levels.astype(np.float32)
+
+
+def _guarded(name: str, check: Callable[[], tuple[bool, str]]) -> Check:
+    try:
+        return Check(name, *check())
+    except (GlimpseError, OSError, onnx.checker.ValidationError) as error:
+        return Check(name, passed=False, detail=str(error))
+
+
+def _checksums(model: PublishedModel) -> tuple[bool, str]:
+    recorded = model.card.get("files", {})
+    expected = {f"{model.version}/{file.name}" for file in (model.model_file, model.weights_file)}
+    if set(recorded) != expected:
+        return False, f"the card lists {sorted(recorded)}, not {sorted(expected)}"
+    changed = [
+        name
+        for name, known in recorded.items()
+        if hashlib.sha256((model.folder / name).read_bytes()).hexdigest() != known
+    ]
+    return not changed, f"changed since it was published: {', '.join(changed)}" if changed else "as the card records"
+
+
+def _labels(model: PublishedModel) -> tuple[bool, str]:
+    lines = tuple((model.folder / LABELS_FILE).read_text(encoding="utf-8").split())
+    agree = lines == model.contract.labels
+    return agree, f"{LABELS_FILE} {', '.join(lines)}; contract {', '.join(model.contract.labels)}"
+
+
+def _configuration(model: PublishedModel) -> tuple[bool, str]:
+    wanted = model_config(model.contract)
+    different = [
+        field.name
+        for field in wanted.DESCRIPTOR.fields
+        if getattr(wanted, field.name) != getattr(model.config, field.name)
+    ]
+    if model.contract.name != model.name:
+        different.append("contract name")
+    return (
+        not different,
+        f"differs from the contract in {', '.join(different)}" if different else "follows the contract",
+    )
+
+
+def _graph(model: PublishedModel) -> tuple[bool, str]:
+    graph = onnx.load(model.model_file)
+    onnx.checker.check_model(graph, full_check=True)
+    problems = []
+    for kind, values, specs in (
+        ("input", graph.graph.input, model.contract.inputs),
+        ("output", graph.graph.output, model.contract.outputs),
+    ):
+        found = {value.name: tuple(_axes(value)) for value in values}
+        wanted = {spec.name: (None, *spec.dims) for spec in specs}
+        if found != wanted:
+            problems.append(f"{kind}s {found} in the graph, {wanted} in the contract")
+    return not problems, "; ".join(problems) or "inputs and outputs as in the contract"
+
+
+def _axes(value: onnx.ValueInfoProto) -> Iterator[int | None]:
+    """Fixed sizes; None for an axis of any size."""
+    for axis in value.type.tensor_type.shape.dim:
+        yield axis.dim_value if axis.HasField("dim_value") else None
+
+
+def _agreement(
+    repository: Path,
+    model: PublishedModel,
+    backend: Backend,
+    triton_address: str | None,
+    report: Callable[[str], None],
+) -> tuple[bool, str]:
+    reference = torch_score({model.name: load_checkpoint(model.weights_file, model.contract.provenance.network)})
+    largest = 0.0
+    with open_backend(backend, repository, triton_address=triton_address, report=report) as score:
+        for size in _BATCHES:
+            flow = random_flow(size, _SEED + size)
+            largest = max(largest, float(np.abs(reference(model.name, flow) - score(model.name, flow)).max()))
+    return largest <= TOLERANCE, f"probabilities differ by at most {largest:.1e} (allowed {TOLERANCE:.0e})"
