@@ -130,15 +130,15 @@ class TritonServer:
         process, self._process = self._process, None
         if process is None:
             return
-        if process.returncode is None:
-            process.send_signal(signal.SIGTERM)
-            deadline = time.monotonic() + self._stop_timeout_s
-            # Looked at but not reaped, so that the process id still names this group when it is killed below.
-            while not _ended(process.pid) and time.monotonic() < deadline:
-                time.sleep(_POLL_S)
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        # Looked at but not reaped (Popen's own methods reap), so that the process id still names this group when it is
+        # killed below.
+        os.kill(process.pid, signal.SIGTERM)
+        deadline = time.monotonic() + self._stop_timeout_s
+        while not _ended(process.pid) and time.monotonic() < deadline:
+            time.sleep(_POLL_S)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
         for leftover in _SHARED_MEMORY.glob(f"{self._region}*"):
             leftover.unlink(missing_ok=True)
         if self._log is not None:

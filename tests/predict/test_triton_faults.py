@@ -73,15 +73,23 @@ class ScriptedTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
 
 
 @pytest.fixture
-async def scripted(tiny):
-    """The scripted server, with `address`."""
-    servicer = ScriptedTriton(tiny)
-    server = grpc.aio.server()
-    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(servicer, server)
-    servicer.address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
-    await server.start()
-    yield servicer
-    await server.stop(grace=None)
+async def replicas(tiny):
+    """Two scripted servers, each with its `address` and `server`."""
+    servicers = [ScriptedTriton(tiny), ScriptedTriton(tiny)]
+    for servicer in servicers:
+        servicer.server = grpc.aio.server()
+        service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(servicer, servicer.server)
+        servicer.address = f"127.0.0.1:{servicer.server.add_insecure_port('127.0.0.1:0')}"
+        await servicer.server.start()
+    yield servicers
+    for servicer in servicers:
+        await servicer.server.stop(grace=None)
+
+
+@pytest.fixture
+async def scripted(replicas):
+    """One scripted server."""
+    return replicas[0]
 
 
 @pytest.fixture
@@ -238,6 +246,18 @@ async def test_versions_are_ordered_by_number(scripted, connect, tiny):
     assert (await predictor.model("tiny")).versions == ("9", "10")
     await predictor.predict("tiny", tiny.batch(1), deadline=soon())
     assert scripted.inferences[0][0] == "10"
+
+
+async def test_replicas_share_the_calls_and_stand_in_for_each_other(replicas, connect, tiny):
+    """Behind one name calls go to both servers in turn, and to the living one when the other is gone."""
+    predictor = connect(f"ipv4:{replicas[0].address},{replicas[1].address}")
+    while not all(replica.inferences for replica in replicas):
+        await predictor.predict("tiny", tiny.batch(1), deadline=soon())
+    await replicas[0].server.stop(grace=None)
+    served = len(replicas[1].inferences)
+    for _ in range(4):
+        await predictor.predict("tiny", tiny.batch(1), deadline=soon())
+    assert len(replicas[1].inferences) == served + 4
 
 
 async def test_nobody_listens(connect, tiny):
