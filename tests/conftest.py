@@ -54,6 +54,9 @@ EVENT = Event(
 )
 
 
+READY = Readiness(ready=True)
+
+
 def report(request_id: str) -> Report:
     quality = FaceQuality(iod_px=60.0, sharpness=100.0, yaw_deg=0.0, pitch_deg=0.0, roll_deg=0.0, inside=1.0)
     return Report(
@@ -72,7 +75,7 @@ class FakeAnalyzer:
 
     error: Exception | None = None
     held: bool = False
-    ready: Readiness | Exception = Readiness(ready=True)
+    ready: Readiness | Exception = READY
     progress: Sequence[Progress] = ()
     calls: list[dict[str, Any]] = field(default_factory=list)
     started: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))

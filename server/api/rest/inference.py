@@ -1,0 +1,107 @@
+"""`POST /v1/analyze` and `POST /v1/classify`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from server.api.gateway import Gateway, until
+from server.api.limits import Ticket
+from server.api.rest import answers, openapi, upload
+from server.api.rest.events import EventStream
+from server.api.rest.negotiate import choose
+from server.api.rest.options import AnalyzeParameters, ModelParameters, merged
+from server.pipeline.base import OnProgress
+from server.telemetry.context import REQUEST_ID
+from server.types import AnalyzeOptions, Report
+
+
+def router() -> APIRouter:
+    """The two routes that infer."""
+    routes = APIRouter(tags=["inference"])
+
+    @routes.post("/v1/analyze", summary="Find and classify the expressions of a clip", **openapi.ANALYZE)
+    async def analyze(request: Request, _query: Annotated[AnalyzeParameters, Query()]) -> Response:
+        """Send a clip, get its events. A clip in which nothing moves gets a report without events."""
+        gateway: Gateway = request.state.gateway
+        media_type = choose(_accept(request), _offers(gateway))
+        with ExitStack() as holding:
+            ticket = holding.enter_context(gateway.admission.enter("analyze"))
+            form = await _read(request, gateway, ticket, ("clip",), AnalyzeParameters)
+            parameters = merged(AnalyzeParameters, request, form.fields)
+            work = _Analysis(request, gateway, ticket, form.files["clip"], parameters)
+            if media_type == answers.EVENT_STREAM:
+                return EventStream(work, holding=holding.pop_all(), telemetry=gateway.telemetry)
+            report = await until(lambda: upload.gone(request), work())
+            if report is None:
+                raise upload.ClientGone("analyze")
+            return await answers.report_response(gateway, report, media_type)
+
+    @routes.post("/v1/classify", summary="Classify the movement between two pictures", **openapi.CLASSIFY)
+    async def classify(request: Request, _query: Annotated[ModelParameters, Query()]) -> Response:
+        """Send one face before and at the height of a movement, get its class."""
+        gateway: Gateway = request.state.gateway
+        choose(_accept(request), (answers.JSON,))
+        with gateway.admission.enter("classify") as ticket:
+            form = await _read(request, gateway, ticket, ("onset", "apex"), ModelParameters)
+            parameters = merged(ModelParameters, request, form.fields)
+            work = gateway.classify(
+                ticket,
+                form.files["onset"],
+                form.files["apex"],
+                AnalyzeOptions(model=parameters.model, version=parameters.version),
+                request_id=REQUEST_ID.get(),
+                deadline=gateway.deadline(request.state.arrived, parameters.deadline_s),
+            )
+            answer = await until(lambda: upload.gone(request), work)
+            if answer is None:
+                raise upload.ClientGone("classify")
+            return answers.classification_response(answer)
+
+    return routes
+
+
+class _Analysis:
+    """One analysis, ready to run, with or without somebody who follows its progress."""
+
+    def __init__(
+        self, request: Request, gateway: Gateway, ticket: Ticket, clip: bytes, parameters: AnalyzeParameters
+    ) -> None:
+        self._gateway = gateway
+        self._ticket = ticket
+        self._clip = clip
+        self._options = parameters.options()
+        self._explain = parameters.explain
+        self._deadline = gateway.deadline(request.state.arrived, parameters.deadline_s)
+
+    async def __call__(self, on_progress: OnProgress | None = None) -> Report:
+        report = await self._gateway.analyze(
+            self._ticket,
+            self._clip,
+            self._options,
+            request_id=REQUEST_ID.get(),
+            deadline=self._deadline,
+            on_progress=on_progress,
+        )
+        return answers.with_explain_warning(report) if self._explain else report
+
+
+async def _read(
+    request: Request, gateway: Gateway, ticket: Ticket, files: Sequence[str], parameters: type[ModelParameters]
+) -> upload.Form:
+    deadline = gateway.deadline(request.state.arrived)
+    return await upload.read(
+        request, gateway, ticket, files=files, fields=list(parameters.model_fields), deadline=deadline
+    )
+
+
+def _accept(request: Request) -> str:
+    return ",".join(request.headers.getlist("accept"))
+
+
+def _offers(gateway: Gateway) -> tuple[str, ...]:
+    return (answers.JSON, *gateway.renderers, answers.EVENT_STREAM)

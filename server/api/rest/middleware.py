@@ -1,0 +1,81 @@
+"""Around every request: its id, its record in the log, its metrics, and an answer to exceptions nobody foresaw."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from server.api.gateway import Telemetry, now
+from server.api.rest import problems
+from server.telemetry.context import REQUEST_ID, accepted_or_new
+
+CLIENT_GONE = 499
+"""Status under which a request is counted whose client did not wait; nobody receives it."""
+
+_log = logging.getLogger(__name__)
+
+
+class RequestMiddleware:
+    """Plain ASGI, so that streams and disconnects pass through untouched."""
+
+    def __init__(self, app: ASGIApp, telemetry: Telemetry) -> None:
+        self._app = app
+        self._telemetry = telemetry
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = accepted_or_new(Headers(scope=scope).get("x-request-id", ""))
+        token = REQUEST_ID.set(request_id)
+        try:
+            await self._observed(scope, receive, send, request_id)
+        finally:
+            REQUEST_ID.reset(token)
+
+    async def _observed(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
+        arrived = now()
+        scope["state"]["arrived"] = arrived
+        status = CLIENT_GONE
+        answered: float | None = None
+
+        async def send_marked(message: Message) -> None:
+            nonlocal status, answered
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)["X-Request-ID"] = request_id
+            elif not message.get("more_body", False):
+                answered = now()
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_marked)
+        except Exception as error:
+            if status != CLIENT_GONE:
+                raise
+            await problems.response(error, scope["path"], self._telemetry)(scope, receive, send_marked)
+        finally:
+            self._record(scope, status, (answered or now()) - arrived)
+
+    def _record(self, scope: Scope, status: int, seconds: float) -> None:
+        route = template(scope)
+        self._telemetry.observe_request(route, status, seconds)
+        _log.info(
+            "request",
+            extra={
+                "method": scope["method"],
+                "route": route,
+                "status": status,
+                "duration_ms": round(seconds * 1000, 1),
+            },
+        )
+
+
+def template(scope: Scope) -> str:
+    """The route's template: a raw path could make any number of labels."""
+    route: Any = scope.get("route")
+    return getattr(route, "path", None) or "unmatched"

@@ -1,0 +1,38 @@
+"""Choosing the representation that a client accepts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from server.api.rest.problems import ProtocolError
+
+
+def choose(accept: str, offers: Sequence[str]) -> str:
+    """The offer that the header rates highest, the first of equals. Raises `ProtocolError` 406."""
+    ranges = [_parsed(item) for item in accept.split(",") if item.strip()] or [("*/*", 1.0)]
+    rated = [(_quality(offer, ranges), -place, offer) for place, offer in enumerate(offers)]
+    quality, _, offer = max(rated)
+    if quality <= 0:
+        raise ProtocolError(406, f"this address offers {', '.join(offers)}", offers=list(offers))
+    return offer
+
+
+def _parsed(item: str) -> tuple[str, float]:
+    media_range, *parameters = (part.strip().lower() for part in item.split(";"))
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name.strip() == "q":
+            try:
+                return media_range, min(max(float(value), 0.0), 1.0)
+            except ValueError:
+                return media_range, 0.0
+    return media_range, 1.0
+
+
+def _quality(offer: str, ranges: Sequence[tuple[str, float]]) -> float:
+    """The rating by the most specific range that covers the offer."""
+    for pattern in (offer, f"{offer.partition('/')[0]}/*", "*/*"):
+        found = [quality for media_range, quality in ranges if media_range == pattern]
+        if found:
+            return max(found)
+    return 0.0

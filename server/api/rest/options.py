@@ -1,0 +1,82 @@
+"""Options of requests, as query parameters or form fields, strictly typed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, TypeVar
+
+from fastapi import Request
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from server.api.rest.problems import option_error
+from server.errors import OptionError
+from server.types import AnalyzeOptions, EventKind, FaceChoice
+
+_KINDS: tuple[EventKind, ...] = ("micro", "macro")
+
+Moment = Annotated[float, Field(ge=0, le=86400)]
+
+
+class ModelParameters(BaseModel):
+    """Options of every inference."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    model: str | None = Field(
+        default=None, pattern=r"^[a-z0-9][a-z0-9_.\-]{0,63}$", description="Name of the model; see /v1/models."
+    )
+    version: str | None = Field(default=None, pattern=r"^[0-9]{1,18}$", description="Version; by default the latest.")
+    deadline_s: float | None = Field(
+        default=None, gt=0, le=3600, description="Seconds to the answer; the service's own limit holds if lower."
+    )
+
+
+class AnalyzeParameters(ModelParameters):
+    """Options of `POST /v1/analyze`."""
+
+    faces: FaceChoice = Field(default="largest", description="Whose expressions.")
+    onset_s: Moment | None = Field(default=None, description="Fixes an event, with apex_s, instead of spotting.")
+    apex_s: Moment | None = Field(default=None, description="Moment of the strongest movement, after onset_s.")
+    kinds: str = Field(
+        default="micro,macro", pattern=r"^(micro|macro)(,(micro|macro))?$", description="Events to report."
+    )
+    explain: bool = Field(
+        default=False, description="Ask for an explanation; answered with a warning until models give one."
+    )
+
+    def options(self) -> AnalyzeOptions:
+        """The same without the protocol. Raises `OptionError` for a wrong combination."""
+        if (self.onset_s is None) != (self.apex_s is None):
+            missing = "onset_s" if self.onset_s is None else "apex_s"
+            raise option_error([(missing, "onset_s and apex_s belong together")])
+        if self.onset_s is not None and self.apex_s is not None and self.apex_s <= self.onset_s:
+            raise option_error([("apex_s", "must lie after onset_s")])
+        return AnalyzeOptions(
+            model=self.model,
+            version=self.version,
+            faces=self.faces,
+            onset_s=self.onset_s,
+            apex_s=self.apex_s,
+            kinds=frozenset(kind for kind in _KINDS if kind in self.kinds.split(",")),
+        )
+
+
+P = TypeVar("P", bound=ModelParameters)
+
+
+def merged(kind: type[P], request: Request, fields: Mapping[str, str]) -> P:
+    """The options of the query and of the form together. Raises `OptionError`, also for an option given twice."""
+    given: dict[str, str] = {}
+    for name, value in (*request.query_params.multi_items(), *fields.items()):
+        if name in given:
+            raise option_error([(name, "given twice")])
+        given[name] = value
+    try:
+        return kind.model_validate(given)
+    except ValidationError as error:
+        raise refusal(error) from None
+
+
+def refusal(error: ValidationError) -> OptionError:
+    """What the options' types refused, in our terms; the refused values are not echoed."""
+    return option_error([(str(item["loc"][-1]), str(item["msg"])) for item in error.errors()])

@@ -1,0 +1,28 @@
+"""The whole of REST: routes, problems, middleware, document."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI, Request
+from starlette.responses import Response
+
+from server.api.gateway import Telemetry
+from server.api.rest import docs, inference, models, openapi, probes, problems
+from server.api.rest.linger import LingeringClose
+from server.api.rest.middleware import CLIENT_GONE, RequestMiddleware
+from server.api.rest.upload import ClientGone
+
+
+def install(app: FastAPI, telemetry: Telemetry) -> None:
+    """Add REST to `app`, whose lifespan yields `{"gateway": Gateway}` as state."""
+    for router in (inference.router(), models.router(), probes.router(telemetry), problems.router(), docs.router()):
+        app.include_router(router)
+
+    async def left(_: Request, error: Exception) -> Response:
+        telemetry.count_cancelled(error.kind if isinstance(error, ClientGone) else "upload")
+        return Response(status_code=CLIENT_GONE)
+
+    app.add_exception_handler(ClientGone, left)
+    problems.install(app, telemetry)
+    openapi.describe(app)
+    app.add_middleware(RequestMiddleware, telemetry=telemetry)
+    app.add_middleware(LingeringClose)

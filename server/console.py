@@ -1,0 +1,117 @@
+"""What the command line shows: data on stdout, messages and progress on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
+from rich.progress import Progress as Bars
+from rich.table import Table
+
+from server.pipeline.base import OnProgress
+from server.report.export import as_dict
+from server.settings import SettingRow
+from server.types import ModelInfo, Progress, Report
+
+_PIPED_WIDTH = 200
+
+
+def say(message: str) -> None:
+    """A message to whoever watches."""
+    sys.stderr.write(f"{message}\n")
+    sys.stderr.flush()
+
+
+def data(text: str) -> None:
+    """Data to whatever reads on."""
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def _table(*columns: str, title: str | None = None) -> Table:
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, show_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _show(table: Table) -> None:
+    Console(width=None if sys.stdout.isatty() else _PIPED_WIDTH).print(table)
+
+
+@contextmanager
+def progress(title: str) -> Iterator[OnProgress]:
+    """A bar per stage on stderr, where that is a terminal."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Bars(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def show(step: Progress) -> None:
+            if step.stage not in tasks:
+                tasks[step.stage] = bars.add_task(f"{title}: {step.stage}")
+            bars.update(tasks[step.stage], completed=step.done, total=step.total or None)
+
+        yield show
+
+
+def show_report(name: str, report: Report) -> None:
+    """The verdict as a table for people."""
+    clip, model = report.clip, report.model
+    title = (
+        f"{name}: {clip.duration_s:.2f} s, {clip.frames} frames at {clip.fps:.0f} fps, {clip.width}x{clip.height}; "
+        f"{model.name} version {model.version} ({model.backend}), {report.timings_ms.get('total', 0.0) / 1000:.1f} s"
+    )
+    table = _table("face", "kind", "onset s", "apex s", "offset s", "label", "confidence", "evidence", title=title)
+    for event in report.events:
+        table.add_row(
+            str(event.track_id),
+            event.kind,
+            *(f"{moment:.3f}" for moment in (event.onset_s, event.apex_s, event.offset_s)),
+            "withheld" if event.abstained else event.label,
+            f"{event.confidence:.2f}",
+            ", ".join((event.evidence.grade, *event.evidence.reasons)),
+        )
+    if not report.events:
+        table.add_row("-", "none found")
+    _show(table)
+    for warning in report.warnings:
+        say(f"{name}: {warning.message}")
+
+
+def report_line(name: str, report: Report) -> str:
+    """One line of JSON per clip."""
+    return json.dumps({"file": name, **as_dict(report)}, allow_nan=False) + "\n"
+
+
+def show_models(models: Sequence[ModelInfo]) -> None:
+    """A line per model."""
+    table = _table("model", "versions", "recipe", "labels", "backend", "servable")
+    for model in models:
+        servable = "yes" if model.servable else f"no: {model.reason}"
+        table.add_row(
+            model.name, ", ".join(model.versions), model.recipe, ", ".join(model.labels), model.backend, servable
+        )
+    _show(table)
+
+
+def show_settings(rows: Sequence[SettingRow]) -> None:
+    """A line per setting."""
+    table = _table("setting", "value", "default", "meaning")
+    for row in rows:
+        table.add_row(row.name, _plain(row.value), _plain(row.default), row.description)
+    _show(table)
+
+
+def settings_json(rows: Sequence[SettingRow]) -> str:
+    """The same as a JSON document."""
+    fields = ("name", "value", "default", "description")
+    return json.dumps([{field: getattr(row, field) for field in fields} for row in rows], indent=2) + "\n"
+
+
+def _plain(value: object) -> str:
+    return ",".join(value) if isinstance(value, tuple) else str(value)

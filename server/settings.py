@@ -1,0 +1,207 @@
+"""Every setting of the service in one frozen tree, read from `GLIMPSE_` environment variables.
+
+A variable is the prefix, the group and the field joined by two underscores: `GLIMPSE_LIMITS__CLIP_SECONDS=120`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, SettingsConfigDict, SettingsError
+
+from server.errors import ConfigurationError
+
+PREFIX = "GLIMPSE_"
+DELIMITER = "__"
+MIB = 2**20
+# Kubernetes tells every pod where the services of its namespace are, in variables of these forms.
+_SERVICE_LINK = re.compile(
+    r"GLIMPSE_(.+_)?(SERVICE_HOST=|SERVICE_PORT(_.+)?=|PORT_\d+_(TCP|UDP|SCTP)(_.+)?=|PORT=(tcp|udp|sctp)://)"
+)
+
+
+def available_cpus() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def _split(value: Any) -> Any:
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
+
+
+class ServerSettings(_Group):
+    """Where the service listens and how long it waits."""
+
+    host: str = Field(default="127.0.0.1", min_length=1, description="Address to listen on; 0.0.0.0 in a container.")
+    port: int = Field(default=8080, ge=0, le=65535, description="Port of REST; 0 takes a free one.")
+    request_deadline_seconds: float = Field(
+        default=60.0, gt=0, le=3600, description="Longest time from the arrival of a request to its answer."
+    )
+    drain_seconds: float = Field(
+        default=30.0, ge=0, le=3600, description="Time that requests in flight get to finish at shutdown."
+    )
+
+
+class LimitSettings(_Group):
+    """What one request, and all requests together, may take."""
+
+    upload_bytes: int = Field(default=256 * MIB, ge=1024, le=4096 * MIB, description="Largest body of a request.")
+    clip_seconds: float = Field(default=300.0, gt=0, le=86400, description="Longest clip.")
+    clip_frames: int = Field(default=60_000, ge=1, le=10_000_000, description="Most frames of a clip.")
+    frame_pixels: int = Field(default=4096 * 2304, ge=4096, le=2**28, description="Largest picture, width x height.")
+    faces: int = Field(default=16, ge=1, le=256, description="Most faces followed in one clip.")
+    inflight: int = Field(default=16, ge=1, le=4096, description="Requests that are worked on at a time.")
+    queued: int = Field(default=32, ge=0, le=65536, description="Requests that may wait; one more is answered 429.")
+    buffered_bytes: int = Field(
+        default=2048 * MIB, ge=1024, le=2**40, description="Most memory that all uploads together may hold."
+    )
+    upload_idle_seconds: float = Field(
+        default=15.0, gt=0, le=600, description="Longest pause between two pieces of an upload."
+    )
+
+
+class WorkerSettings(_Group):
+    """The processes in which clips are decoded and pixels are computed."""
+
+    count: int = Field(
+        default_factory=available_cpus, ge=1, le=256, description="Worker processes; by default one per processor."
+    )
+    memory_bytes: int = Field(
+        default=2048 * MIB, ge=256 * MIB, le=2**40, description="Address space that one worker may use."
+    )
+
+
+class BackendSettings(_Group):
+    """Where models come from and who runs them."""
+
+    kind: Literal["local", "triton"] = Field(default="local", description="ONNX Runtime in process, or Triton.")
+    triton_address: str = Field(
+        default="127.0.0.1:8001",
+        pattern=r"^(dns:///)?[A-Za-z0-9._\-\[\]:]+:\d{1,5}$",
+        description="gRPC address of Triton; dns:///name:port spreads over all its addresses.",
+    )
+    threads: int = Field(default=1, ge=1, le=256, description="Threads of one local inference.")
+    providers: Names = Field(
+        default=("CPUExecutionProvider",), min_length=1, description="ONNX Runtime providers, comma separated."
+    )
+    default_model: str = Field(
+        default="ststnet", pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$", description="Model of requests that name none."
+    )
+    repository: str = Field(default="model_repository", min_length=1, description="Folder of the local models.")
+
+
+class AnalysisSettings(_Group):
+    """How clips are judged."""
+
+    min_face_coverage: float = Field(
+        default=0.6, ge=0, le=1, description="Share of the frames that must show a face; below it the clip is refused."
+    )
+
+
+class TelemetrySettings(_Group):
+    """What the service tells about itself."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least severe record.")
+    log_format: Literal["auto", "json", "text"] = Field(
+        default="auto", description="One JSON object per line, or text; auto is text on a terminal, else JSON."
+    )
+
+
+class Settings(BaseSettings):
+    """The whole tree."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        env_prefix=PREFIX,
+        env_nested_delimiter=DELIMITER,
+        nested_model_default_partial_update=True,
+    )
+
+    server: ServerSettings = ServerSettings()
+    limits: LimitSettings = LimitSettings()
+    workers: WorkerSettings = Field(default_factory=WorkerSettings)
+    backend: BackendSettings = BackendSettings()
+    analysis: AnalysisSettings = AnalysisSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
+
+
+@dataclass(frozen=True, slots=True)
+class SettingRow:
+    """One line of the manual."""
+
+    name: str
+    value: Any
+    default: Any
+    description: str
+
+
+def load(environ: Mapping[str, str] | None = None, **overrides: Mapping[str, Any]) -> Settings:
+    """Read the environment; `overrides` win, one mapping per group.
+
+    Raises `ConfigurationError` with one readable message that names every wrong variable.
+    """
+    variables = dict(os.environ if environ is None else environ)
+    problems = list(_unknown(variables))
+    if problems:
+        raise ConfigurationError("; ".join(problems))
+    try:
+        source = EnvSettingsSource(Settings, case_sensitive=False)
+        source.env_vars = {name.lower(): value for name, value in variables.items()}
+        return Settings.model_validate(_merged(source(), overrides))
+    except ValidationError as error:
+        raise ConfigurationError("; ".join(_sentence(item) for item in error.errors())) from None
+    except SettingsError as error:
+        raise ConfigurationError(str(error)) from None
+
+
+def rows(settings: Settings) -> Iterator[SettingRow]:
+    """Every setting with its variable, value, default and meaning, in the order of the tree."""
+    for group_name, group_field in Settings.model_fields.items():
+        group = getattr(settings, group_name)
+        defaults = group_field.get_default(call_default_factory=True)
+        for name, info in type(group).model_fields.items():
+            yield SettingRow(
+                name=variable(group_name, name),
+                value=getattr(group, name),
+                default=getattr(defaults, name),
+                description=info.description or "",
+            )
+
+
+def variable(group: str, name: str) -> str:
+    """The environment variable of one setting."""
+    return f"{PREFIX}{group}{DELIMITER}{name}".upper()
+
+
+def _unknown(variables: Mapping[str, str]) -> Iterator[str]:
+    known = [row.name for row in rows(Settings.model_construct())]
+    for name in sorted(variables):
+        if not name.upper().startswith(PREFIX) or _SERVICE_LINK.match(f"{name}={variables[name]}"):
+            continue
+        if name.upper() not in known:
+            nearest = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.0)
+            yield f"{name}: no such setting; did you mean {nearest[0]}?"
+
+
+def _merged(base: Mapping[str, Any], overrides: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    return {group: {**base.get(group, {}), **overrides.get(group, {})} for group in {*base, *overrides}}
+
+
+def _sentence(item: Any) -> str:
+    group, *rest = (str(part) for part in item["loc"])
+    name = variable(group, rest[0]) if rest else group
+    return f"{name}: {item['msg']} (got {item['input']!r})"

@@ -1,0 +1,160 @@
+"""Every metric of the service, with a registry of its own for each application."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, ProcessCollector
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+
+from server import __version__
+from server.types import Report
+
+_REQUEST_S = (0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
+_STAGE_S = (0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_INFERENCE_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5)
+_SHARE = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
+_FACES = (0, 1, 2, 3, 4, 8, 16, 32)
+
+
+class _WithoutCreationTimes:
+    """A registry without the `_created` series, which would double the number of series for nobody."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+
+    def collect(self) -> Iterator[Metric]:
+        for family in self._registry.collect():
+            family.samples = [sample for sample in family.samples if not sample.name.endswith("_created")]
+            yield family
+
+
+class Metrics:
+    """Implements `server.pipeline.base.Observer` and `server.api.gateway.Telemetry`."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self._make_request_metrics()
+        self._make_answer_metrics()
+        self._make_machine_metrics()
+
+    def _make_request_metrics(self) -> None:
+        r = self.registry
+        self._requests = Counter("glimpse_requests", "Requests answered.", ("route", "status"), registry=r)
+        self._request_seconds = Histogram(
+            "glimpse_request_seconds",
+            "Time from a request to the end of its answer.",
+            ("route",),
+            buckets=_REQUEST_S,
+            registry=r,
+        )
+        self._inflight = Gauge("glimpse_inflight", "Requests that are worked on.", ("kind",), registry=r)
+        self._queue = Gauge(
+            "glimpse_queue_depth",
+            "Requests that wait for admission, or clips that wait for a worker.",
+            ("kind",),
+            registry=r,
+        )
+        self._rejected = Counter("glimpse_rejected", "Requests refused, by problem code.", ("reason",), registry=r)
+        self._cancelled = Counter(
+            "glimpse_cancelled", "Requests whose client left before the answer.", ("kind",), registry=r
+        )
+
+    def _make_answer_metrics(self) -> None:
+        r = self.registry
+        self._stage_seconds = Histogram(
+            "glimpse_stage_seconds", "Time that one clip spent in a stage.", ("stage",), buckets=_STAGE_S, registry=r
+        )
+        self._events = Counter("glimpse_events", "Events reported.", ("model", "label", "kind"), registry=r)
+        self._abstained = Counter("glimpse_abstained", "Events whose label was withheld.", ("model",), registry=r)
+        self._confidence = Histogram(
+            "glimpse_confidence", "Confidence of reported events, 0 to 1.", ("model",), buckets=_SHARE, registry=r
+        )
+        self._faces = Histogram("glimpse_faces_per_clip", "Faces followed in one clip.", buckets=_FACES, registry=r)
+        self._evidence = Counter("glimpse_evidence", "Events by the grade of their evidence.", ("grade",), registry=r)
+
+    def _make_machine_metrics(self) -> None:
+        r = self.registry
+        self._inference_seconds = Histogram(
+            "glimpse_inference_seconds",
+            "Time of one call of the backend.",
+            ("model", "backend"),
+            buckets=_INFERENCE_S,
+            registry=r,
+        )
+        self._inference_errors = Counter(
+            "glimpse_inference_errors",
+            "Calls of the backend that failed, by error code.",
+            ("model", "code"),
+            registry=r,
+        )
+        self._backend_up = Gauge(
+            "glimpse_backend_up", "1 when the backend answered the last readiness check.", registry=r
+        )
+        self._workers = Gauge("glimpse_workers", "Worker processes by state.", ("state",), registry=r)
+        self._restarts = Counter("glimpse_worker_restarts", "Workers replaced, by reason.", ("reason",), registry=r)
+        build = Gauge("glimpse_build_info", "Always 1; the labels say what runs.", ("version", "python"), registry=r)
+        build.labels(__version__, platform.python_version()).set(1)
+
+    def exposition(self) -> tuple[bytes, str]:
+        """All metrics in the text format of Prometheus, and its content type."""
+        return generate_latest(_WithoutCreationTimes(self.registry)), CONTENT_TYPE_PLAIN_0_0_4
+
+    def observe_request(self, route: str, status: int, seconds: float) -> None:
+        """A request was answered. `route` is a template, so that the label is bounded."""
+        self._requests.labels(route, str(status)).inc()
+        self._request_seconds.labels(route).observe(seconds)
+
+    def track_inflight(self, kind: str, change: int) -> None:
+        """A request of a kind began or ended."""
+        self._inflight.labels(kind).inc(change)
+
+    def track_queued(self, change: int) -> None:
+        """A request began or ceased to wait."""
+        self._queue.labels("request").inc(change)
+
+    def count_rejected(self, reason: str) -> None:
+        """A request was refused; `reason` is a problem code."""
+        self._rejected.labels(reason).inc()
+
+    def count_cancelled(self, kind: str) -> None:
+        """A client left during an upload or an analysis."""
+        self._cancelled.labels(kind).inc()
+
+    def observe_stage(self, stage: str, seconds: float) -> None:
+        """One clip spent `seconds` in `stage`."""
+        self._stage_seconds.labels(stage).observe(seconds)
+
+    def observe_inference(self, model: str, backend: str, seconds: float) -> None:
+        """One call of the backend was answered."""
+        self._inference_seconds.labels(model, backend).observe(seconds)
+
+    def count_inference_error(self, model: str, code: str) -> None:
+        """One call of the backend failed."""
+        self._inference_errors.labels(model, code).inc()
+
+    def observe_report(self, report: Report) -> None:
+        """One clip was answered."""
+        self._faces.observe(len(report.faces))
+        for event in report.events:
+            self._events.labels(report.model.name, event.label, event.kind).inc()
+            self._confidence.labels(report.model.name).observe(event.confidence)
+            self._evidence.labels(event.evidence.grade).inc()
+            if event.abstained:
+                self._abstained.labels(report.model.name).inc()
+
+    def set_backend_up(self, up: bool) -> None:  # noqa: FBT001 - the protocol's only flag
+        """The last readiness check."""
+        self._backend_up.set(up)
+
+    def set_workers(self, *, idle: int, busy: int, queued: int) -> None:
+        """The state of the worker pool changed."""
+        self._workers.labels("idle").set(idle)
+        self._workers.labels("busy").set(busy)
+        self._queue.labels("worker").set(queued)
+
+    def count_worker_restart(self, reason: str) -> None:
+        """A worker was replaced."""
+        self._restarts.labels(reason).inc()

@@ -1,0 +1,106 @@
+"""The metrics, as a real parser reads them."""
+
+import shutil
+import subprocess
+from dataclasses import replace
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from server import __version__
+from server.telemetry.metrics import Metrics
+from server.types import ClipInfo, Event, Evidence, ModelRef, Report
+
+EVENT = Event(1, "micro", 0.1, 0.2, 0.3, 10, 20, 30, "positive", {}, 0.85, False, (), Evidence("good"))
+REPORT = Report(
+    "id",
+    ClipInfo(1.0, 100, 100.0, 640, 480, "h264"),
+    (),
+    (EVENT,),
+    ModelRef("ststnet", "1", "flow_uvs_28", "local"),
+    {},
+)
+
+
+def samples(metrics):
+    text = metrics.exposition()[0].decode()
+    families = list(text_string_to_metric_families(text))
+    return {(s.name, *sorted(s.labels.items())): s.value for family in families for s in family.samples}
+
+
+@pytest.fixture
+def used():
+    """Metrics after one of everything."""
+    metrics = Metrics()
+    metrics.observe_request("/v1/analyze", 200, 0.3)
+    metrics.track_inflight("analyze", +1)
+    metrics.track_queued(+1)
+    metrics.count_rejected("overloaded")
+    metrics.count_cancelled("upload")
+    metrics.observe_stage("decode", 0.1)
+    metrics.observe_inference("ststnet", "local", 0.002)
+    metrics.count_inference_error("ststnet", "backend-error")
+    withheld = replace(EVENT, abstained=True, kind="macro", confidence=0.3, evidence=Evidence("poor"))
+    metrics.observe_report(replace(REPORT, events=(EVENT, withheld)))
+    metrics.set_backend_up(True)
+    metrics.set_workers(idle=1, busy=2, queued=3)
+    metrics.count_worker_restart("crash")
+    return metrics
+
+
+def test_every_agreed_metric_is_there(used):
+    """Names, labels and values as the contract says."""
+    got = samples(used)
+    expected = {
+        ("glimpse_requests_total", ("route", "/v1/analyze"), ("status", "200")): 1,
+        ("glimpse_request_seconds_sum", ("route", "/v1/analyze")): 0.3,
+        ("glimpse_stage_seconds_count", ("stage", "decode")): 1,
+        ("glimpse_inflight", ("kind", "analyze")): 1,
+        ("glimpse_queue_depth", ("kind", "request")): 1,
+        ("glimpse_queue_depth", ("kind", "worker")): 3,
+        ("glimpse_rejected_total", ("reason", "overloaded")): 1,
+        ("glimpse_cancelled_total", ("kind", "upload")): 1,
+        ("glimpse_events_total", ("kind", "micro"), ("label", "positive"), ("model", "ststnet")): 1,
+        ("glimpse_events_total", ("kind", "macro"), ("label", "positive"), ("model", "ststnet")): 1,
+        ("glimpse_abstained_total", ("model", "ststnet")): 1,
+        ("glimpse_confidence_bucket", ("le", "0.8"), ("model", "ststnet")): 1,
+        ("glimpse_confidence_bucket", ("le", "0.9"), ("model", "ststnet")): 2,
+        ("glimpse_faces_per_clip_count",): 1,
+        ("glimpse_evidence_total", ("grade", "good")): 1,
+        ("glimpse_evidence_total", ("grade", "poor")): 1,
+        ("glimpse_inference_seconds_count", ("backend", "local"), ("model", "ststnet")): 1,
+        ("glimpse_inference_errors_total", ("code", "backend-error"), ("model", "ststnet")): 1,
+        ("glimpse_backend_up",): 1,
+        ("glimpse_workers", ("state", "idle")): 1,
+        ("glimpse_workers", ("state", "busy")): 2,
+        ("glimpse_worker_restarts_total", ("reason", "crash")): 1,
+    }
+    for key, value in expected.items():
+        assert got[key] == pytest.approx(value), key
+    assert any(key[0] == "glimpse_build_info" and ("version", __version__) in key[1:] for key in got)
+    assert not any(key[0].endswith("_created") for key in got)
+
+
+def test_gauges_follow_both_ways(used):
+    """What ended is no longer counted, and a backend that fell is down."""
+    used.track_inflight("analyze", -1)
+    used.track_queued(-1)
+    used.set_backend_up(False)
+    got = samples(used)
+    assert got[("glimpse_inflight", ("kind", "analyze"))] == 0
+    assert got[("glimpse_queue_depth", ("kind", "request"))] == 0
+    assert got[("glimpse_backend_up",)] == 0
+
+
+def test_two_applications_do_not_share_metrics(used):
+    """Each has a registry of its own."""
+    assert ("glimpse_rejected_total", ("reason", "overloaded")) not in samples(Metrics())
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+def test_promtool_has_nothing_to_say(used):
+    """Names, units and help texts as Prometheus recommends."""
+    done = subprocess.run(
+        ["promtool", "check", "metrics"], input=used.exposition()[0], capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr.decode() + done.stdout.decode()

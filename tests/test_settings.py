@@ -1,0 +1,155 @@
+"""The settings tree and its environment variables."""
+
+import os
+
+import pytest
+from pydantic import ValidationError
+
+from server.errors import ConfigurationError
+from server.settings import Settings, available_cpus, load, rows
+
+NAMES = [row.name for row in rows(load({}))]
+
+
+def test_without_variables_the_defaults_hold():
+    """An empty environment is a valid configuration."""
+    tree = load({})
+    assert (tree.server.host, tree.server.port) == ("127.0.0.1", 8080)
+    assert tree.limits.upload_bytes == 256 * 2**20
+    assert tree.limits.frame_pixels >= 4096 * 2304
+    assert tree.workers.count == available_cpus() == len(os.sched_getaffinity(0))
+    assert all(row.value == row.default for row in rows(tree))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "group", "field", "value"),
+    [
+        ("GLIMPSE_SERVER__PORT", "0", "server", "port", 0),
+        ("glimpse_limits__clip_seconds", "12.5", "limits", "clip_seconds", 12.5),
+        ("GLIMPSE_BACKEND__KIND", "triton", "backend", "kind", "triton"),
+        ("GLIMPSE_BACKEND__PROVIDERS", "A, B", "backend", "providers", ("A", "B")),
+        ("GLIMPSE_BACKEND__TRITON_ADDRESS", "dns:///triton:8001", "backend", "triton_address", "dns:///triton:8001"),
+    ],
+)
+def test_a_variable_sets_its_field(name, text, group, field, value):
+    """One variable, one field, whatever the case of its name."""
+    assert getattr(getattr(load({name: text}), group), field) == value
+
+
+def test_what_the_caller_gives_wins():
+    """Options of the command line stand above the environment, field by field."""
+    tree = load({"GLIMPSE_SERVER__PORT": "1", "GLIMPSE_SERVER__HOST": "0.0.0.0"}, server={"port": 2})
+    assert (tree.server.host, tree.server.port) == ("0.0.0.0", 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("GLIMPSE_SERVER__HOST", ""),
+        ("GLIMPSE_SERVER__PORT", "-1"),
+        ("GLIMPSE_SERVER__PORT", "65536"),
+        ("GLIMPSE_SERVER__PORT", "http"),
+        ("GLIMPSE_SERVER__REQUEST_DEADLINE_SECONDS", "0"),
+        ("GLIMPSE_SERVER__REQUEST_DEADLINE_SECONDS", "3601"),
+        ("GLIMPSE_SERVER__REQUEST_DEADLINE_SECONDS", "nan"),
+        ("GLIMPSE_SERVER__DRAIN_SECONDS", "-1"),
+        ("GLIMPSE_LIMITS__UPLOAD_BYTES", "1023"),
+        ("GLIMPSE_LIMITS__UPLOAD_BYTES", str(2**40)),
+        ("GLIMPSE_LIMITS__CLIP_SECONDS", "0"),
+        ("GLIMPSE_LIMITS__CLIP_SECONDS", "inf"),
+        ("GLIMPSE_LIMITS__CLIP_FRAMES", "0"),
+        ("GLIMPSE_LIMITS__FRAME_PIXELS", "1"),
+        ("GLIMPSE_LIMITS__FACES", "0"),
+        ("GLIMPSE_LIMITS__FACES", "257"),
+        ("GLIMPSE_LIMITS__INFLIGHT", "0"),
+        ("GLIMPSE_LIMITS__QUEUED", "-1"),
+        ("GLIMPSE_LIMITS__BUFFERED_BYTES", "0"),
+        ("GLIMPSE_LIMITS__UPLOAD_IDLE_SECONDS", "0"),
+        ("GLIMPSE_WORKERS__COUNT", "0"),
+        ("GLIMPSE_WORKERS__MEMORY_BYTES", "1"),
+        ("GLIMPSE_BACKEND__KIND", "torch"),
+        ("GLIMPSE_BACKEND__TRITON_ADDRESS", "http://triton:8001/"),
+        ("GLIMPSE_BACKEND__THREADS", "0"),
+        ("GLIMPSE_BACKEND__PROVIDERS", ""),
+        ("GLIMPSE_BACKEND__DEFAULT_MODEL", "../x"),
+        ("GLIMPSE_BACKEND__REPOSITORY", ""),
+        ("GLIMPSE_ANALYSIS__MIN_FACE_COVERAGE", "1.1"),
+        ("GLIMPSE_ANALYSIS__MIN_FACE_COVERAGE", "-0.1"),
+        ("GLIMPSE_TELEMETRY__LOG_LEVEL", "loud"),
+        ("GLIMPSE_TELEMETRY__LOG_FORMAT", "xml"),
+    ],
+)
+def test_a_value_out_of_bounds_is_named(name, text):
+    """The message holds the variable and what it was set to."""
+    with pytest.raises(ConfigurationError) as refused:
+        load({name: text})
+    assert refused.value.message.startswith(f"{name}: ")
+    assert "\n" not in refused.value.message
+
+
+def test_every_setting_has_bounds_that_were_tried():
+    """A new setting comes with a case in the list of wrong values."""
+    [mark] = test_a_value_out_of_bounds_is_named.pytestmark
+    assert set(NAMES) == {name for name, _ in mark.args[1]}
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("GLIMPSE_LIMITS__FACE", "GLIMPSE_LIMITS__FACES"),
+        ("GLIMPSE_SERVER_PORT", "GLIMPSE_SERVER__PORT"),
+        ("GLIMPSE_PORT", "GLIMPSE_SERVER__PORT"),
+        ("GLIMPSE_LIMITS", "GLIMPSE_LIMITS__FACES"),
+    ],
+)
+def test_an_unknown_variable_fails_loudly(name, nearest):
+    """A typing error never passes for the default, and the nearest name is offered."""
+    with pytest.raises(ConfigurationError, match=rf"{name}: no such setting; did you mean {nearest}\?"):
+        load({name: "1"})
+
+
+def test_all_mistakes_are_told_at_once():
+    """Nobody wants to start a service three times to read three messages."""
+    with pytest.raises(ConfigurationError) as refused:
+        load({"GLIMPSE_SERVER__PORT": "x", "GLIMPSE_LIMITS__FACES": "0"})
+    assert "GLIMPSE_SERVER__PORT" in refused.value.message
+    assert "GLIMPSE_LIMITS__FACES" in refused.value.message
+
+
+def test_addresses_of_services_are_not_taken_for_settings():
+    """Kubernetes sets such variables for a service that is named glimpse."""
+    links = {
+        "GLIMPSE_SERVICE_HOST": "10.0.0.1",
+        "GLIMPSE_SERVICE_PORT": "8080",
+        "GLIMPSE_SERVICE_PORT_HTTP": "8080",
+        "GLIMPSE_PORT": "tcp://10.0.0.1:8080",
+        "GLIMPSE_PORT_8080_TCP": "tcp://10.0.0.1:8080",
+        "GLIMPSE_PORT_8080_TCP_ADDR": "10.0.0.1",
+        "GLIMPSE_TRITON_SERVICE_HOST": "10.0.0.2",
+        "GLIMPSE_TRITON_PORT": "tcp://10.0.0.2:8001",
+    }
+    assert load(links) == load({})
+
+
+def test_other_variables_do_not_matter():
+    """Only the prefix is ours."""
+    assert load({"PATH": "/bin", "XGLIMPSE_PORT": "1"}) == load({})
+
+
+def test_the_tree_is_frozen():
+    """No part of the service can change another's settings."""
+    tree = load({})
+    with pytest.raises(ValidationError):
+        tree.server.port = 1
+    with pytest.raises(ValidationError):
+        tree.server = tree.server
+
+
+def test_every_setting_has_a_description_and_says_its_unit():
+    """The table is the manual."""
+    for row in rows(load({})):
+        assert row.description.endswith("."), row.name
+    for group in Settings.model_fields:
+        for name, info in type(getattr(load({}), group)).model_fields.items():
+            if info.annotation is float:
+                assert name.endswith(("_seconds", "_coverage")), name
