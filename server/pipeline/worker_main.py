@@ -1,0 +1,126 @@
+"""What runs in a worker process: confine it, build the handler once, then answer one job after another.
+
+Started as `python -P -m server.pipeline.worker_main DESCRIPTOR`, with the pipe's end as that file descriptor.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import faulthandler
+import os
+import pickle
+import resource
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from types import TracebackType
+from typing import Any, TypeAlias
+
+from server.errors import GlimpseError
+from server.pipeline.worker_pipe import (
+    Advanced,
+    Cancel,
+    Done,
+    Failed,
+    Job,
+    MessagePipe,
+    OutOfMemory,
+    Ready,
+    Refused,
+    Start,
+    StartFailed,
+    Stopped,
+)
+from server.types import Progress
+
+Handler: TypeAlias = Callable[[Any, Callable[[Progress], None]], Any]
+"""Answers a job; calls its second argument now and then, where cancellation takes effect."""
+
+_PR_SET_PDEATHSIG = 1
+
+
+class _JobCancelled(BaseException):
+    """Not an `Exception`, so that no handler takes it for a failure of its own."""
+
+
+def main(descriptor: int) -> None:
+    """Serve until the pipe ends."""
+    pipe = MessagePipe(Connection(descriptor))
+    start: Start = pipe.receive()
+    _confine(start)
+    try:
+        handler: Handler = pickle.loads(start.factory)()  # noqa: S301 - the gateway wrote it
+    except Exception as error:  # noqa: BLE001 - whatever it is, the gateway must learn why there is no worker
+        pipe.send(StartFailed(f"{type(error).__name__}: {error}"))
+        return
+    pipe.send(Ready())
+    while True:
+        try:
+            message = pipe.receive()
+            if isinstance(message, Job):
+                _answer(pipe, handler, message)
+        except (EOFError, OSError):
+            return
+        except MemoryError:
+            # What the failed allocation left behind is unknown: leave, a fresh worker follows.
+            pipe.send(OutOfMemory())
+            return
+
+
+def _answer(pipe: MessagePipe, handler: Handler, job: Job) -> None:
+    def report(progress: Progress) -> None:
+        _check_cancelled(pipe, job.number)
+        pipe.send(Advanced(job.number, progress))
+
+    try:
+        pipe.send(Done(job.number, handler(job.payload, report)))
+    except _JobCancelled:
+        pipe.send(Stopped(job.number))
+    except GlimpseError as error:
+        pipe.send(Refused(job.number, error))
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a defect of ours must cost one job, not a worker
+        pipe.send(Failed(job.number, type(error).__name__, _locations(error.__traceback__)))
+
+
+def _check_cancelled(pipe: MessagePipe, number: int) -> None:
+    while pipe.waiting():
+        try:
+            message = pipe.receive()
+        except (EOFError, OSError):
+            os._exit(0)  # the gateway is gone and nobody wants the answer
+        if isinstance(message, Cancel) and message.number == number:
+            raise _JobCancelled
+
+
+def _locations(trace: TracebackType | None) -> tuple[str, ...]:
+    return tuple(f"{entry.filename}:{entry.lineno} in {entry.name}" for entry in traceback.extract_tb(trace))
+
+
+def _confine(start: Start) -> None:
+    # The gateway decides when workers end, also when a terminal or a supervisor signals the whole group.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != start.parent:
+        os._exit(0)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would put faces on the disk
+    faulthandler.enable()
+    sys.excepthook = _print_location
+    import cv2
+
+    cv2.setNumThreads(1)
+    if start.memory_bytes is not None:
+        resource.setrlimit(resource.RLIMIT_AS, (start.memory_bytes, start.memory_bytes))
+
+
+def _print_location(kind: type[BaseException], _: BaseException, trace: TracebackType | None) -> None:
+    sys.stderr.write(f"worker ended by {kind.__name__}: {'; '.join(_locations(trace))}\n")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

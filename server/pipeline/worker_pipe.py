@@ -1,0 +1,150 @@
+"""Messages between the gateway and one worker, over a duplex pipe.
+
+Large `bytes` (a clip) travel beside the pickle, as they are, so that neither end holds a second copy.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any
+
+from server.errors import GlimpseError
+from server.types import Progress
+
+_BESIDE_FROM_BYTES = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """First message to a worker. `factory` is pickled apart, so that the worker can report when it cannot load it."""
+
+    factory: bytes
+    memory_bytes: int | None
+    parent: int
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Work to do; every answer carries its `number`."""
+
+    number: int
+    payload: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Stop at the next report of progress."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The handler was built."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartFailed:
+    """The handler could not be built."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Advanced:
+    """The handler reported progress."""
+
+    number: int
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The handler returned."""
+
+    number: int
+    result: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The handler raised an error of the tree."""
+
+    number: int
+    error: GlimpseError
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The handler raised anything else: its type and where, but not its text, which may hold what was in the clip."""
+
+    number: int
+    kind: str
+    locations: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OutOfMemory:
+    """The worker reached its memory limit and ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """The job was cancelled and the worker is free."""
+
+    number: int
+
+
+class MessagePipe:
+    """One end. One thread may send while another receives."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def send(self, message: object) -> None:
+        """Blocks until the other end has taken it. Raises `OSError` when that is gone, or what pickling raises."""
+        pickled = io.BytesIO()
+        pickler = _Pickler(pickled)
+        pickler.dump(message)
+        # Everything is pickled before the first byte leaves: a value that cannot be pickled leaves the pipe intact.
+        self._connection.send_bytes(len(pickler.beside).to_bytes(4) + pickled.getvalue())
+        for blob in pickler.beside:
+            self._connection.send_bytes(blob)
+
+    def receive(self) -> Any:
+        """Blocks for the next message. Raises `EOFError` or `OSError` when the other end is gone."""
+        head = self._connection.recv_bytes()
+        beside = [self._connection.recv_bytes() for _ in range(int.from_bytes(head[:4]))]
+        return _Unpickler(io.BytesIO(head[4:]), beside).load()
+
+    def waiting(self) -> bool:
+        """Whether a message, or the end, can be received at once."""
+        return self._connection.poll(0)
+
+    def close(self) -> None:
+        """Release this end."""
+        self._connection.close()
+
+
+class _Pickler(pickle.Pickler):
+    def __init__(self, file: io.BytesIO) -> None:
+        super().__init__(file, protocol=5)
+        self.beside: list[bytes] = []
+
+    def persistent_id(self, obj: Any) -> int | None:
+        if type(obj) is not bytes or len(obj) < _BESIDE_FROM_BYTES:
+            return None
+        self.beside.append(obj)
+        return len(self.beside) - 1
+
+
+class _Unpickler(pickle.Unpickler):
+    def __init__(self, file: io.BytesIO, beside: list[bytes]) -> None:
+        super().__init__(file)
+        self._beside = beside
+
+    def persistent_load(self, pid: int) -> bytes:
+        return self._beside[pid]

@@ -1,0 +1,222 @@
+"""The pool of worker processes: bounded admission, deadlines, cancellation, replacement of what died."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import pickle
+import time
+from collections import deque
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from server.errors import ConfigurationError, DeadlineExceeded, Overloaded
+from server.pipeline.base import Observer, OnProgress
+from server.pipeline.worker_main import Handler
+from server.pipeline.worker_process import WorkerProcess
+
+_log = logging.getLogger(__name__)
+
+_START_S = 60.0
+_CANCEL_GRACE_S = 1.0
+_END_S = 5.0
+_FIRST_RETRY_S, _LAST_RETRY_S = 0.5, 30.0
+
+
+class WorkerPool:
+    """`workers` processes, each with a handler built once by `factory` (which pickles), and `queue` places to wait.
+
+    Each process may use `memory_bytes` of address space. What becomes of the processes is told to `observer`.
+    A process isolates crashes, hangs and memory; it is no sandbox against code that an attacker runs in it.
+    """
+
+    def __init__(
+        self,
+        factory: Callable[[], Handler],
+        *,
+        workers: int,
+        queue: int,
+        memory_bytes: int | None = None,
+        observer: Observer | None = None,
+    ) -> None:
+        self._factory = pickle.dumps(factory)
+        self._count = workers
+        self._queue = queue
+        self._memory_bytes = memory_bytes
+        self._observer = observer
+        # Twice as many threads as workers: the request to stop must not wait behind somebody else's clip.
+        self._sender = ThreadPoolExecutor(2 * workers, thread_name_prefix="glimpse-send")
+        self._processes: set[WorkerProcess] = set()
+        self._idle: list[WorkerProcess] = []
+        self._busy = 0
+        self._waiting: deque[asyncio.Future[WorkerProcess]] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._settled = asyncio.Event()
+        self._closing = False
+
+    @property
+    def alive(self) -> int:
+        """Workers that are idle or busy; fewer than asked for while one is being replaced."""
+        return len(self._idle) + self._busy
+
+    async def start(self) -> None:
+        """Wait until every worker has built its handler. Raises `ConfigurationError` when one cannot."""
+        started = await asyncio.gather(*(self._launch() for _ in range(self._count)), return_exceptions=True)
+        failures = [result for result in started if isinstance(result, BaseException)]
+        if failures:
+            await self.close(0)
+            raise failures[0]
+        for process in started:
+            assert isinstance(process, WorkerProcess)
+            self._offer(process)
+
+    async def run(self, job: Any, *, deadline: float, on_progress: OnProgress | None = None) -> Any:
+        """What the handler returns for `job`; both must pickle. `deadline` is a `time.monotonic()` value.
+
+        Raises what the handler raised if it is a `GlimpseError`; `WorkerCrashed` for anything else and for a worker
+        that died; `DeadlineExceeded` with the stage last reported, or `queue`; `Overloaded` when nobody more may wait.
+        When cancelled, the worker is freed or replaced in the background.
+        """
+        process = await self._acquire(deadline)
+        free = True
+        try:
+            async with asyncio.timeout_at(self._loop_time(deadline)):
+                return await process.run(job, on_progress)
+        except TimeoutError:
+            process.kill("deadline")
+            raise DeadlineExceeded("The clip took longer than allowed.", stage=process.stage or "start") from None
+        except asyncio.CancelledError:
+            free = False
+            self._keep(self._stop(process))
+            raise
+        finally:
+            if free:
+                self._release(process)
+
+    async def close(self, drain_s: float) -> None:
+        """Take no more jobs, let the accepted ones finish for `drain_s` seconds, then end every worker."""
+        self._closing = True
+        self._tell()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(drain_s):
+                await self._settled.wait()
+        for waiter in self._waiting:
+            if not waiter.done():
+                waiter.set_exception(Overloaded("The service is shutting down."))
+        for process in self._processes:
+            process.kill("shutdown")
+        exits = {process.exited for process in self._processes}
+        if exits:
+            await asyncio.wait(exits, timeout=_END_S)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._sender.shutdown(wait=False)
+
+    async def _acquire(self, deadline: float) -> WorkerProcess:
+        """A worker, already counted as busy."""
+        if self._closing:
+            raise Overloaded("The service is shutting down.")
+        if self._idle:
+            process = self._idle.pop()
+            self._busy += 1
+            self._tell()
+            return process
+        if len(self._waiting) >= self._queue:
+            raise Overloaded("All workers are busy and the queue is full.")
+        waiter: asyncio.Future[WorkerProcess] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiter)
+        self._tell()
+        try:
+            async with asyncio.timeout_at(self._loop_time(deadline)):
+                return await waiter
+        except BaseException as error:
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                self._release(waiter.result())  # handed over in the very moment this one gave up
+            if isinstance(error, TimeoutError):
+                raise DeadlineExceeded("No worker became free in time.", stage="queue") from None
+            raise
+        finally:
+            with contextlib.suppress(ValueError):
+                self._waiting.remove(waiter)
+            self._tell()
+
+    async def _stop(self, process: WorkerProcess) -> None:
+        await process.stop(_CANCEL_GRACE_S)
+        self._release(process)
+
+    def _release(self, process: WorkerProcess) -> None:
+        self._busy -= 1
+        self._offer(process)
+
+    def _offer(self, process: WorkerProcess) -> None:
+        """Give a free worker to who waits longest, or replace it if it ends."""
+        if process.ending:
+            self._replace(process)
+        else:
+            while self._waiting:
+                waiter = self._waiting.popleft()
+                if not waiter.done():
+                    self._busy += 1  # here, since the one who waits goes on only at the loop's next turn
+                    waiter.set_result(process)
+                    break
+            else:
+                self._idle.append(process)
+        self._tell()
+
+    async def _launch(self) -> WorkerProcess:
+        process = WorkerProcess(self._factory, self._memory_bytes, self._sender)
+        self._processes.add(process)
+        process.exited.add_done_callback(lambda _: self._on_exit(process))
+        await asyncio.wait({process.started}, timeout=_START_S)
+        if not process.started.done():
+            process.kill("start")
+            raise ConfigurationError(f"A worker was not ready after {_START_S:g} s.")
+        process.started.result()
+        return process
+
+    def _on_exit(self, process: WorkerProcess) -> None:
+        self._processes.discard(process)
+        if process in self._idle:
+            self._idle.remove(process)
+            self._replace(process)
+            self._tell()
+
+    def _replace(self, process: WorkerProcess) -> None:
+        if self._closing:
+            return
+        if self._observer is not None:
+            self._observer.count_worker_restart(process.ending)
+        self._keep(self._revive())
+
+    async def _revive(self) -> None:
+        pause_s = _FIRST_RETRY_S
+        while not self._closing:
+            try:
+                process = await self._launch()
+            except ConfigurationError as error:
+                _log.error("a worker cannot be replaced: %s", error)
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, _LAST_RETRY_S)
+            else:
+                self._offer(process)
+                return
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _tell(self) -> None:
+        if self._busy or self._waiting:
+            self._settled.clear()
+        else:
+            self._settled.set()
+        if self._observer is not None:
+            self._observer.set_workers(idle=len(self._idle), busy=self._busy, queued=len(self._waiting))
+
+    @staticmethod
+    def _loop_time(deadline: float) -> float:
+        return asyncio.get_running_loop().time() + deadline - time.monotonic()

@@ -1,0 +1,338 @@
+"""The worker pool, with real processes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import importlib
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from server.errors import ConfigurationError, DeadlineExceeded, NoFace, Overloaded, WorkerCrashed
+from server.pipeline.workers import WorkerPool
+
+HERE = Path(__file__).parent
+
+
+class Watcher:
+    """Keeps what the pool reports."""
+
+    def __init__(self) -> None:
+        self.restarts: Counter[str] = Counter()
+        self.states: list[tuple[int, int, int]] = []
+        self.changed = asyncio.Event()
+
+    def set_workers(self, *, idle: int, busy: int, queued: int) -> None:
+        """Remember and wake up who waits."""
+        self.states.append((idle, busy, queued))
+        self.changed.set()
+
+    def count_worker_restart(self, reason: str) -> None:
+        """Remember the reason."""
+        self.restarts[reason] += 1
+
+    async def until(self, idle: int, busy: int, queued: int) -> None:
+        """Wait for a state, for 20 s at most."""
+        async with asyncio.timeout(20):
+            while self.states[-1] != (idle, busy, queued):
+                self.changed.clear()
+                await self.changed.wait()
+
+
+@pytest.fixture
+def jobs(monkeypatch):
+    """The handlers, importable in the workers, too."""
+    monkeypatch.syspath_prepend(str(HERE))
+    return importlib.import_module("worker_jobs")
+
+
+@pytest.fixture
+async def make(jobs) -> AsyncIterator[Callable[..., Any]]:
+    """Starts pools and closes them after the test."""
+    pools: list[WorkerPool] = []
+
+    async def start(workers: int = 1, queue: int = 4, **options: Any) -> tuple[WorkerPool, Watcher]:
+        watcher = Watcher()
+        pool = WorkerPool(jobs.build, workers=workers, queue=queue, observer=watcher, **options)  # type: ignore[arg-type]
+        pools.append(pool)
+        await pool.start()
+        return pool, watcher
+
+    yield start
+    for pool in pools:
+        await pool.close(0)
+
+
+def soon(seconds: float = 30) -> float:
+    """A deadline."""
+    return time.monotonic() + seconds
+
+
+async def test_answers_come_back_with_progress_in_order(make):
+    """A job's result comes back, after all its reports of progress, on the event loop."""
+    pool, watcher = await make()
+    seen: list[int] = []
+
+    def on_progress(progress) -> None:
+        asyncio.get_running_loop()
+        seen.append(progress.done)
+
+    assert await pool.run(("count", 50), deadline=soon(), on_progress=on_progress) == 50
+    assert seen == list(range(50))
+    assert watcher.states[-1] == (1, 0, 0)
+    assert not watcher.restarts
+
+
+async def test_workers_are_confined(make):
+    """A worker computes in one thread, dumps no core, ignores Ctrl-C, and is a process of its own."""
+    pool, _ = await make()
+    facts = await pool.run(("describe",), deadline=soon())
+    assert facts["pid"] != os.getpid()
+    assert facts["parent"] == os.getpid()
+    assert (facts["omp"], facts["cv2"], facts["core"]) == ("1", 1, (0, 0))
+    assert facts["sigint"]
+    assert not facts["torch"]
+
+
+async def test_large_jobs_do_not_block_the_loop(make):
+    """100 MB reach the worker intact while the loop goes on, and queued jobs follow."""
+    pool, _ = await make()
+    data = os.urandom(1 << 20) * 100
+    turns = 0
+
+    async def turn() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    ticker = asyncio.create_task(turn())
+    length, digest = await pool.run(("hash", data), deadline=soon())
+    ticker.cancel()
+    assert (length, digest) == (len(data), hashlib.blake2b(data).hexdigest())
+    assert turns > 100
+
+
+async def test_errors_of_the_tree_come_back_as_themselves(make):
+    """A `GlimpseError` crosses the border with its stage and details, and the worker stays."""
+    pool, watcher = await make()
+    with pytest.raises(NoFace, match="nobody") as caught:
+        await pool.run(("raise", "NoFace", "nobody"), deadline=soon())
+    assert (caught.value.stage, caught.value.details) == ("faces", {"frames": 3})
+    assert not watcher.restarts
+
+
+@pytest.mark.parametrize("job", [("raise", "ValueError", "a face at 3,4"), ("unpicklable",)])
+async def test_other_errors_cost_the_job_and_tell_nothing_of_it(job, make, caplog):
+    """Any other exception is `WorkerCrashed`; its text goes neither to the caller nor to the log."""
+    pool, watcher = await make()
+    with caplog.at_level(logging.DEBUG), pytest.raises(WorkerCrashed) as caught:
+        await pool.run(job, deadline=soon())
+    told = caplog.text + str(caught.value)
+    assert "a face" not in told
+    assert "Error" in caplog.text
+    assert "worker_" in caplog.text
+    assert await pool.run(("count", 1), deadline=soon()) == 1
+    assert not watcher.restarts
+
+
+@pytest.mark.parametrize("how", ["segfault", "kill", "exit"])
+async def test_a_worker_that_dies_costs_one_job(how, make, capfd):
+    """The job of the dead worker fails, the others' do not, and a new worker takes its place."""
+    pool, watcher = await make(workers=2)
+    async with asyncio.TaskGroup() as group:
+        others = [group.create_task(pool.run(("count", 200), deadline=soon())) for _ in range(2)]
+        with pytest.raises(WorkerCrashed) as caught:
+            await pool.run(("die", how), deadline=soon())
+    assert [other.result() for other in others] == [200, 200]
+    assert caught.value.stage == "die"
+    await watcher.until(2, 0, 0)
+    assert watcher.restarts == {"crash": 1}
+    assert await pool.run(("count", 3), deadline=soon()) == 3
+    capfd.readouterr()
+
+
+async def test_an_idle_worker_that_dies_is_replaced(make):
+    """Nobody has to run into a dead worker."""
+    pool, watcher = await make()
+    pid = (await pool.run(("describe",), deadline=soon()))["pid"]
+    os.kill(pid, signal.SIGKILL)
+    await watcher.until(0, 0, 0)
+    await watcher.until(1, 0, 0)
+    assert watcher.restarts == {"crash": 1}
+    assert (await pool.run(("describe",), deadline=soon()))["pid"] != pid
+
+
+async def test_past_the_deadline_the_worker_is_killed(make):
+    """A job that hangs ends at its deadline, with the stage it was in, and the next one runs."""
+    pool, watcher = await make()
+    with pytest.raises(DeadlineExceeded) as caught:
+        await pool.run(("hang",), deadline=soon(0.3))
+    assert caught.value.stage == "hang"
+    assert await pool.run(("count", 2), deadline=soon()) == 2
+    assert watcher.restarts == {"deadline": 1}
+
+
+@pytest.mark.parametrize(("job", "restarts"), [("spin", {}), ("hang", {"cancelled": 1})])
+async def test_cancellation_frees_the_worker(job, restarts, make):
+    """A cancelled job stops at its next report; one that does not report is killed with its worker."""
+    pool, watcher = await make()
+    started = asyncio.Event()
+    task = asyncio.create_task(pool.run((job,), deadline=soon(), on_progress=lambda _: started.set()))
+    await started.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await pool.run(("count", 2), deadline=soon()) == 2
+    assert watcher.restarts == restarts
+
+
+async def test_waiting_is_bounded(make):
+    """Beyond the queue a job is refused at once; a waiting one can be cancelled or run into its deadline."""
+    pool, watcher = await make(queue=2)
+    running = asyncio.create_task(pool.run(("spin",), deadline=soon()))
+    await watcher.until(0, 1, 0)
+    first = asyncio.create_task(pool.run(("count", 1), deadline=soon(0.2)))
+    second = asyncio.create_task(pool.run(("count", 1), deadline=soon()))
+    await watcher.until(0, 1, 2)
+    with pytest.raises(Overloaded):
+        await pool.run(("count", 1), deadline=soon())
+    with pytest.raises(DeadlineExceeded) as caught:
+        await first
+    assert caught.value.stage == "queue"
+    second.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await second
+    assert watcher.states[-1] == (0, 1, 0)
+    third = asyncio.create_task(pool.run(("count", 1), deadline=soon()))
+    await watcher.until(0, 1, 1)
+    running.cancel()
+    assert await third == 1
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
+    await watcher.until(1, 0, 0)
+
+
+async def test_waiting_jobs_run_in_turn(make):
+    """Who waits longest goes first."""
+    pool, _ = await make(workers=1, queue=10)
+    order: list[int] = []
+
+    async def run(number: int) -> None:
+        await pool.run(("count", 5), deadline=soon())
+        order.append(number)
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(6):
+            group.create_task(run(number))
+    assert order == list(range(6))
+
+
+async def test_memory_is_limited(make):
+    """A job that wants more memory than a worker may have fails alone, and its worker is replaced."""
+    pool, watcher = await make(memory_bytes=1 << 30)
+    with pytest.raises(WorkerCrashed, match="memory"):
+        await pool.run(("allocate",), deadline=soon())
+    assert await pool.run(("count", 2), deadline=soon()) == 2
+    assert watcher.restarts == {"memory": 1}
+
+
+async def test_a_job_that_does_not_pickle_is_the_callers_mistake(make):
+    """What pickling raises comes back, and the worker is free again."""
+    pool, watcher = await make()
+    with pytest.raises(TypeError):
+        await pool.run(("count", threading.Lock()), deadline=soon())
+    assert await pool.run(("count", 1), deadline=soon()) == 1
+    assert not watcher.restarts
+
+
+@pytest.mark.parametrize(
+    ("factory", "reason"), [("refuse_to_build", "detector.onnx is missing"), ("die_while_building", "status 7")]
+)
+async def test_a_factory_that_fails_is_told_at_start(factory, reason, jobs):
+    """The pool does not start without its handler, and says why."""
+    pool = WorkerPool(getattr(jobs, factory), workers=2, queue=1)
+    with pytest.raises(ConfigurationError, match=reason):
+        await pool.start()
+    assert pool.alive == 0
+
+
+async def test_closing_drains(make):
+    """Accepted jobs finish within the drain time, later ones are refused, and no process stays."""
+    pool, watcher = await make()
+    pid = (await pool.run(("describe",), deadline=soon()))["pid"]
+    accepted = [asyncio.create_task(pool.run(("count", 100), deadline=soon())) for _ in range(2)]
+    await watcher.until(0, 1, 1)
+    closing = asyncio.create_task(pool.close(20))
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded):
+        await pool.run(("count", 1), deadline=soon())
+    assert await asyncio.gather(*accepted) == [100, 100]
+    await closing
+    assert gone(pid)
+
+
+async def test_closing_ends_what_does_not_finish(make):
+    """After the drain time running and waiting jobs are told that the service shuts down."""
+    pool, watcher = await make()
+    tasks = [asyncio.create_task(pool.run(("hang",), deadline=soon())) for _ in range(2)]
+    await watcher.until(0, 1, 1)
+    await pool.close(0.1)
+    for task in tasks:
+        with pytest.raises(Overloaded, match="shutting down"):
+            await task
+
+
+ORPHANS = """
+import asyncio, sys, time
+from server.pipeline.workers import WorkerPool
+import worker_jobs
+
+async def main():
+    pool = WorkerPool(worker_jobs.build, workers=2, queue=0)
+    await pool.start()
+    busy = asyncio.create_task(pool.run(("hang",), deadline=time.monotonic() + 60))
+    idle = await pool.run(("describe",), deadline=time.monotonic() + 60)
+    print(*(process.pid for process in pool._processes), flush=True)
+    await busy
+
+asyncio.run(main())
+"""
+
+
+def gone(pid: int) -> bool:
+    """Whether a process has ended (a zombie that nobody reaps counts)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_no_worker_outlives_the_gateway():
+    """When the gateway is killed, idle and busy workers vanish."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), *filter(None, sys.path)])}
+    gateway = subprocess.Popen([sys.executable, "-c", ORPHANS], env=environment, stdout=subprocess.PIPE, text=True)
+    with gateway:
+        assert gateway.stdout is not None
+        pids = [int(word) for word in gateway.stdout.readline().split()]
+        assert len(pids) == 2
+        assert not any(gone(pid) for pid in pids)
+        gateway.kill()
+    deadline = soon(10)
+    pause = threading.Event()
+    while not all(gone(pid) for pid in pids):
+        assert time.monotonic() < deadline, "workers outlived the gateway"
+        pause.wait(0.02)
