@@ -209,7 +209,7 @@ def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     nan = config_of("nan", contract_of("nan"))
     del nan.model_warmup[:]
     maker.add("nan", config=nan, versions={"1": tiny_onnx(nan=True)})
-    maker.add("slow", versions={"1": tiny_onnx(rounds=200_000)})
+    maker.add("slow", versions={"1": tiny_onnx(rounds=4_000_000)})
     maker.add("brief", versions={"1": tiny_onnx(rounds=5_000)})
     maker.add("foreign", config=config_of("foreign", contract_of("foreign", recipe="from_the_future")))
     maker.add("broken", versions={"1": b"nonsense"})
