@@ -1,0 +1,199 @@
+"""Following faces."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from server.faces.align import apply, compose, invert
+from server.faces.detect import FaceDetector
+from server.faces.identity import centre_px
+from server.faces.landmarks import FaceLandmarker
+from server.faces.track import FaceTracker, largest
+from server.types import Float64Array, Frame, TrackedFace
+
+Script = Callable[[float], list[Any]]
+_TICKS = np.linspace(40, 216, 9)
+GRID = np.stack(np.meshgrid(_TICKS, _TICKS + 16), axis=-1).reshape(-1, 2)
+
+
+def _misalignment(faces: Sequence[TrackedFace], heads: Sequence[Any]) -> Float64Array:
+    """Per frame, the mean distance between where the face is in the crop and where it was in the first, crop px."""
+    back = apply(invert(compose(faces[0].transform, heads[0].truth)), GRID)
+    pairs = zip(faces, heads, strict=True)
+    return np.array(
+        [np.linalg.norm(apply(compose(f.transform, h.truth), back) - GRID, axis=1).mean() for f, h in pairs]
+    )
+
+
+class Stage:
+    """Plays a script to a tracker."""
+
+    def __init__(self, studio: Any, detector: FaceDetector, landmarker: FaceLandmarker) -> None:
+        self.studio, self.detector, self.landmarker = studio, detector, landmarker
+
+    def tracker(self, max_faces: int = 3) -> FaceTracker:
+        return FaceTracker(self.detector, self.landmarker, max_faces=max_faces, detect_interval_s=0.5)
+
+    def frame(self, heads: list[Any], index: int, fps: float, **light: float) -> Frame:
+        return self.studio.shoot(heads, index, index / fps, **light)
+
+    def play(
+        self, script: Script, seconds: float, fps: float = 30, max_faces: int = 3
+    ) -> list[tuple[float, list[TrackedFace]]]:
+        tracker = self.tracker(max_faces)
+        times = [index / fps for index in range(round(seconds * fps))]
+        return [(t, tracker.update(self.frame(script(t), i, fps))) for i, t in enumerate(times)]
+
+
+@pytest.fixture
+def stage(studio: Any, detector: FaceDetector, landmarker: FaceLandmarker) -> Stage:
+    """A stage with the session's networks."""
+    return Stage(studio, detector, landmarker)
+
+
+@pytest.mark.parametrize(("fps", "seconds"), [(30, 3), (200, 0.6)])
+def test_a_sway_is_taken_out(stage: Stage, make_head: Any, fps: float, seconds: float) -> None:
+    """A rigid sway leaves at most 0.2 px of the 256 px crop on average, under one anchor."""
+
+    def sway(t: float) -> list[Any]:
+        x, y = 320 + 9 * np.sin(2 * np.pi * 0.47 * t), 240 + 6 * np.sin(2 * np.pi * 0.37 * t + 1)
+        size, angle = 68 * (1 + 0.03 * np.sin(2 * np.pi * 0.23 * t)), 0.04 * np.sin(2 * np.pi * 0.31 * t)
+        return [make_head(stage.studio.head, x, y, size, angle)]
+
+    seen = stage.play(sway, seconds, fps)
+    faces = [found[0] for _, found in seen]
+    errors = _misalignment(faces, [sway(t)[0] for t, _ in seen])
+    assert errors.mean() < 0.2
+    assert errors.max() < 0.5
+    assert {(face.track_id, face.anchor_id) for face in faces} == {(1, 1)}
+    assert max(face.residual_iod for face in faces) < 0.005
+
+
+def test_light_does_not_move_the_crop(stage: Stage, make_head: Any) -> None:
+    """When the light changes by 10 % up and down, the crop of a still face stays within 0.1 px."""
+    head, tracker = make_head(stage.studio.head, 320, 240, 68), stage.tracker()
+    gains = [1.0, 0.9, 1.1, 0.95, 1.05] * 3
+    faces = [tracker.update(stage.frame([head], i, 30, gain=gain))[0] for i, gain in enumerate(gains)]
+    assert _misalignment(faces, [head] * len(faces)).max() < 0.1
+
+
+def test_a_fast_head_keeps_its_anchor(stage: Stage, make_head: Any) -> None:
+    """A head that goes to and fro at six eye distances a second is neither lost nor anchored anew."""
+
+    def path(t: float) -> list[Any]:
+        return [make_head(stage.studio.head, 320 + 60 * np.sin(2 * np.pi * t), 240, 60)]
+
+    seen = stage.play(path, 1.5)
+    assert {(face.track_id, face.anchor_id) for _, found in seen for face in found} == {(1, 1)}
+    errors = _misalignment([found[0] for _, found in seen], [path(t)[0] for t, _ in seen])
+    assert errors.mean() < 0.3
+
+
+def test_two_faces_keep_their_names_when_they_cross(stage: Stage, make_head: Any) -> None:
+    """Two people who pass each other, one hidden for a while, are told apart before and after."""
+
+    def cross(t: float) -> list[Any]:
+        return [
+            make_head(stage.studio.head, 120 + 150 * t, 220, 50),
+            make_head(stage.studio.other, 520 - 150 * t, 250, 60),
+        ]
+
+    seen = stage.play(cross, 2.7)
+    start = {face.track_id: centre_px(face.transform)[0] for face in seen[0][1]}
+    end = {face.track_id: centre_px(face.transform)[0] for face in seen[-1][1]}
+    assert sorted(start) == sorted(end) == [1, 2]
+    assert all((start[name] < 320) != (end[name] < 320) for name in start)
+    assert {face.track_id for _, found in seen for face in found} == {1, 2}
+
+
+def test_a_short_absence_keeps_the_name_and_the_anchor(stage: Stage, make_head: Any) -> None:
+    """A face that is hidden for half a second is gone from the answer meanwhile, and comes back as itself."""
+    seen = stage.play(lambda t: [] if 0.5 < t < 1 else [make_head(stage.studio.head, 320, 240, 60)], 1.5)
+    assert all(not found for t, found in seen if 0.5 < t < 1)
+    assert {(face.track_id, face.anchor_id) for _, found in seen for face in found} == {(1, 1)}
+    assert all(found for t, found in seen if t > 1.15)
+
+
+def test_a_long_absence_ends_an_identity(stage: Stage, make_head: Any) -> None:
+    """After more than a second nobody can say that it is the same person."""
+    seen = stage.play(lambda t: [] if 0.3 < t < 1.5 else [make_head(stage.studio.head, 320, 240, 60)], 2, fps=15)
+    assert [found[0].track_id for _, found in (seen[0], seen[-1])] == [1, 2]
+
+
+def test_a_newcomer_is_seen_within_the_interval(stage: Stage, make_head: Any) -> None:
+    """A second face that enters gets its own identity, and the first one keeps its anchor."""
+    head, other = make_head(stage.studio.head, 200, 240, 60), make_head(stage.studio.other, 480, 240, 50)
+    seen = stage.play(lambda t: [head, other] if t >= 0.3 else [head], 1.2, fps=15)
+    assert [face.track_id for face in seen[0][1]] == [1]
+    assert [(face.track_id, face.anchor_id) for face in seen[-1][1]] == [(1, 1), (2, 2)]
+    assert all(len(found) == 2 for t, found in seen if t > 0.85)
+    chosen = largest(seen[-1][1])
+    assert chosen is not None
+    assert chosen.track_id == 1
+
+
+def test_the_largest_faces_are_followed_first(stage: Stage, make_head: Any) -> None:
+    """With room for one, the larger of two faces is taken, wherever it stands."""
+    heads = [make_head(stage.studio.head, 150, 240, 40), make_head(stage.studio.other, 450, 240, 70)]
+    seen = stage.play(lambda _t: heads, 0.3, fps=15, max_faces=1)
+    assert all(len(found) == 1 and centre_px(found[0].transform)[0] > 300 for _, found in seen)
+
+
+def test_a_face_that_leaves_the_picture_is_dropped(stage: Stage, make_head: Any) -> None:
+    """Once half of the face is outside, it is no longer reported, and never reported far outside."""
+    seen = stage.play(lambda t: [make_head(stage.studio.head, 400 + 250 * t, 240, 60)], 1.5)
+    assert seen[5][1]
+    assert not seen[-1][1]
+    assert all(face.quality.inside >= 0.4 for _, found in seen for face in found)
+
+
+def test_a_face_that_comes_close_gets_a_new_anchor(stage: Stage, make_head: Any) -> None:
+    """When the face has grown too much for its anchor there is a new one, under the same identity."""
+    seen = stage.play(lambda t: [make_head(stage.studio.head, 320, 240, 45 * (1 + 0.5 * t))], 2)
+    assert {face.track_id for _, found in seen for face in found} == {1}
+    assert seen[-1][1][0].anchor_id == 2
+    assert all(len(found) == 1 for _, found in seen)
+
+
+def test_an_old_anchor_is_renewed_at_rest(stage: Stage, make_head: Any) -> None:
+    """A quiet face gets a new anchor after ten seconds and not before."""
+    head = make_head(stage.studio.head, 320, 240, 60)
+    seen = stage.play(lambda _t: [head], 11.5, fps=8)
+    assert all(found[0].anchor_id == 1 for t, found in seen if t <= 10)
+    assert [found[0].anchor_id for _, found in seen][-1] == 2
+
+
+def test_noise_is_never_tracked(stage: Stage) -> None:
+    """A clip of noise has no face in any frame."""
+    tracker = stage.tracker()
+    for index in range(4):
+        rgb = np.random.default_rng(index).integers(0, 256, (240, 320, 3)).astype(np.uint8)
+        assert tracker.update(Frame(index, index * 0.3, rgb[..., 1].copy(), rgb.copy)) == []
+
+
+def test_colour_is_asked_for_only_at_anchors(stage: Stage, make_head: Any) -> None:
+    """Between anchors a single face is followed in the luma plane alone."""
+    head, tracker, asked = make_head(stage.studio.head, 320, 240, 60), stage.tracker(max_faces=1), []
+    for index in range(6):
+        shot = stage.frame([head], index, 30)
+        watched = Frame(shot.index, shot.time_s, shot.luma, lambda s=shot: asked.append(s.index) or s.rgb())
+        assert len(tracker.update(watched)) == 1
+    assert set(asked) == {0}
+
+
+def test_a_reset_forgets_everyone(stage: Stage, make_head: Any) -> None:
+    """After a reset the same face is a new clip's first face."""
+    head, tracker = make_head(stage.studio.head, 320, 240, 60), stage.tracker()
+    first = tracker.update(stage.frame([head], 0, 30))
+    tracker.reset()
+    again = tracker.update(stage.frame([head], 0, 30))
+    assert [(f.track_id, f.anchor_id) for f in first + again] == [(1, 1), (1, 1)]
+
+
+def test_no_faces_have_no_largest() -> None:
+    """The largest of none is None."""
+    assert largest([]) is None
