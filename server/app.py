@@ -186,7 +186,8 @@ def listen(settings: Settings) -> socket.socket:
     """A bound socket. Raises `ConfigurationError` where the address is taken or not ours."""
     host, port = settings.server.host, settings.server.port
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # With the protocol named, asyncio turns Nagle's algorithm off, which would cost a request 40 ms.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
@@ -210,6 +211,7 @@ def run(settings: Settings, *, on_ready: Callable[[str], None] = lambda _: None)
 
     Raises `ConfigurationError` where the service cannot start.
     """
+    listener = listen(settings)
     telemetry_logging.configure(settings.telemetry.log_level, settings.telemetry.log_format)
 
     def announce(url: str) -> None:
@@ -218,7 +220,6 @@ def run(settings: Settings, *, on_ready: Callable[[str], None] = lambda _: None)
 
     # uvicorn raises the signal that ended it once more; as an interrupt it ends here, with exit status 0.
     previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    listener = listen(settings)
     try:
         with suppress(KeyboardInterrupt):
             Service(create_app(settings), settings, listener, announce).run()

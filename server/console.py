@@ -32,15 +32,19 @@ def data(text: str) -> None:
     sys.stdout.flush()
 
 
-def _table(*columns: str, title: str | None = None) -> Table:
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, show_edge=False)
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, show_edge=False)
     for column in columns:
         table.add_column(column, overflow="fold")
     return table
 
 
 def _show(table: Table) -> None:
-    Console(width=None if sys.stdout.isatty() else _PIPED_WIDTH).print(table)
+    terminal = sys.stdout.isatty()
+    console = Console(width=None if terminal else _PIPED_WIDTH, force_terminal=terminal)
+    with console.capture() as drawn:
+        console.print(table)
+    data("".join(f"{line.rstrip()}\n" for line in drawn.get().splitlines()))
 
 
 @contextmanager
@@ -62,11 +66,11 @@ def progress(title: str) -> Iterator[OnProgress]:
 def show_report(name: str, report: Report) -> None:
     """The verdict as a table for people."""
     clip, model = report.clip, report.model
-    title = (
+    data(
         f"{name}: {clip.duration_s:.2f} s, {clip.frames} frames at {clip.fps:.0f} fps, {clip.width}x{clip.height}; "
-        f"{model.name} version {model.version} ({model.backend}), {report.timings_ms.get('total', 0.0) / 1000:.1f} s"
+        f"{model.name} version {model.version} ({model.backend}), {report.timings_ms.get('total', 0.0) / 1000:.1f} s\n"
     )
-    table = _table("face", "kind", "onset s", "apex s", "offset s", "label", "confidence", "evidence", title=title)
+    table = _table("face", "kind", "onset s", "apex s", "offset s", "label", "confidence", "evidence")
     for event in report.events:
         table.add_row(
             str(event.track_id),

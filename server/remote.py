@@ -85,7 +85,7 @@ class RemoteService:
             raise self._foreign() from None
 
     def _unreachable(self, error: httpx.HTTPError) -> BackendUnavailable:
-        return BackendUnavailable(f"{self._url} does not answer: {error or type(error).__name__}")
+        return BackendUnavailable(f"{self._url} does not answer: {str(error) or type(error).__name__}")
 
     def _foreign(self) -> BackendFailed:
         return BackendFailed(f"{self._url} does not answer as this service does")

@@ -15,7 +15,7 @@ from server.telemetry.logging import JsonFormatter, TextFormatter
 def record():
     """A record with extra fields and an exception."""
     try:
-        raise ValueError("why")
+        int("why")
     except ValueError:
         info = sys.exc_info()
     made = logging.LogRecord("server.x", logging.WARNING, "file.py", 1, "it %s", ("happened",), info)
@@ -33,7 +33,7 @@ def test_a_record_is_one_json_object(record):
     assert fields["time"].endswith("+00:00")
     assert (fields["level"], fields["logger"], fields["message"]) == ("warning", "server.x", "it happened")
     assert (fields["request_id"], fields["status"]) == ("the-id", 500)
-    assert "ValueError: why" in fields["exception"]
+    assert "ValueError: invalid literal" in fields["exception"]
 
 
 def test_text_is_for_people(record):
@@ -41,7 +41,7 @@ def test_text_is_for_people(record):
     first, *trace = TextFormatter().format(record).splitlines()
     assert "warning" in first
     assert first.endswith("it happened status=500")
-    assert trace[-1] == "ValueError: why"
+    assert trace[-1].startswith("ValueError: ")
 
 
 @pytest.mark.parametrize(("log_format", "is_json"), [("json", True), ("auto", True), ("text", False)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Any
 
@@ -10,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server.api.gateway import Telemetry, now
 from server.api.rest import problems
+from server.errors import Overloaded
 from server.telemetry.context import REQUEST_ID, accepted_or_new
 
 CLIENT_GONE = 499
@@ -54,10 +56,12 @@ class RequestMiddleware:
 
         try:
             await self._app(scope, receive, send_marked)
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
             if status != CLIENT_GONE:
                 raise
-            await problems.response(error, scope["path"], self._telemetry)(scope, receive, send_marked)
+            # Only the server cancels this outermost task, when a shutdown has waited long enough.
+            shown = Overloaded("the service is shutting down") if isinstance(error, asyncio.CancelledError) else error
+            await problems.response(shown, scope["path"], self._telemetry)(scope, receive, send_marked)
         finally:
             self._record(scope, status, (answered or now()) - arrived)
 

@@ -1,6 +1,7 @@
 """The page, the document and the explanations of problems."""
 
 import re
+from pathlib import Path
 
 import pytest
 import schemathesis
@@ -67,6 +68,18 @@ def test_the_document_tells_what_the_code_does(gateway):
     assert set(analyze["responses"]["200"]["content"]) == representations
     for status in ("413", "415", "422", "429", "503", "504"):
         assert set(analyze["responses"][status]["content"]) == {"application/problem+json"}
+
+
+def test_the_manual_names_everything(gateway):
+    """Routes, options and problem codes with their statuses, as they are in the code."""
+    manual = (Path(__file__).parents[3] / "docs" / "rest.md").read_text()
+    document = gateway.client.get("/openapi.json").json()
+    for path in document["paths"]:
+        assert f" {path}`" in manual, path
+    for parameter in document["paths"]["/v1/analyze"]["post"]["parameters"]:
+        assert f"`{parameter['name']}`" in manual
+    for code, row in explanations().items():
+        assert re.search(rf"^\| {row.status} \|.*`{code}`", manual, re.MULTILINE), code
 
 
 @pytest.mark.parametrize("mode", list(GenerationMode))
