@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -113,12 +114,8 @@ def _tile_sides(rgb: UInt8Array) -> list[float]:
     """Window sides from the picture's short side down; the finest bounds the number of windows in large pictures."""
     height, width = rgb.shape[:2]
     finest = max(_FINEST_TILE_PX, max(height, width) / _TILES_ACROSS)
-    sides = []
-    side = float(min(height, width))
-    while side > finest:
-        sides.append(side)
-        side /= 2
-    return [*sides, finest] if min(height, width) > finest else sides
+    halvings = round(math.log2(max(min(height, width) / finest, 1)))
+    return [min(height, width) / 2**halving for halving in range(halvings + 1)]
 
 
 def _tiles(rgb: UInt8Array, side: float) -> list[_Tile]:

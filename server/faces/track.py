@@ -30,7 +30,7 @@ from server.types import Face, FaceQuality, Float64Array, Frame, TrackedFace
 MEMORY_S = 1.0
 """How long a face that is out of sight keeps its identity."""
 _RETRY_S = 0.1
-_EMPTY_RETRY_S = 0.25
+_EMPTY_RETRY_S = 0.5
 _QUALITY_EVERY_S = 0.2
 _MIN_ANCHOR_S = 0.3
 _MAX_ANCHOR_S = 10.0
