@@ -72,7 +72,7 @@ def build_card(checkpoint: Checkpoint, contract: ModelContract) -> dict[str, Any
         "preparation": checkpoint.weights.preparation,
         "intended_use": _INTENDED_USE,
         "limits": list(_LIMITS),
-        "software": {package: version(package) for package in ("torch", "onnx", "numpy")},
+        "software": {package: version(package).partition("+")[0] for package in ("torch", "onnx", "numpy")},
         "results": [{"command": command, **validation}] if validation else [],
     }
 

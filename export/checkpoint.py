@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import io
 import pickle
+import warnings
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -97,7 +98,10 @@ def checkpoint_bytes(checkpoint: Checkpoint) -> bytes:
 
 def _unpickled(data: bytes, path: Path) -> Mapping[str, Any]:
     try:
-        content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            # An unusual pickle protocol is refused or read like any other; the warning would only add noise.
+            warnings.filterwarnings("ignore", message="Detected pickle protocol", category=UserWarning)
+            content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         reason = "it refers to code; only tensors, numbers and text are accepted"
         raise InputError(f"{path} was refused: {reason}") from error

@@ -60,8 +60,9 @@ def onnx_bytes(graph: nn.Module) -> bytes:
 
 
 def _strip(model: onnx.ModelProto) -> None:
-    """Drop what the exporter notes about source files and traced nodes: it differs between machines."""
+    """Drop what the exporter notes about source files, traced nodes and its own build: it differs between machines."""
     model.ir_version = IR_VERSION
+    model.producer_version = model.producer_version.partition("+")[0]
     model.doc_string = ""
     del model.metadata_props[:]
     graph = model.graph

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from export.build import publish_checkpoint
+from export.checkpoint import Checkpoint
 from export.data.flow_images import FlowImages
 from export.evaluation import Evaluation, evaluate
 from export.per_subject import load_per_subject, model_names
@@ -57,8 +58,19 @@ def evaluate_per_subject(
         return evaluate(data, models, torch_score({names[s]: c for s, c in checkpoints.items()}), on_progress)
     with tempfile.TemporaryDirectory() as temporary:
         repository = Path(temporary)
-        for count, (subject, checkpoint) in enumerate(checkpoints.items(), start=1):
-            report(f"exporting weights {count} of {len(checkpoints)}: {subject}")
-            publish_checkpoint(checkpoint, repository, name=names[subject], command="")
+        publish_per_subject(checkpoints, names, repository, report=report)
         with open_backend(backend, repository, report=report) as score:
             return evaluate(data, models, score, on_progress)
+
+
+def publish_per_subject(
+    checkpoints: Mapping[str, Checkpoint],
+    names: Mapping[str, str],
+    repository: Path,
+    *,
+    report: Report = lambda _: None,
+) -> None:
+    """One model for each subject of `checkpoints`, called as `names` says, into an empty `repository`."""
+    for count, (subject, checkpoint) in enumerate(checkpoints.items(), start=1):
+        report(f"exporting weights {count} of {len(checkpoints)}: {subject}")
+        publish_checkpoint(checkpoint, repository, name=names[subject], command="")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+from google.protobuf.message import DecodeError
 
 from export.checkpoint import load_checkpoint
 from export.networks.registry import FLOW_INPUT
@@ -68,7 +69,7 @@ def random_flow(samples: int, seed: int) -> Float32Array:
 def _guarded(name: str, check: Callable[[], tuple[bool, str]]) -> Check:
     try:
         return Check(name, *check())
-    except (GlimpseError, OSError, onnx.checker.ValidationError) as error:
+    except (GlimpseError, OSError, DecodeError, onnx.checker.ValidationError) as error:
         return Check(name, passed=False, detail=str(error))
 
 

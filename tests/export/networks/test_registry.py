@@ -1,0 +1,32 @@
+"""Networks by name."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from export.labels import LABELS
+from export.networks.registry import NETWORKS, find_network
+from server.errors import OptionError
+
+
+def test_unknown_network_is_named_with_those_that_exist() -> None:
+    """The message says what was asked for and what there is."""
+    with pytest.raises(OptionError, match=r"no network 'resnet'; there are: .*ststnet"):
+        find_network("resnet")
+
+
+@pytest.mark.parametrize("name", sorted(NETWORKS))
+def test_every_network_eats_its_declared_input(name: str) -> None:
+    """The registered input gives one logit per label."""
+    network = find_network(name)
+    (spec,) = network.inputs
+    for weights in (network.trained, network.published):
+        logits = network.build(padding=weights.padding).eval()(torch.zeros(2, *spec.dims))
+        assert logits.shape == (2, len(LABELS))
+
+
+@pytest.mark.parametrize("name", sorted(NETWORKS))
+def test_every_network_is_cited(name: str) -> None:
+    """A name that is registered says where it comes from."""
+    assert "20" in find_network(name).citation

@@ -1,0 +1,128 @@
+"""Synthetic flow images: reproducible, balanced, and stored as the published images are."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from export.labels import LABELS
+from export.synthesis import flow_fields
+from export.synthesis.action_units import UNITS
+from export.synthesis.flow_fields import CHUNK, FlowSamples, flow_images, one_thread, synthesize_flow
+from server.errors import OptionError
+
+
+@pytest.fixture(scope="module")
+def samples() -> FlowSamples:
+    """Enough to look at averages."""
+    return synthesize_flow(600, seed=4)
+
+
+def test_same_seed_same_samples_whatever_the_processes(samples: FlowSamples) -> None:
+    """Two processes make bit for bit what one makes."""
+    shared = synthesize_flow(600, seed=4, processes=2)
+    np.testing.assert_array_equal(shared.images, samples.images)
+    np.testing.assert_array_equal(shared.labels, samples.labels)
+    np.testing.assert_array_equal(shared.action_units, samples.action_units)
+    assert shared.sha256() == samples.sha256()
+
+
+def test_threads_do_not_change_the_samples() -> None:
+    """A caller that uses two threads gets the same bits, and keeps its two threads."""
+    expected = synthesize_flow(40, seed=1)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        np.testing.assert_array_equal(synthesize_flow(40, seed=1).images, expected.images)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_other_seed_other_samples(samples: FlowSamples) -> None:
+    """Seeds, and the chunks of one seed, are independent."""
+    assert not np.array_equal(synthesize_flow(40, seed=5).images, samples.images[:40])
+    assert not np.array_equal(samples.images[:88], samples.images[CHUNK:])
+
+
+def test_samples_look_like_published_files(samples: FlowSamples) -> None:
+    """28 x 28, every channel stretched to 0..255, strain mostly low, u and v near the middle."""
+    assert samples.images.shape == (600, 3, 28, 28)
+    assert samples.images.dtype == np.uint8
+    assert (samples.images.min((2, 3)) == 0).all()
+    assert (samples.images.max((2, 3)) == 255).all()
+    u, v, strain = samples.images.mean((0, 2, 3))
+    assert 110 < u < 145
+    assert 110 < v < 165
+    assert 20 < strain < 45
+
+
+def test_classes_are_equally_likely(samples: FlowSamples) -> None:
+    """Each class has about a third of the samples."""
+    shares = np.bincount(samples.labels, minlength=len(LABELS)) / 600
+    assert (abs(shares - 1 / 3) < 0.06).all()
+
+
+def test_action_units_are_told(samples: FlowSamples) -> None:
+    """Every sample says which units it shows, in 0..1 but for wide blinks."""
+    assert samples.action_units.shape == (600, len(UNITS))
+    assert (samples.action_units.max(1) > 0).all()
+    assert samples.action_units.max() <= 1.6
+
+
+def test_surprise_lifts_the_brows_and_anger_lowers_them(samples: FlowSamples) -> None:
+    """Against the nose, brows move up in surprise (v below its nose level) and down in the negative class."""
+    v = samples.images[:, 1].astype(float)
+    brows = v[:, 3:6, 6:22].mean((1, 2)) - np.median(v[:, 8:17, 11:17].reshape(600, -1), axis=1)
+    means = [brows[samples.labels == i].mean() for i in range(3)]
+    assert means[LABELS.index("surprise")] < -20
+    assert means[LABELS.index("negative")] > 5
+
+
+def test_progress_counts_samples() -> None:
+    """Progress comes chunk by chunk and ends with all samples."""
+    seen: list[tuple[int, int]] = []
+    synthesize_flow(CHUNK + 8, seed=0, on_progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(CHUNK, CHUNK + 8), (CHUNK + 8, CHUNK + 8)]
+
+
+@pytest.mark.parametrize("arguments", [{"samples": 0}, {"processes": 0}, {"seed": -1}])
+def test_numbers_out_of_range_are_refused(arguments: dict[str, int]) -> None:
+    """No sample, no process and a negative seed make no sense."""
+    given = {"samples": 4, "seed": 0, "processes": 1, **arguments}
+    with pytest.raises(OptionError):
+        synthesize_flow(given["samples"], given["seed"], processes=given["processes"])
+
+
+def test_strain_of_a_stretch() -> None:
+    """A stretch of u has the strain of its slope; a pure translation has none."""
+    x = torch.arange(56.0).expand(1, 56, 56)
+    translation = torch.stack([torch.full_like(x, 3.0), torch.full_like(x, -2.0)], dim=1)
+    bump = torch.exp(-(((x - 28) / 6) ** 2))
+    stretched = torch.stack([bump, torch.zeros_like(x)], dim=1)
+    one = torch.ones(1, 1, 1)
+    assert not flow_images(translation, one)[:, 2].any()
+    strain = flow_images(stretched, one)[0, 2].float()
+    assert (strain[14] == strain[3]).all()
+    assert strain[14, [11, 16]].min() > 200
+    assert strain[14, [0, 27]].max() < 5
+
+
+def test_one_thread_restores_the_count_after_an_error() -> None:
+    """The caller's threads come back even when the work fails."""
+    before = torch.get_num_threads()
+    with pytest.raises(RuntimeError), one_thread():
+        raise RuntimeError
+    assert torch.get_num_threads() == before
+
+
+def test_no_file_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Synthesis opens no file: nobody's data can take part."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr("builtins.open", refuse)
+    monkeypatch.setattr("pathlib.Path.open", refuse)
+    assert len(flow_fields.synthesize_flow(4, seed=0).labels) == 4

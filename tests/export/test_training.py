@@ -1,0 +1,94 @@
+"""Training: reproducible, last epoch, and able to learn."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from export.checkpoint import Checkpoint
+from export.training import FOLDER_PLAN, SYNTHETIC_PLAN, EpochReport, TrainingPlan, plan_for, train
+from export.training_data import TrainingData, synthetic_data
+from server.errors import OptionError
+
+
+@pytest.fixture(scope="module")
+def data() -> TrainingData:
+    """A little synthetic data."""
+    return synthetic_data(1024, seed=0)
+
+
+PLAN = TrainingPlan(epochs=2, batch_size=64)
+
+
+def test_same_plan_same_weights(data: TrainingData) -> None:
+    """Two runs agree in every bit, whatever the global generator did before, and leave it as it was."""
+    torch.manual_seed(1)
+    first = train("ststnet", data, PLAN, command="c")
+    torch.manual_seed(2)
+    expected = torch.rand(1, generator=torch.Generator().manual_seed(2))
+    second = train("ststnet", data, PLAN, command="c")
+    assert torch.equal(torch.rand(1), expected)
+    assert first.sha256 == second.sha256
+    assert all(torch.equal(first.state[name], second.state[name]) for name in first.state)
+
+
+def test_seed_changes_the_weights(data: TrainingData) -> None:
+    """Another seed is another run."""
+    one = train("ststnet", data, replace(PLAN, epochs=1), command="c")
+    two = train("ststnet", data, replace(PLAN, epochs=1, seed=1), command="c")
+    assert not torch.equal(one.state["fc.weight"], two.state["fc.weight"])
+
+
+def test_training_learns_and_reports(data: TrainingData) -> None:
+    """Within a few epochs held-out synthetic samples are told apart, and each epoch is reported once."""
+    reports: list[EpochReport] = []
+    checkpoint = train("ststnet", data, replace(PLAN, epochs=4), command="the command", on_epoch=reports.append)
+    assert [report.epoch for report in reports] == [1, 2, 3, 4]
+    assert reports[-1].validation_accuracy > 0.75
+    assert reports[-1].loss < reports[0].loss
+    assert reports[-1].remaining_s == 0
+    assert checkpoint.training["validation"]["accuracy"] == pytest.approx(reports[-1].validation_accuracy, abs=1e-4)
+    assert checkpoint.training["command"] == "the command"
+    assert checkpoint.training["data_sha256"] == data.sha256
+    assert checkpoint.weights.preparation == "nose_centred"
+
+
+def test_training_goes_on_from_weights(data: TrainingData) -> None:
+    """Fine-tuning starts where the checkpoint stands, and says which one that was."""
+    start = train("ststnet", data, replace(PLAN, epochs=4), command="c")
+    reports: list[EpochReport] = []
+    tuned = train(
+        "ststnet", data, TrainingPlan(epochs=1, batch_size=64), command="c", start=start, on_epoch=reports.append
+    )
+    assert reports[0].loss < 0.7
+    assert tuned.training["start_sha256"] == start.sha256
+
+
+def test_published_weights_cannot_be_tuned(data: TrainingData, imported_checkpoint: Checkpoint) -> None:
+    """Weights that want another input are refused: mirroring would be wrong for them."""
+    with pytest.raises(OptionError, match="nose_centred, not published_order"):
+        train("ststnet", data, PLAN, command="c", start=imported_checkpoint)
+
+
+@pytest.mark.parametrize("plan", [TrainingPlan(epochs=0), TrainingPlan(batch_size=1)])
+def test_plan_out_of_range_is_refused(data: TrainingData, plan: TrainingPlan) -> None:
+    """No epoch, and batches of one, are refused before anything runs."""
+    with pytest.raises(OptionError):
+        train("ststnet", data, plan, command="c")
+
+
+def test_plans_differ_by_data() -> None:
+    """Synthetic data and folders have plans of their own; a number of epochs replaces that of the plan."""
+    assert plan_for(synthetic=True, seed=3, epochs=None) == replace(SYNTHETIC_PLAN, seed=3)
+    assert plan_for(synthetic=False, seed=0, epochs=None) == FOLDER_PLAN
+    assert plan_for(synthetic=False, seed=0, epochs=9).epochs == 9
+
+
+def test_labels_have_an_effect(data: TrainingData) -> None:
+    """With shuffled labels nothing can be learned, so the accuracy above is not an accident of the measure."""
+    shuffled = replace(data, labels=np.random.default_rng(0).permutation(data.labels))
+    checkpoint = train("ststnet", shuffled, replace(PLAN, epochs=4), command="c")
+    assert checkpoint.training["validation"]["accuracy"] < 0.5
