@@ -71,13 +71,7 @@ def import_(
     if loaded.source != "imported":
         raise OptionError(f"{checkpoint} was trained here; publish it with `{PROGRAM} model`", option="checkpoint")
     place = publish_checkpoint(
-        loaded,
-        repository,
-        name=name,
-        command=ctx.obj,
-        flow=flow,
-        version=model_version,
-        overwrite=overwrite,
+        loaded, repository, name=name, command=ctx.obj, flow=flow, version=model_version, overwrite=overwrite
     )
     print(place)
 
