@@ -149,6 +149,9 @@ class Source:
                     yield packet
         except av.FFmpegError:
             self.cut = True
+        except IndexError:
+            # PyAV stumbles at the end over streams that appeared midway; ours has given all its packets by then.
+            return
 
     def _decode(self, packet: Packet[VideoStream] | None) -> list[VideoFrame]:
         context = self._stream.codec_context

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
 _STUDIO, _FULL = 1, 2  # AVCOL_RANGE_MPEG, AVCOL_RANGE_JPEG
+_CONVERTIBLE = {0, 1, 2, 4, 5, 6, 7, 9}  # AVCOL_SPC_*: RGB, BT.709, unspecified, FCC, BT.601 twice, SMPTE 240M, BT.2020
 _FULL_TO_STUDIO: UInt8Array = np.round(16 + np.arange(256) * (219 / 255)).astype(np.uint8)
 _PLANAR = {f"yuv{chroma}p" for chroma in (410, 411, 420, 422, 440, 444)}
 _PLANAR_FULL = {f"yuvj{chroma}p" for chroma in (411, 420, 422, 440, 444)}
@@ -87,7 +88,7 @@ class PixelReader:
         """
         name = picture.format.name
         if name not in _EIGHT_BIT_LUMA_FIRST:
-            picture = self._reformatter.reformat(picture, format="yuv420p", dst_color_range=_STUDIO, threads=1)
+            picture = self._convert(picture, format="yuv420p", dst_color_range=_STUDIO)
         plane = picture.planes[0]
         if plane.line_size < picture.width:
             raise UnsupportedMedia("Pictures are stored bottom up in a format where that is not allowed.", stage=STAGE)
@@ -101,12 +102,18 @@ class PixelReader:
 
     def rgb(self, picture: VideoFrame) -> UInt8Array:
         """uint8 [H, W, 3], full range, a new array."""
-        image = self._reformatter.reformat(picture, format="rgb24", dst_color_range=_FULL, threads=1).to_ndarray()
+        image = self._convert(picture, format="rgb24", dst_color_range=_FULL).to_ndarray()
         return self.orientation.apply(np.asarray(image, np.uint8))
 
     def resize(self, picture: VideoFrame, width: int, height: int) -> VideoFrame:
         """The picture at another coded size, for streams that change it midway."""
-        return self._reformatter.reformat(picture, width=width, height=height, threads=1)
+        return self._convert(picture, width=width, height=height)
+
+    def _convert(self, picture: VideoFrame, **wanted: Any) -> VideoFrame:
+        if picture.colorspace not in _CONVERTIBLE:
+            # Reserved and rare colour matrices are refused by libswscale; for hue that no stage reads, BT.601 will do.
+            wanted |= {"src_colorspace": "ITU601", "dst_colorspace": "ITU601"}
+        return self._reformatter.reformat(picture, threads=1, **wanted)
 
     @staticmethod
     def _is_full(name: str, color_range: int) -> bool:

@@ -61,6 +61,7 @@ def main(descriptor: int) -> None:
             message = pipe.receive()
             if isinstance(message, Job):
                 _answer(pipe, handler, message)
+            del message  # a clip must not stay in memory while the worker waits
         except (EOFError, OSError):
             return
         except MemoryError:

@@ -90,6 +90,7 @@ class WorkerProcess:
         if error is not None and not isinstance(error, OSError):
             raise error
         await asyncio.wait({answer})
+        self._answer = None
         return answer.result()
 
     async def stop(self, grace_s: float) -> None:

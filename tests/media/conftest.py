@@ -37,7 +37,6 @@ def encode_clip(
     times: Sequence[int] | None = None,
     time_base: Fraction | None = None,
     rotation: int = 0,
-    mirror: bool = False,
     options: dict[str, str] | None = None,
     container_options: dict[str, str] | None = None,
     picture: Callable[[int, int, int], np.ndarray] = scene,
@@ -58,12 +57,12 @@ def encode_clip(
             stream.codec_context.time_base = time_base
         if color_range:
             stream.codec_context.color_range = color_range
-        if rotation or mirror:
-            stream.set_display_rotation(rotation, hflip=mirror)
+        if rotation:
+            stream.set_display_rotation(rotation)
         for index in range(frames):
             frame = av.VideoFrame.from_ndarray(picture(index, *size), format="rgb24")
-            if color_range:
-                frame = frame.reformat(format=pix_fmt, dst_color_range=color_range)
+            # One thread: with several, libswscale now and then writes wrong rows where its slices meet.
+            frame = frame.reformat(format=pix_fmt, dst_color_range=color_range, threads=1)
             frame.pts = times[index] if times is not None else index
             frame.time_base = time_base or Fraction(1, fps)
             output.mux(stream.encode(frame))

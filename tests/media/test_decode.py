@@ -196,21 +196,48 @@ def test_first_time_stamp_may_be_anything(encode, limits):
         assert [frame.time_s for frame in open_clip(data, limits)] == pytest.approx([0, 0.04, 0.08, 0.12, 0.16])
 
 
-@pytest.mark.parametrize("rotation", [0, 90, 180, -90])
-@pytest.mark.parametrize("mirror", [False, True])
-def test_pictures_are_upright(rotation, mirror, encode, limits):
-    """The display matrix is applied to luma, colour and the clip's size."""
-    plain = next(iter(open_clip(encode(frames=3), limits)))
-    decoder = open_clip(encode(frames=3, rotation=rotation, mirror=mirror), limits)
+def with_matrix(data: bytes, a: int, b: int, c: int, d: int) -> bytes:
+    """An MP4 whose track header says x' = a x + c y, y' = b x + d y (ISO/IEC 14496-12, section 8.3.2)."""
+    start = data.index(b"tkhd") + 4 + 40
+    matrix = b"".join((65536 * value).to_bytes(4, signed=True) for value in (a, b, 0, c, d, 0, 0, 0))
+    return data[:start] + matrix + data[start + 32 :]
+
+
+@pytest.mark.parametrize(
+    "matrix",
+    [
+        (1, 0, 0, 1),
+        (-1, 0, 0, 1),
+        (1, 0, 0, -1),
+        (-1, 0, 0, -1),
+        (0, 1, 1, 0),
+        (0, 1, -1, 0),
+        (0, -1, 1, 0),
+        (0, -1, -1, 0),
+    ],
+)
+def test_pictures_are_upright(matrix, clip, limits):
+    """Every turn and mirroring of the display matrix is applied to luma, colour and the clip's size."""
+    plain = next(iter(open_clip(clip("h264-b-frames"), limits)))
+    turned = with_matrix(clip("h264-b-frames"), *matrix)
+    decoder = open_clip(turned, limits)
     frame, *_ = decoder
-    turned, turned_rgb = (np.rot90(image, rotation // 90) for image in (plain.luma, plain.rgb()))
-    if mirror:
-        turned, turned_rgb = turned[:, ::-1], turned_rgb[:, ::-1]
-    assert np.array_equal(frame.luma, turned)
-    assert np.array_equal(frame.rgb(), turned_rgb)
-    assert frame.luma.flags.c_contiguous or rotation == 0
-    assert (decoder.info.height, decoder.info.width) == turned.shape
-    assert probe(encode(frames=3, rotation=rotation), limits).width == (64 if rotation in (90, -90) else 96)
+    a, b, c, d = matrix
+    y, x = np.mgrid[:64, :96]
+    column, row = a * x + c * y, b * x + d * y
+    for image, original in ((frame.luma, plain.luma), (frame.rgb(), plain.rgb())):
+        assert image.shape[:2] == ((64, 96) if a else (96, 64))
+        assert np.array_equal(image[row - row.min(), column - column.min()], original)
+    assert frame.luma.flags.c_contiguous or matrix == (1, 0, 0, 1)
+    assert (decoder.info.width, decoder.info.height) == (probe(turned, limits).width, probe(turned, limits).height)
+    assert decoder.info.width == (96 if a else 64)
+
+
+def test_phone_videos_are_upright(encode, limits):
+    """A rotation written by a muxer is applied counter-clockwise, as players do."""
+    plain = next(iter(open_clip(encode("ffv1", "matroska", frames=2), limits)))
+    frame, *_ = open_clip(encode("ffv1", "matroska", frames=2, rotation=90), limits)
+    assert np.abs(frame.luma.astype(int) - np.rot90(plain.luma)).mean() < 0.5
 
 
 def ramp(index: int, width: int, height: int) -> np.ndarray:
@@ -251,6 +278,17 @@ def test_luma_has_one_scale(codec, container, pix_fmt, color_range, encode, limi
     frame = next(iter(open_clip(data, limits)))
     assert np.abs(frame.luma - studio_luma(ramp(0, 258, 18))).max() <= 3
     assert np.abs(frame.rgb().astype(int) - ramp(0, 258, 18)).max() <= 4
+
+
+@pytest.mark.parametrize("colorspace", range(18))
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv422p10le"])
+def test_any_colour_matrix_is_read(colorspace, pix_fmt):
+    """Luma and colour come out whatever matrix a picture names, reserved ones included."""
+    frame = av.VideoFrame.from_ndarray(ramp(0, 258, 18), format="rgb24").reformat(format=pix_fmt, threads=1)
+    frame.colorspace = colorspace
+    reader = PixelReader(Orientation())
+    assert np.abs(reader.luma(frame) - studio_luma(ramp(0, 258, 18))).max() <= 3
+    assert reader.rgb(frame).shape == (18, 258, 3)
 
 
 def test_odd_sizes(encode, limits):

@@ -8,6 +8,7 @@ import hashlib
 import importlib
 import logging
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -123,6 +124,24 @@ async def test_large_jobs_do_not_block_the_loop(make):
     ticker.cancel()
     assert (length, digest) == (len(data), hashlib.blake2b(data).hexdigest())
     assert turns > 100
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+async def test_a_worker_keeps_nothing_of_a_job(make):
+    """A clip does not stay in the memory of a worker that waits for the next."""
+    pool, _ = await make()
+    pid = (await pool.run(("describe",), deadline=soon()))["pid"]
+    before = resident_bytes(pid)
+    await pool.run(("hash", bytes(100 << 20)), deadline=soon())
+    deadline, pause = soon(10), threading.Event()
+    while resident_bytes(pid) > before + (50 << 20):
+        assert time.monotonic() < deadline, "the worker still holds the clip"
+        pause.wait(0.02)
+
+
+def resident_bytes(pid: int) -> int:
+    """Memory that a process holds."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 async def test_errors_of_the_tree_come_back_as_themselves(make):
