@@ -19,6 +19,7 @@ from export.synthesis.render import Portrait, Renderer
 from export.synthesis.script import Blink, Script, Sway, expression
 from server.errors import ConfigurationError, NoFace
 from server.faces.detect import FaceDetector
+from server.faces.find import find_faces
 from server.faces.landmarks import FaceLandmarker
 from server.types import UInt8Array
 
@@ -102,15 +103,14 @@ def portrait() -> Portrait:
 
 
 def _landmarks(rgb: UInt8Array) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    detections = FaceDetector().detect(rgb)
-    face = FaceLandmarker().landmarks(rgb, detections[0]) if detections else None
-    if face is None:
+    faces = find_faces(rgb, FaceDetector(), FaceLandmarker())
+    if not faces:
         raise NoFace("no face was found in the portrait", stage="faces")
-    return face.landmarks
+    return faces[0].landmarks
 
 
 def encode(frames: Iterable[UInt8Array], path: Path, fps: float, codec: str = "libx264") -> None:
-    """Write RGB frames (uint8 [H, W, 3]) as a video file, byte for byte the same for the same frames."""
+    """Write RGB frames (uint8 [H, W, 3], even sides) as a video file."""
     rate = Fraction(fps).limit_denominator(1000)
     with av.open(str(path), "w", options={"movflags": "+faststart", "fflags": "+bitexact"}) as container:
         stream = container.add_stream(codec, rate=rate, options=CODEC_OPTIONS)
@@ -119,7 +119,9 @@ def encode(frames: Iterable[UInt8Array], path: Path, fps: float, codec: str = "l
         for index, picture in enumerate(frames):
             if index == 0:
                 stream.height, stream.width = picture.shape[:2]
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            # Converted here: the encoder's own conversion runs in slices, whose borders it gets wrong at times.
+            planes = np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2YUV_I420), dtype=np.uint8)
+            frame = av.VideoFrame.from_ndarray(planes, format="yuv420p")
             frame.pts = index
             frame.time_base = 1 / rate
             container.mux(stream.encode(frame))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -80,8 +80,8 @@ class ClipDecoder:
         }
         return tuple(ReportWarning(code, message) for code, message in found.items() if message)
 
-    def frames_at(self, indices: Sequence[int]) -> dict[int, Frame]:
-        """Decode some frames again, identical to those of the forward pass and numbered as there.
+    def each_of(self, indices: Iterable[int]) -> Iterator[Frame]:
+        """Decode some frames again, in order, identical to those of the forward pass and numbered as there.
 
         After a pass, decoding starts at the key frame before each where the container's time stamps make that exact.
         Raises `IndexError` for a frame that the clip does not have, and whatever the pass would raise.
@@ -89,9 +89,15 @@ class ClipDecoder:
         wanted = sorted(set(indices))
         if wanted and wanted[0] < 0:
             raise IndexError(wanted[0])
-        found = self._by_seeking(wanted)
-        missing = [index for index in wanted if index not in found]
-        return found | self._by_walking(missing)
+        found = 0
+        for frame in self._by_seeking(wanted):
+            found += 1
+            yield frame
+        yield from self._by_walking(wanted[found:])
+
+    def frames_at(self, indices: Iterable[int]) -> dict[int, Frame]:
+        """The frames of `each_of`, all held at once."""
+        return {frame.index: frame for frame in self.each_of(indices)}
 
     def _accept(self, picture: VideoFrame, timeline: Timeline) -> Frame | None:
         if picture.is_corrupt:
@@ -131,40 +137,39 @@ class ClipDecoder:
         message = f"The clip has {len(timeline)} frame(s) with a time of their own; at least 2 are needed."
         raise TooFewFrames(message, stage=STAGE)
 
-    def _by_walking(self, wanted: Sequence[int]) -> dict[int, Frame]:
-        found: dict[int, Frame] = {}
-        if wanted:
-            for frame in ClipDecoder(self._data, self._limits, threads=self._threads):
-                if frame.index in wanted:
-                    found[frame.index] = frame
-                if frame.index >= wanted[-1]:
-                    return found
-            raise IndexError(wanted[-1])
-        return found
+    def _by_walking(self, wanted: Sequence[int]) -> Iterator[Frame]:
+        if not wanted:
+            return
+        there = frozenset(wanted)
+        for frame in ClipDecoder(self._data, self._limits, threads=self._threads):
+            if frame.index in there:
+                yield frame
+            if frame.index >= wanted[-1]:
+                return
+        raise IndexError(wanted[-1])
 
-    def _by_seeking(self, wanted: Sequence[int]) -> dict[int, Frame]:
-        found: dict[int, Frame] = {}
+    def _by_seeking(self, wanted: Sequence[int]) -> Iterator[Frame]:
+        """As many of `wanted`, from the first on, as can be reached exactly."""
         timeline = self._timeline
         if timeline is None or self._container not in _EXACT_TIMES or not wanted:
-            return found
+            return
         with opened(self._data, self._container, self._limits, threads=self._threads) as source:
             position, pictures = 0, source.pictures()
             for target in wanted:
                 if target >= len(timeline):
-                    break
+                    return
                 entry = timeline.entry_before(target)
                 if entry > position:
                     try:
                         source.seek(timeline.ticks(entry))
                     except av.FFmpegError:
-                        break
+                        return
                     pictures = _from_entry(source.pictures(), timeline)
                 frame = self._read_to(target, pictures, timeline)
                 if frame is None:
-                    break
-                found[target] = frame
+                    return
+                yield frame
                 position = target + 1
-        return found
 
     def _read_to(self, target: int, pictures: Iterator[VideoFrame], timeline: Timeline) -> Frame | None:
         for picture in pictures:

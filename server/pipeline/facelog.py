@@ -68,6 +68,12 @@ class FaceLog:
             unsteady=np.array(self._unsteady, dtype=np.bool_),
         )
 
+    def absences(self, longer_s: float, duration_s: float) -> list[tuple[float, float]]:
+        """From when to when, in seconds, the face was out of view for more than `longer_s` after it was first seen."""
+        times = np.array([*self._times, duration_s])
+        gone = np.flatnonzero(np.diff(times) > longer_s)
+        return [(float(times[i]), float(times[i + 1])) for i in gone]
+
     def neighbours(self, frame: int, reach: int) -> list[int]:
         """The frames within `reach` of `frame` in which the face was in view, `frame` first."""
         logged = np.array(self._frames, dtype=np.int64)

@@ -11,32 +11,32 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from server.errors import NoFace
+from server.errors import FaceLost, NoFace
 from server.faces.detect import FaceDetector
 from server.faces.landmarks import FaceLandmarker
-from server.faces.pair import align_to
+from server.faces.pair import AlignedSet, align_to
 from server.faces.quality import grade
 from server.faces.track import FaceTracker
 from server.flow.derive import flow_field
 from server.flow.estimate import estimate
 from server.media.decode import ClipDecoder, open_clip, probe
 from server.media.image import read_image
-from server.pipeline.facelog import FaceLog
+from server.pipeline.facelog import UNSTEADY_IOD, FaceLog
 from server.pipeline.jobs import ClipFindings, ClipJob, Finding, PairFindings, PairJob
 from server.recipes.registry import RECIPES
 from server.spotting.given import given
 from server.spotting.intervals import spot
-from server.types import EventSample, Evidence, Float32Array, Frame, Interval, Progress, ReportWarning
+from server.types import EventSample, Evidence, Float32Array, Float64Array, Frame, Interval, Progress, ReportWarning
 
 OnProgress = Callable[[Progress], None]
 
 _REPORT_EVERY = 25
 _AVERAGE_S = 0.008
 """Frames within this of the onset and of the apex are averaged: the face stands still there, the noise does not."""
-_HELD_BYTES = 64 * 2**20
 _LOST_S = 0.5
 _WEAK_SCORE = 0.25
 
@@ -122,29 +122,26 @@ class Stages:
         clock: StageClock,
         on_progress: OnProgress,
     ) -> list[Finding]:
-        """Second pass: dense flow of each movement, a few movements at a time so that few frames are held."""
-        clip = decoder.info
-        reach = round(_AVERAGE_S * clip.fps)
-        frame_bytes = clip.width * clip.height * 3 // 2 * 2 * (2 * reach + 1)
-        at_once = max(1, _HELD_BYTES // max(frame_bytes, 1))
+        """Second pass: dense flow of each movement, holding only the frames of those that are under way."""
+        fps = decoder.info.fps
+        plans = sorted((_Plan.of(log, interval, fps) for log, interval in movements), key=lambda plan: plan.last)
+        frames = iter(decoder.each_of({index for plan in plans for index in (*plan.onset, *plan.apex)}))
+        held: dict[int, Frame] = {}
         findings: list[Finding] = []
-        for first in range(0, len(movements), at_once):
-            on_progress(Progress("flow", first, len(movements)))
-            part = movements[first : first + at_once]
-            wanted = {
-                frame
-                for log, interval in part
-                for centre in (interval.onset_frame, interval.apex_frame)
-                for frame in log.neighbours(centre, reach)
-            }
+        for number, plan in enumerate(plans):
+            on_progress(Progress("flow", number, len(plans)))
             with clock.time("decode"):
-                frames = decoder.frames_at(sorted(wanted))
-            for log, interval in part:
-                onset = [frames[i] for i in log.neighbours(interval.onset_frame, reach)]
-                apex = [frames[i] for i in log.neighbours(interval.apex_frame, reach)]
-                inputs = self._inputs(onset, apex, job, clock, near=log.transform_at(interval.onset_frame))
-                findings.append(Finding(log.track_id, interval, _evidence(log, interval, clip.fps), inputs))
-        return findings
+                while plan.last not in held:
+                    frame = next(frames)
+                    held[frame.index] = frame
+            onset, apex = ([held[index] for index in part] for part in (plan.onset, plan.apex))
+            near = plan.log.transform_at(plan.interval.onset_frame)
+            inputs, aligned = self._inputs(onset, apex, job, clock, near=near)
+            evidence = _evidence(aligned, fps, plan.interval)
+            findings.append(Finding(plan.log.track_id, plan.interval, evidence, inputs))
+            still_needed = min((other.first for other in plans[number + 1 :]), default=plan.last + 1)
+            held = {index: frame for index, frame in held.items() if index >= still_needed}
+        return sorted(findings, key=lambda finding: (finding.interval.onset_s, finding.track_id))
 
     def _inputs(
         self,
@@ -152,8 +149,8 @@ class Stages:
         apex: list[Frame],
         job: ClipJob | PairJob,
         clock: StageClock,
-        near: np.ndarray[tuple[int, ...], np.dtype[np.float64]] | None = None,
-    ) -> Mapping[str, Float32Array]:
+        near: Float64Array | None = None,
+    ) -> tuple[Mapping[str, Float32Array], AlignedSet]:
         with clock.time("faces"):
             aligned = align_to(onset[0], [*onset[1:], *apex], self._landmarker, self._detector, near=near)
         crops = [aligned.anchor, *aligned.crops]
@@ -161,14 +158,45 @@ class Stages:
         with clock.time("flow"):
             flow = flow_field(*estimate(first, last, job.flow))
         with clock.time("recipes"):
-            return RECIPES[job.recipe].make(EventSample(first, last, aligned.landmarks_crop, flow))
+            inputs = RECIPES[job.recipe].make(EventSample(first, last, aligned.landmarks_crop, flow))
+        return inputs, aligned
 
     def _pair(self, job: PairJob) -> PairFindings:
         clock = StageClock()
         with clock.time("decode"):
-            onset, apex = (read_image(data, job.limits) for data in (job.onset, job.apex))
-        inputs = self._inputs([onset], [apex], job, clock)
-        return PairFindings(inputs=inputs, evidence=Evidence("good"), timings_s=dict(clock.seconds))
+            onset, apex = read_image(job.onset, job.limits), replace(read_image(job.apex, job.limits), index=1)
+        try:
+            inputs, aligned = self._inputs([onset], [apex], job, clock)
+        except NoFace:
+            raise NoFace("no face was found in the onset picture", stage="faces", picture="onset") from None
+        except FaceLost:
+            message = "the face of the onset picture was not found in the apex picture"
+            raise FaceLost(message, stage="faces", picture="apex") from None
+        return PairFindings(inputs, _evidence(aligned, float("inf")), dict(clock.seconds))
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """The frames that one movement is measured on, the onset and the apex themselves first."""
+
+    log: FaceLog
+    interval: Interval
+    onset: list[int]
+    apex: list[int]
+
+    @classmethod
+    def of(cls, log: FaceLog, interval: Interval, fps: float) -> _Plan:
+        reach = round(_AVERAGE_S * fps)
+        onset, apex = (log.neighbours(frame, reach) for frame in (interval.onset_frame, interval.apex_frame))
+        return cls(log, interval, onset, apex)
+
+    @property
+    def first(self) -> int:
+        return min(*self.onset, *self.apex)
+
+    @property
+    def last(self) -> int:
+        return max(*self.onset, *self.apex)
 
 
 def _mean(pictures: list[Float32Array]) -> Float32Array:
@@ -195,17 +223,23 @@ def _in_view(logs: list[FaceLog], job: ClipJob) -> list[FaceLog]:
 
 
 def _absences(logs: list[FaceLog], duration_s: float) -> list[ReportWarning]:
-    warnings = []
-    for log in logs:
-        if duration_s - log.last_s > _LOST_S:
-            message = f"face {log.track_id} was last seen at {log.last_s:.2f} s of {duration_s:.2f} s"
-            warnings.append(ReportWarning("face-lost", message))
-    return warnings
+    """A warning for each stretch in which a face that had been there was out of view; the time before it came is not
+    one.
+    """
+    return [
+        ReportWarning("face-lost", f"face {log.track_id} was out of view from {gone:.2f} s to {back:.2f} s")
+        for log in logs
+        for gone, back in log.absences(_LOST_S, duration_s)
+    ]
 
 
-def _evidence(log: FaceLog, interval: Interval, fps: float) -> Evidence:
-    evidence = grade(log.quality(), fps)
-    if interval.score >= _WEAK_SCORE:
+def _evidence(aligned: AlignedSet, fps: float, interval: Interval | None = None) -> Evidence:
+    evidence = grade(aligned.quality, fps)
+    doubts = []
+    if interval is not None and interval.score < _WEAK_SCORE:
+        doubts.append(f"the movement, {interval.peak_iod:.3f} of the eye distance, barely stands out")
+    if max(aligned.residuals_iod) > UNSTEADY_IOD:
+        doubts.append("the head turned between onset and apex")
+    if not doubts:
         return evidence
-    reason = f"the movement, {interval.peak_iod:.3f} of the eye distance, barely stands out"
-    return Evidence("poor" if evidence.grade == "poor" else "fair", (*evidence.reasons, reason))
+    return Evidence("poor" if evidence.grade == "poor" else "fair", (*evidence.reasons, *doubts))

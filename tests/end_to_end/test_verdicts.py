@@ -1,0 +1,162 @@
+"""A clip in, a verdict out: every sample through the running service, the command line and a real Triton."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.end_to_end.conftest import ROOT, SAMPLES
+
+STEMS = sorted(path.stem for path in SAMPLES.glob("*.mp4"))
+
+
+def assert_true_verdict(report, truth):
+    """Every event of the ground truth is found with its label and kind, its apex is right, and none is invented."""
+    found = [(e["kind"], e["label"]) for e in report["events"]]
+    assert found == [(e["kind"], e["label"]) for e in truth["events"]]
+    tolerance = 2 / truth["fps"] if truth["fps"] <= 60 else 0.035
+    for got, true in zip(report["events"], truth["events"], strict=True):
+        assert abs(got["apex_s"] - true["apex_s"]) <= tolerance
+        overlap = min(got["offset_s"], true["offset_s"]) - max(got["onset_s"], true["onset_s"])
+        union = max(got["offset_s"], true["offset_s"]) - min(got["onset_s"], true["onset_s"])
+        assert overlap / union >= 0.5
+
+
+def _truth(stem):
+    return json.loads((SAMPLES / f"{stem}.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("stem", STEMS)
+def test_every_sample_gets_its_true_verdict_from_the_service(service, stem):
+    """Label, kind, apex and extent of every event are those of the ground truth."""
+    answer = service.analyze((SAMPLES / f"{stem}.mp4").read_bytes())
+    assert answer.status_code == 200
+    assert_true_verdict(answer.json(), _truth(stem))
+
+
+def test_curl_gets_the_same(service):
+    """The line of the README works as it is written."""
+    command = ["curl", "-sS", "--noproxy", "*", "-F", f"clip=@{SAMPLES / 'surprise.mp4'}"]
+    done = subprocess.run(
+        [*command, str(service.client.base_url.join("/v1/analyze"))], capture_output=True, check=True, text=True
+    )
+    assert_true_verdict(json.loads(done.stdout), _truth("surprise"))
+
+
+def test_the_command_line_gives_the_same_report():
+    """`glimpse analyze` without a server: one JSON document per clip, in the order given."""
+    clips = [str(SAMPLES / f"{stem}.mp4") for stem in STEMS]
+    done = subprocess.run(
+        [sys.executable, "-m", "server", "analyze", "--json", *clips],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    reports = [json.loads(line) for line in done.stdout.splitlines()]
+    for stem, report in zip(STEMS, reports, strict=True):
+        assert_true_verdict(report.get("report", report), _truth(stem))
+
+
+def test_triton_gives_the_same_report(service, start_service, triton_server_factory):
+    """The same clip gives the same events on both backends, probabilities within 1e-4."""
+    triton = triton_server_factory(ROOT / "model_repository")
+    settings = {"GLIMPSE_BACKEND__KIND": "triton", "GLIMPSE_BACKEND__TRITON_ADDRESS": triton.grpc_address}
+    with start_service(**settings) as remote:
+        assert remote.client.get("/readyz").status_code == 200
+        for stem in STEMS:
+            clip = (SAMPLES / f"{stem}.mp4").read_bytes()
+            mine, theirs = service.analyze(clip).json(), remote.analyze(clip).json()
+            assert theirs["model"] == {**mine["model"], "backend": "triton"}
+            assert len(mine["events"]) == len(theirs["events"])
+            for one, other in zip(mine["events"], theirs["events"], strict=True):
+                p, q = one.pop("probabilities"), other.pop("probabilities")
+                assert max(abs(p[label] - q[label]) for label in p) <= 1e-4
+                assert abs(one.pop("confidence") - other.pop("confidence")) <= 1e-4
+                assert one == other
+        assert remote.metric("glimpse_inference_seconds_count", backend="triton") > 0
+
+
+def test_a_dead_triton_is_a_typed_error_and_comes_back(start_service, triton_server_factory):
+    """Triton dying half-way costs requests a 503 with a reason, never the service; a new one is used again."""
+    first = triton_server_factory(ROOT / "model_repository")
+    port = int(first.grpc_address.rsplit(":", 1)[1])
+    settings = {"GLIMPSE_BACKEND__KIND": "triton", "GLIMPSE_BACKEND__TRITON_ADDRESS": first.grpc_address}
+    clip = (SAMPLES / "positive.mp4").read_bytes()
+    with start_service(**settings) as remote:
+        assert remote.analyze(clip).status_code == 200
+        first.stop()
+        answer = remote.analyze(clip)
+        assert (answer.status_code, answer.json()["code"]) == (503, "backend-unavailable")
+        assert answer.json()["retryable"] is True
+        assert remote.client.get("/livez").status_code == 200
+        triton_server_factory(ROOT / "model_repository", grpc_port=port)
+        answers = [remote.analyze(clip).status_code for _ in range(12)]
+        assert answers[-1] == 200
+
+
+def test_csv_and_picture_of_the_interview(service):
+    """The events as a table, and a timeline as PNG."""
+    clip = (SAMPLES / "interview.mp4").read_bytes()
+    rows = list(csv.DictReader(io.StringIO(service.analyze(clip, accept="text/csv").text)))
+    assert [row["label"] for row in rows] == [event["label"] for event in _truth("interview")["events"]]
+    picture = service.analyze(clip, accept="image/png")
+    image = cv2.imdecode(np.frombuffer(picture.content, np.uint8), cv2.IMREAD_COLOR)
+    assert image.shape[1] > 600
+
+
+def test_progress_comes_before_the_report(service):
+    """A server-sent event stream tells the stages, in order, and ends with the report."""
+    clip = (SAMPLES / "interview.mp4").read_bytes()
+    text = service.analyze(clip, accept="text/event-stream").text
+    names = [line.removeprefix("event: ") for line in text.splitlines() if line.startswith("event: ")]
+    assert names[-1] == "report"
+    assert names.count("progress") > 10
+    stages = [json.loads(line.removeprefix("data: "))["stage"] for line in text.splitlines() if '"stage"' in line][:-1]
+    assert stages.index("faces") < stages.index("spotting") < stages.index("flow")
+
+
+def test_two_stills_are_classified_like_the_clip(service, negative, png):
+    """Onset and apex as pictures get the label of the movement between them."""
+    files = {"onset": ("a.png", png(negative[33])), "apex": ("b.png", png(negative[39]))}
+    answer = service.client.post("/v1/classify", files=files)
+    assert answer.status_code == 200
+    assert answer.json()["label"] == "negative"
+
+
+def test_a_caller_may_point_at_the_event(service):
+    """With onset and apex given, that event is classified and its frames are kept."""
+    clip = (SAMPLES / "negative.mp4").read_bytes()
+    (event,) = service.analyze(clip, onset_s="1.1", apex_s="1.3").json()["events"]
+    assert (event["onset_frame"], event["apex_frame"], event["label"]) == (33, 39, "negative")
+
+
+def test_kinds_can_be_chosen(service):
+    """Only macro-expressions of the interview."""
+    report = service.analyze((SAMPLES / "interview.mp4").read_bytes(), kinds="macro").json()
+    assert [event["kind"] for event in report["events"]] == ["macro"]
+
+
+def test_what_happened_is_in_the_metrics(service):
+    """Events, faces, stages and inference are counted with real values."""
+    before = service.metric("glimpse_events_total", label="surprise", kind="micro", model="ststnet")
+    service.analyze((SAMPLES / "surprise.mp4").read_bytes())
+    assert service.metric("glimpse_events_total", label="surprise", kind="micro", model="ststnet") == before + 1
+    for stage in ("decode", "faces", "spotting", "flow", "recipes", "inference"):
+        assert service.metric("glimpse_stage_seconds_count", stage=stage) > 0
+    assert service.metric("glimpse_inference_seconds_count", model="ststnet", backend="local") > 0
+    assert service.metric("glimpse_backend_up") == 1
+    assert service.metric("glimpse_faces_per_clip_count") > 0
+
+
+def test_the_model_that_answered_can_be_looked_up(service):
+    """The report names model and version; the address of the model has its contract and card."""
+    document = service.client.get("/v1/models/ststnet").json()
+    assert document["servable"] is True
+    assert document["contract"]["recipe"] == "flow_uvs_28"
+    assert document["card"]["results"]
