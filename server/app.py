@@ -74,8 +74,10 @@ async def open_predictor(settings: Settings) -> AsyncIterator[Predictor]:
     if backend.kind == "local":
         from server.predict.local import LocalPredictor
 
-        repository = ModelRepository(folder, RECIPES)
-        predictor = LocalPredictor(repository, threads=backend.threads, providers=backend.providers)
+        local = LocalPredictor(ModelRepository(folder, RECIPES), threads=backend.threads, providers=backend.providers)
+        # At start, not at the first request: a broken file is then listed as such from the beginning.
+        await local.load()
+        predictor = local
     else:
         from server.predict.triton import TritonPredictor
 

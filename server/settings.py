@@ -48,7 +48,7 @@ class ServerSettings(_Group):
     host: str = Field(default="127.0.0.1", min_length=1, description="Address to listen on; 0.0.0.0 in a container.")
     port: int = Field(default=8080, ge=0, le=65535, description="Port of REST; 0 takes a free one.")
     request_deadline_seconds: float = Field(
-        default=60.0, gt=0, le=3600, description="Longest time from the arrival of a request to its answer."
+        default=180.0, gt=0, le=3600, description="Longest time from the arrival of a request to its answer."
     )
     drain_seconds: float = Field(
         default=30.0, ge=0, le=3600, description="Time that requests in flight get to finish at shutdown."
@@ -93,7 +93,7 @@ class BackendSettings(_Group):
         pattern=r"^(dns:///)?[A-Za-z0-9._\-\[\]:]+:\d{1,5}$",
         description="gRPC address of Triton; dns:///name:port spreads over all its addresses.",
     )
-    threads: int = Field(default=1, ge=1, le=256, description="Threads of one local inference.")
+    threads: int = Field(default=1, ge=1, le=256, description="Local inferences at a time, each on one core.")
     providers: Names = Field(
         default=("CPUExecutionProvider",), min_length=1, description="ONNX Runtime providers, comma separated."
     )
