@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e
 
-.PHONY: run setup test lint triton samples bench clean
+.PHONY: run setup test lint triton samples bench bench-accuracy clean
 .DEFAULT_GOAL := run
 
 $(BIN)/python:
@@ -36,11 +36,16 @@ triton: $(VENV)/.runtime
 	$(BIN)/glimpse triton
 
 samples: setup
-	$(BIN)/glimpse-export synthesize samples
+	$(BIN)/glimpse-export synthesize samples --kind clips
 
 bench: setup
+	$(BIN)/python -m bench.decode
+	$(BIN)/python -m bench.align
 	$(BIN)/python -m bench.flow
 	$(BIN)/python -m bench.pipeline
+
+bench-accuracy: setup
+	$(BIN)/python -m bench.accuracy
 
 clean:
 	rm -rf $(VENV) .triton build dist *.egg-info
