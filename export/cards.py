@@ -22,8 +22,8 @@ _LIMITS = (
     "A facial movement is not a feeling: the classes describe which muscles moved, and people differ.",
     "Not for lie detection, hiring, policing, credit, education, health or any decision about a person.",
     "Each channel is stretched to its own range, so the strength of the motion is not seen.",
-    "Measured on laboratory recordings of mostly young adults; not on other ages, covered faces or faces turned away.",
-    "About 300 real samples leave an interval of +-.07 around any score.",
+    "Measured on two sets of laboratory recordings; not on covered faces, faces turned away, or by age and origin.",
+    "Measured on about 300 real samples: a difference of a few hundredths between two scores says nothing.",
 )
 _OUR_LICENCE = "Apache-2.0"
 _THEIR_LICENCE = "that of the imported checkpoint, which its holder must know; it is not redistributed here"

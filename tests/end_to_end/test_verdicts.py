@@ -136,6 +136,15 @@ def test_a_caller_may_point_at_the_event(service):
     assert (event["onset_frame"], event["apex_frame"], event["label"]) == (33, 39, "negative")
 
 
+@pytest.mark.parametrize("given", [{"onset_s": "1.1"}, {"apex_s": "1.3"}])
+def test_what_the_caller_does_not_know_is_found(service, given):
+    """With the onset or the apex alone, the other is spotted to within two frames."""
+    clip = (SAMPLES / "negative.mp4").read_bytes()
+    (event,) = service.analyze(clip, **given).json()["events"]
+    assert abs(event["onset_frame"] - 33) <= 2
+    assert abs(event["apex_frame"] - 39) <= 2
+
+
 def test_kinds_can_be_chosen(service):
     """Only macro-expressions of the interview."""
     report = service.analyze((SAMPLES / "interview.mp4").read_bytes(), kinds="macro").json()

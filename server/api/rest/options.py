@@ -35,8 +35,8 @@ class AnalyzeParameters(ModelParameters):
     """Options of `POST /v1/analyze`."""
 
     faces: FaceChoice = Field(default="largest", description="Whose expressions.")
-    onset_s: Moment | None = Field(default=None, description="Fixes an event, with apex_s, instead of spotting.")
-    apex_s: Moment | None = Field(default=None, description="Moment of the strongest movement, after onset_s.")
+    onset_s: Moment | None = Field(default=None, description="Fixes the onset of one event; without apex_s, its apex is found.")
+    apex_s: Moment | None = Field(default=None, description="Fixes the apex of one event; without onset_s, its onset is found.")
     kinds: str = Field(
         default="micro,macro", pattern=r"^(micro|macro)(,(micro|macro))?$", description="Events to report."
     )
@@ -45,12 +45,7 @@ class AnalyzeParameters(ModelParameters):
     )
 
     def options(self) -> AnalyzeOptions:
-        """The same without the protocol. Raises `OptionError` for a wrong combination."""
-        if (self.onset_s is None) != (self.apex_s is None):
-            missing = "onset_s" if self.onset_s is None else "apex_s"
-            raise option_error([(missing, "onset_s and apex_s belong together")])
-        if self.onset_s is not None and self.apex_s is not None and self.apex_s <= self.onset_s:
-            raise option_error([("apex_s", "must lie after onset_s")])
+        """The same without the protocol."""
         return AnalyzeOptions(
             model=self.model,
             version=self.version,
