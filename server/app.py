@@ -60,6 +60,8 @@ def create_app(
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        # FastAPI's own traces would carry query strings and exception texts.
+        telemetry={"auto_configure": False, "tracing": False, "metrics": False, "logs": False},
     )
     routes.install(app, metrics)
     return app

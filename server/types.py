@@ -173,7 +173,7 @@ class ActionUnit:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One micro- or macro-expression, classified."""
+    """One micro- or macro-expression, classified. `regions` are those that moved, strongest first."""
 
     track_id: int
     kind: EventKind
@@ -187,6 +187,7 @@ class Event:
     probabilities: Mapping[str, float]
     confidence: float
     abstained: bool
+    regions: Sequence[str]
     action_units: Sequence[ActionUnit]
     evidence: Evidence
 

@@ -1,4 +1,4 @@
-"""What several rooms share: a gateway on a real socket with an analyzer that does what the test says, a real Triton."""
+"""Shared by many tests: a gateway on a real socket with an analyzer that does what the test says, a real Triton."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import cv2
 import httpx
+import numpy as np
 import pytest
 
 from server.app import Service, create_app, listen
@@ -49,6 +51,7 @@ EVENT = Event(
     probabilities={"negative": 0.1, "positive": 0.8, "surprise": 0.1},
     confidence=0.8,
     abstained=False,
+    regions=("mouth_corner_left",),
     action_units=(),
     evidence=Evidence("good"),
 )
@@ -216,6 +219,12 @@ def fake_analyzer() -> type[FakeAnalyzer]:
 def gateway(start: Start) -> Running:
     """A gateway with default settings."""
     return start()
+
+
+@pytest.fixture(scope="session")
+def png() -> Callable[[np.ndarray], bytes]:
+    """RGB picture (uint8 [H, W, 3]) to PNG bytes."""
+    return lambda rgb: cv2.imencode(".png", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))[1].tobytes()
 
 
 @pytest.fixture(scope="session")

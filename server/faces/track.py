@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from server.faces.align import angle_of, crop_transform, inside_share, invert, iod_of, scale_of
+from server.faces.align import angle_of, crop_transform, inside_share, invert, scale_of
 from server.faces.align import apply as apply_transform
 from server.faces.anchor import Anchor, Fit, correlation, is_lost, locate, make_anchor, normalised, shift_between
 from server.faces.detect import FaceDetector
@@ -77,11 +77,6 @@ class _Track:
         )
 
 
-def largest(faces: Sequence[TrackedFace]) -> TrackedFace | None:
-    """The face with the widest eye distance in this frame; None when there is none."""
-    return max(faces, key=lambda face: iod_of(face.transform), default=None)
-
-
 class FaceTracker:
     """Faces of consecutive frames, with lasting identities. One per clip or stream; not thread-safe."""
 
@@ -92,12 +87,16 @@ class FaceTracker:
         *,
         max_faces: int,
         detect_interval_s: float = 1.0,
+        thorough: bool = True,
     ) -> None:
-        """`detect_interval_s` is how often new faces are looked for while others are in view."""
+        """`detect_interval_s` is how often new faces are looked for while others are in view; `thorough` looks for
+        small ones too, which costs far more than to look for those as large as the ones in view.
+        """
         self._detector = detector
         self._landmarker = landmarker
         self._max_faces = max_faces
         self._interval_s = detect_interval_s
+        self._thorough = thorough
         self.reset()
 
     def reset(self) -> None:
@@ -182,7 +181,8 @@ class FaceTracker:
 
     def _detect(self, frame: Frame) -> None:
         new = []
-        for face in find_faces(frame.rgb(), self._detector, self._landmarker, thorough=bool(self._live)):
+        thorough = self._thorough and bool(self._live)
+        for face in find_faces(frame.rgb(), self._detector, self._landmarker, thorough=thorough):
             place = crop_transform(face.landmarks)
             known = any(_same_place(place, track.transform) for track in self._live)
             if self._visible(place, frame) and not known:

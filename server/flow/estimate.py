@@ -50,17 +50,16 @@ def estimate(onset: Float32Array, apex: Float32Array, method: FlowMethod) -> Vec
     return _METHODS[method](onset, apex)
 
 
-def high_pass(picture: Float32Array, sigma: float = HIGH_PASS_SIGMA_PX) -> Float32Array:
+def high_pass(picture: Float32Array) -> Float32Array:
     """`picture` without its smooth part, float32 [H, W] around 0: what is left does not follow the lighting."""
-    smooth = cv2.GaussianBlur(picture, (0, 0), sigma / 4.0) if sigma <= 4.0 else _smooth(picture, sigma)
-    return np.asarray(picture - smooth, dtype=np.float32)
+    return np.asarray(picture - _smooth(picture), dtype=np.float32)
 
 
-def _smooth(picture: Float32Array, sigma: float) -> Float32Array:
+def _smooth(picture: Float32Array) -> Float32Array:
     # A wide Gaussian is band-limited, so it is computed on a quarter of the grid at a sixteenth of the cost.
     height, width = picture.shape
     small = cv2.resize(picture, (max(width // 4, 1), max(height // 4, 1)), interpolation=cv2.INTER_AREA)
-    small = cv2.GaussianBlur(small, (0, 0), sigma / 4.0)
+    small = cv2.GaussianBlur(small, (0, 0), HIGH_PASS_SIGMA_PX / 4.0)
     return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.float32)
 
 

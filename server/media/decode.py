@@ -26,7 +26,7 @@ _CUT_TOLERANCE_S = 0.25
 
 
 class ClipDecoder:
-    """Iterate once for the frames; then `info`, `warnings` and `frames_at` tell and give the rest.
+    """Iterate once for the frames; then `info`, `warnings` and `each_of` tell and give the rest.
 
     Frames stay valid as long as they are held: each keeps its decoded picture (1.5 bytes a pixel for 4:2:0).
     Iterating raises any `MediaError`, or `LimitExceeded` at the frame that passes a limit.
@@ -94,10 +94,6 @@ class ClipDecoder:
             found += 1
             yield frame
         yield from self._by_walking(wanted[found:])
-
-    def frames_at(self, indices: Iterable[int]) -> dict[int, Frame]:
-        """The frames of `each_of`, all held at once."""
-        return {frame.index: frame for frame in self.each_of(indices)}
 
     def _accept(self, picture: VideoFrame, timeline: Timeline) -> Frame | None:
         if picture.is_corrupt:
@@ -200,11 +196,6 @@ def open_clip(data: bytes | memoryview, limits: MediaLimits, *, threads: int = 1
     for what the first bytes tell; the iteration raises the rest.
     """
     return ClipDecoder(data, limits, threads=threads)
-
-
-def frames_at(data: bytes | memoryview, indices: Sequence[int], limits: MediaLimits) -> dict[int, Frame]:
-    """Decode some frames of a clip, by their indices in the forward pass. See `ClipDecoder.frames_at`."""
-    return open_clip(data, limits).frames_at(indices)
 
 
 def probe(data: bytes | memoryview, limits: MediaLimits) -> ClipInfo:

@@ -143,6 +143,8 @@ class ClipPipeline:
 
     async def readiness(self) -> Readiness:
         """Whether the default model answers a real inference; one probe serves every caller for a few seconds."""
+        if self._pool.alive == 0:
+            return Readiness(ready=False, reasons=("no worker process is running",))
         async with self._probe_lock:
             if time.monotonic() - self._probed_at > READY_FOR_S:
                 self._probe_failure = await self._probe()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_left
 from collections.abc import Iterator
 
 import numpy as np
@@ -13,7 +14,8 @@ from server.types import Crop, FaceQuality, FaceSummary, Float64Array, Frame, Tr
 
 UNSTEADY_IOD = 0.02
 """Spread of the tracked points beyond which the head has turned: as large as a micro-expression itself."""
-_GAP_S = 0.25
+GAP_S = 0.25
+"""Longest time out of view across which a movement is still followed."""
 _QUALITY_EVERY_S = 0.2
 _QUALITY_FIELDS = ("iod_px", "sharpness", "yaw_deg", "pitch_deg", "roll_deg", "inside")
 
@@ -35,6 +37,16 @@ class FaceLog:
     def __len__(self) -> int:
         return len(self._frames)
 
+    @property
+    def frames(self) -> frozenset[int]:
+        """Indices of the frames in which the face was in view."""
+        return frozenset(self._frames)
+
+    @property
+    def weight(self) -> float:
+        """How much there is to see of this face: eye distance in px, summed over its frames."""
+        return self.quality().iod_px * len(self)
+
     def add(self, frame: Frame, face: TrackedFace) -> None:
         """Take in the face of one frame."""
         crop = Crop(warp(frame.luma, face.transform), frame.time_s, face.transform)
@@ -51,7 +63,7 @@ class FaceLog:
     def signals(self) -> Iterator[MotionSignal]:
         """The motion of each stretch in which the face was in view without a gap."""
         whole = self.signal()
-        cuts = np.flatnonzero(np.diff(whole.times_s) > _GAP_S) + 1
+        cuts = np.flatnonzero(np.diff(whole.times_s) > GAP_S) + 1
         for part in np.split(np.arange(len(self)), cuts):
             if len(part) >= 2:
                 where = slice(int(part[0]), int(part[-1]) + 1)
@@ -74,16 +86,23 @@ class FaceLog:
         gone = np.flatnonzero(np.diff(times) > longer_s)
         return [(float(times[i]), float(times[i + 1])) for i in gone]
 
-    def neighbours(self, frame: int, reach: int) -> list[int]:
-        """The frames within `reach` of `frame` in which the face was in view, `frame` first."""
-        logged = np.array(self._frames, dtype=np.int64)
-        near = logged[np.abs(logged - frame) <= reach]
-        return [frame, *(int(x) for x in near if x != frame)]
+    def neighbours(self, frame: int, reach_s: float) -> list[int]:
+        """The frames within `reach_s` seconds of `frame` in which the face was in view, `frame` first."""
+        times = np.array(self._times, dtype=np.float64)
+        near = np.flatnonzero(np.abs(times - times[self._index(frame)]) <= reach_s)
+        return [frame, *(self._frames[x] for x in near if self._frames[x] != frame)]
 
     def transform_at(self, frame: int) -> Float64Array:
         """The frame-to-crop transform of a logged frame, float64 [2, 3]."""
-        index = int(np.searchsorted(np.array(self._frames, dtype=np.int64), frame))
+        index = self._index(frame)
         return np.array(self._transforms[6 * index : 6 * index + 6], dtype=np.float64).reshape(2, 3)
+
+    def _index(self, frame: int) -> int:
+        return bisect_left(self._frames, frame)
+
+    def sees(self, time_s: float) -> bool:
+        """Whether the face was in view at `time_s`, give or take a gap that spotting bridges."""
+        return bool(np.abs(np.array(self._times) - time_s).min() <= GAP_S)
 
     @property
     def first_s(self) -> float:

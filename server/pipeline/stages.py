@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -35,9 +35,12 @@ from server.types import EventSample, Evidence, Float32Array, Float64Array, Fram
 OnProgress = Callable[[Progress], None]
 
 _REPORT_EVERY = 25
-_AVERAGE_S = 0.008
+_AVERAGE_S = 0.0101
 """Frames within this of the onset and of the apex are averaged: the face stands still there, the noise does not."""
 _LOST_S = 0.5
+_RIVALS = 4
+"""Faces followed in order to tell which is the largest."""
+_OVERLAP_SHARE = 0.1
 _WEAK_SCORE = 0.25
 
 
@@ -72,8 +75,9 @@ class Stages:
         clock = StageClock()
         expected = probe(job.data, job.limits).frames
         decoder = open_clip(job.data, job.limits)
-        logs, seen = self._follow(decoder, job, clock, lambda done: on_progress(Progress("faces", done, expected)))
+        logs = self._follow(decoder, job, clock, lambda done: on_progress(Progress("faces", done, expected)))
         clip = decoder.info
+        seen = frozenset[int]().union(*(log.frames for log in logs))
         if not logs:
             raise NoFace(f"no face was found in any of the {clip.frames} frames", stage="faces", frames=clip.frames)
         on_progress(Progress("spotting", 0, len(logs)))
@@ -84,7 +88,7 @@ class Stages:
             clip=clip,
             faces=tuple(log.summary() for log in logs),
             findings=tuple(findings),
-            coverage=seen / clip.frames,
+            coverage=len(seen) / clip.frames,
             last_face_s=max(log.last_s for log in logs),
             warnings=(*decoder.warnings, *_absences(logs, clip.duration_s)),
             timings_s=dict(clock.seconds),
@@ -92,12 +96,12 @@ class Stages:
 
     def _follow(
         self, decoder: ClipDecoder, job: ClipJob, clock: StageClock, on_frame: Callable[[int], None]
-    ) -> tuple[list[FaceLog], int]:
-        """First pass: a log for each face, and the number of frames with one."""
-        most = 1 if job.faces == "largest" else job.max_faces
-        tracker = FaceTracker(self._detector, self._landmarker, max_faces=most)
+    ) -> list[FaceLog]:
+        """First pass: a log for each face that the job is about."""
+        everyone = job.faces == "all"
+        most = job.max_faces if everyone else min(job.max_faces, _RIVALS)
+        tracker = FaceTracker(self._detector, self._landmarker, max_faces=most, thorough=everyone)
         logs: dict[int, FaceLog] = {}
-        seen = 0
         frames = iter(decoder)
         while True:
             with clock.time("decode"):
@@ -109,10 +113,10 @@ class Stages:
             with clock.time("spotting"):
                 for face in faces:
                     logs.setdefault(face.track_id, FaceLog(face.track_id)).add(frame, face)
-            seen += bool(faces)
             if frame.index % _REPORT_EVERY == 0:
                 on_frame(frame.index)
-        return sorted(logs.values(), key=lambda log: log.track_id), seen
+        chosen = list(logs.values()) if everyone else _largest(logs.values())
+        return sorted(chosen, key=lambda log: log.track_id)
 
     def _measure(
         self,
@@ -124,7 +128,7 @@ class Stages:
     ) -> list[Finding]:
         """Second pass: dense flow of each movement, holding only the frames of those that are under way."""
         fps = decoder.info.fps
-        plans = sorted((_Plan.of(log, interval, fps) for log, interval in movements), key=lambda plan: plan.last)
+        plans = sorted((_Plan.of(log, interval) for log, interval in movements), key=lambda plan: plan.last)
         frames = iter(decoder.each_of({index for plan in plans for index in (*plan.onset, *plan.apex)}))
         held: dict[int, Frame] = {}
         findings: list[Finding] = []
@@ -185,9 +189,8 @@ class _Plan:
     apex: list[int]
 
     @classmethod
-    def of(cls, log: FaceLog, interval: Interval, fps: float) -> _Plan:
-        reach = round(_AVERAGE_S * fps)
-        onset, apex = (log.neighbours(frame, reach) for frame in (interval.onset_frame, interval.apex_frame))
+    def of(cls, log: FaceLog, interval: Interval) -> _Plan:
+        onset, apex = (log.neighbours(frame, _AVERAGE_S) for frame in (interval.onset_frame, interval.apex_frame))
         return cls(log, interval, onset, apex)
 
     @property
@@ -201,6 +204,18 @@ class _Plan:
 
 def _mean(pictures: list[Float32Array]) -> Float32Array:
     return np.asarray(np.mean(pictures, axis=0), dtype=np.float32)
+
+
+def _largest(logs: Iterable[FaceLog]) -> list[FaceLog]:
+    """The one face of which there is most to see, and those that were there only when it was not: somebody who comes
+    back after a while has a new identity.
+    """
+    chosen: list[FaceLog] = []
+    for log in sorted(logs, key=lambda log: -log.weight):
+        taken = frozenset[int]().union(*(other.frames for other in chosen))
+        if len(log.frames & taken) <= _OVERLAP_SHARE * len(log):
+            chosen.append(log)
+    return chosen
 
 
 def _movements(logs: list[FaceLog], job: ClipJob, duration_s: float) -> list[tuple[FaceLog, Interval]]:
@@ -218,7 +233,7 @@ def _movements(logs: list[FaceLog], job: ClipJob, duration_s: float) -> list[tup
 def _in_view(logs: list[FaceLog], job: ClipJob) -> list[FaceLog]:
     """The faces that a given time concerns: those in view then, so that one passer-by does not fail the others."""
     times = [t for t in (job.onset_s, job.apex_s) if t is not None]
-    there = [log for log in logs if all(log.first_s <= t <= log.last_s for t in times)]
+    there = [log for log in logs if all(log.sees(t) for t in times)]
     return there or logs[:1]
 
 

@@ -1,6 +1,8 @@
 """Messages between the gateway and one worker, over a duplex pipe.
 
-Large `bytes` (a clip) travel beside the pickle, as they are, so that neither end holds a second copy.
+Large `bytes` (a clip) travel beside the pickle, as they are, so that neither end holds a second copy. A pickle may
+name only the values of the pipeline and numpy arrays: what decodes a stranger's file must not be able to run code in
+the gateway by its answer.
 """
 
 from __future__ import annotations
@@ -15,6 +17,16 @@ from server.errors import GlimpseError
 from server.types import Progress
 
 _BESIDE_FROM_BYTES = 1 << 16
+_MODULES = frozenset({"server.errors", "server.types", "server.pipeline.jobs", "server.media.limits", __name__})
+_FUNCTIONS = frozenset(
+    {
+        ("numpy", "dtype"),
+        ("numpy", "ndarray"),
+        ("numpy._core.multiarray", "_reconstruct"),
+        ("numpy._core.multiarray", "scalar"),
+        ("numpy._core.numeric", "_frombuffer"),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,3 +160,8 @@ class _Unpickler(pickle.Unpickler):
 
     def persistent_load(self, pid: int) -> bytes:
         return self._beside[pid]
+
+    def find_class(self, module: str, name: str) -> Any:
+        if "." not in name and (module in _MODULES or (module, name) in _FUNCTIONS):
+            return super().find_class(module, name)
+        raise pickle.UnpicklingError(f"{module}.{name} may not cross the pipe")

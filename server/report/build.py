@@ -71,6 +71,7 @@ def event(track_id: int, interval: Interval, evidence: Evidence, prediction: Pre
         probabilities=prediction.probabilities,
         confidence=prediction.confidence,
         abstained=prediction.abstained,
+        regions=interval.regions,
         action_units=prediction.action_units,
         evidence=evidence,
     )

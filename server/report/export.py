@@ -1,10 +1,9 @@
-"""Reports as documents: JSON, JSON Lines and CSV."""
+"""Reports as plain data and as CSV."""
 
 from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -29,11 +28,6 @@ _COLUMNS = (
 def as_dict(report: Report | Classification) -> dict[str, Any]:
     """The report as plain, JSON-able data."""
     return asdict(report)
-
-
-def report_json(report: Report | Classification, *, indent: int | None = None) -> str:
-    """The report as one JSON document."""
-    return json.dumps(as_dict(report), indent=indent, allow_nan=False)
 
 
 def events_csv(reports: Sequence[tuple[str, Report]] | Report) -> str:

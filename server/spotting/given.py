@@ -8,7 +8,7 @@ import numpy as np
 
 from server.errors import FaceLost, OptionError
 from server.spotting.baseline import regular
-from server.spotting.intervals import MACRO_S, MICRO_S, spot
+from server.spotting.intervals import MACRO_S, MICRO_S, kind_of, score_of, spot, threshold_of
 from server.spotting.signal import LIDS, REGIONS, MotionSignal
 from server.types import Interval
 
@@ -20,11 +20,12 @@ def given(signal: MotionSignal, onset_s: float | None, apex_s: float | None, dur
     """The event that the caller points at.
 
     With both times only the offset is sought; with the onset alone, the apex is where the face is farthest from it
-    (Max-Flow apex spotting, specs of SMIC and CASME II); with the apex alone, the onset is that of the movement
-    found there, or half a micro-expression earlier where none stands out.
+    (apex spotting by largest motion); with the apex alone, the onset is that of the movement
+    found there, or half a micro-expression earlier where none stands out. The offset is where the face has come back
+    most of the way, at the latest four seconds after the onset.
 
     Args:
-        signal: motion of the face; times in seconds of the clip.
+        signal: motion of the face, at least two frames; times in seconds of the clip.
         onset_s: given onset, or None.
         apex_s: given apex, or None. At least one of the two is given.
         duration_s: length of the clip, for the messages.
@@ -54,9 +55,10 @@ def given(signal: MotionSignal, onset_s: float | None, apex_s: float | None, dur
             f"the apex is at {signal.times_s[apex]:g} s",
             option="apex_s",
         )
-    below = np.flatnonzero(away[apex:] < _RETURNED_SHARE * away[apex])
-    offset = apex + int(below[0]) if len(below) else len(away) - 1
-    return _as_interval(signal, first, apex, offset, float(away[apex]))
+    last = int(np.searchsorted(signal.times_s, signal.times_s[first] + MACRO_S, side="right"))
+    below = np.flatnonzero(away[apex:last] < _RETURNED_SHARE * away[apex])
+    offset = apex + int(below[0]) if len(below) else max(min(last, len(away)) - 1, apex)
+    return _as_interval(signal, first, apex, offset)
 
 
 def _onset_before(events: Sequence[Interval], apex_s: float, earliest_s: float) -> float:
@@ -70,28 +72,27 @@ def _nearest(signal: MotionSignal, time_s: float) -> int:
 
 def _distance_from(signal: MotionSignal, index: int) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
     """Largest regional distance from the face at `index`, lids aside, float32 [T] in IOD."""
-    displacement = signal.displacement
-    if len(signal.times_s) > 2:
-        grid, smooth = regular(signal.times_s, displacement)
-        nearest = np.clip(np.searchsorted(grid, signal.times_s), 0, len(grid) - 1)
-        displacement = smooth[nearest]
+    grid, smooth = regular(signal.times_s, signal.displacement)
+    step = grid[1] - grid[0]
+    displacement = smooth[np.clip(np.rint((signal.times_s - grid[0]) / step).astype(int), 0, len(grid) - 1)]
     away = np.linalg.norm(displacement - displacement[index], axis=-1)
     return np.asarray(away[:, ~np.array(LIDS)].max(axis=1), dtype=np.float32)
 
 
-def _as_interval(signal: MotionSignal, onset: int, apex: int, offset: int, peak: float) -> Interval:
+def _as_interval(signal: MotionSignal, onset: int, apex: int, offset: int) -> Interval:
     times = [float(signal.times_s[x]) for x in (onset, apex, offset)]
     size = np.linalg.norm(signal.displacement[apex] - signal.displacement[onset], axis=-1)
-    order = [REGIONS[r] for r in np.argsort(-size) if not LIDS[r]]
+    excess = size / np.array([threshold_of(name) for name in REGIONS])
+    order = [r for r in np.argsort(-excess) if not LIDS[r]]
     return Interval(
-        kind="micro" if times[2] - times[0] <= MICRO_S else "macro",
+        kind=kind_of(times[2] - times[0]),
         onset_frame=int(signal.frames[onset]),
         apex_frame=int(signal.frames[apex]),
         offset_frame=int(signal.frames[offset]),
         onset_s=times[0],
         apex_s=times[1],
         offset_s=times[2],
-        peak_iod=peak,
-        score=1.0,
-        regions=tuple(order[:4]),
+        peak_iod=float(size[order[0]]),
+        score=score_of(float(excess[order[0]])),
+        regions=tuple(REGIONS[r] for r in order if excess[r] > 1),
     )

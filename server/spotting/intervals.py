@@ -13,7 +13,7 @@ import numpy as np
 
 from server.spotting.baseline import at_rest, regular
 from server.spotting.signal import LIDS, REGIONS, MotionSignal
-from server.types import Float32Array, Float64Array, Interval
+from server.types import EventKind, Float32Array, Float64Array, Interval
 
 MICRO_S = 0.5
 """Longest micro-expression (Yan et al. 2013)."""
@@ -64,12 +64,24 @@ def spot(signal: MotionSignal) -> list[Interval]:
     return sorted((x for x in found if x is not None), key=lambda x: x.onset_s)
 
 
+def kind_of(length_s: float) -> EventKind:
+    """Micro or macro, by the time from onset to offset; boundaries are found to about a frame."""
+    return "micro" if length_s <= MICRO_S + _TOLERANCE_S else "macro"
+
+
+def score_of(excess: float) -> float:
+    """How clearly a movement stands out, 0..1, from its peak over the threshold of its region."""
+    return float(1 - np.exp(-max(excess - 1, 0.0)))
+
+
+def threshold_of(region: str) -> float:
+    """Displacement in IOD from which a region counts as moving; lids never do by themselves."""
+    return _THRESHOLDS_IOD.get(region.split("_", maxsplit=1)[0], float("inf"))
+
+
 def _thresholds(size: Float32Array, duration_s: float) -> Float32Array:
     """Threshold of each region, float32 [R] in IOD; lids never trigger by themselves."""
-    base = np.array(
-        [np.inf if lid else _THRESHOLDS_IOD[name.split("_")[0]] for name, lid in zip(REGIONS, LIDS, strict=True)],
-        dtype=np.float32,
-    )
+    base = np.array([threshold_of(name) for name in REGIONS], dtype=np.float32)
     # Low light: what the face does most of the time is noise. In a clip cut to one expression it is the expression.
     noise = np.median(size, axis=0) if duration_s >= 3 * MICRO_S else np.zeros(len(REGIONS))
     return np.asarray(np.maximum(base, _NOISE_FACTOR * noise), dtype=np.float32)
@@ -143,7 +155,7 @@ def _interval(
         return None
     frames = [int(signal.frames[np.argmin(np.abs(signal.times_s - t))]) for t in (onset_s, apex_s, offset_s)]
     return Interval(
-        kind="micro" if length <= MICRO_S + _TOLERANCE_S else "macro",
+        kind=kind_of(length),
         onset_frame=frames[0],
         apex_frame=frames[1],
         offset_frame=frames[2],
@@ -151,7 +163,7 @@ def _interval(
         apex_s=apex_s,
         offset_s=offset_s,
         peak_iod=peak,
-        score=float(1 - np.exp(-max(lead.excess - 1, 0.0))),
+        score=score_of(lead.excess),
         regions=tuple(REGIONS[r] for r in members),
     )
 

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import av
-import cv2
 import httpx
 import numpy as np
 import pytest
@@ -132,9 +131,3 @@ def decode(path: Path) -> list[np.ndarray]:
 def negative() -> list[np.ndarray]:
     """Frames of a sample with one movement: onset at frame 33, apex at 39, offset at 45."""
     return decode(SAMPLES / "negative.mp4")
-
-
-@pytest.fixture(scope="session")
-def png() -> Callable[[np.ndarray], bytes]:
-    """RGB picture to PNG bytes."""
-    return lambda rgb: cv2.imencode(".png", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))[1].tobytes()

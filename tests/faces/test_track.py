@@ -12,7 +12,7 @@ from server.faces.align import apply, compose, invert
 from server.faces.detect import FaceDetector
 from server.faces.identity import centre_px
 from server.faces.landmarks import FaceLandmarker
-from server.faces.track import FaceTracker, largest
+from server.faces.track import FaceTracker
 from server.types import Float64Array, Frame, TrackedFace
 
 Script = Callable[[float], list[Any]]
@@ -131,7 +131,7 @@ def test_a_newcomer_is_seen_within_the_interval(stage: Stage, make_head: Any) ->
     assert [face.track_id for face in seen[0][1]] == [1]
     assert [(face.track_id, face.anchor_id) for face in seen[-1][1]] == [(1, 1), (2, 2)]
     assert all(len(found) == 2 for t, found in seen if t > 0.85)
-    chosen = largest(seen[-1][1])
+    chosen = max(seen[-1][1], key=lambda face: face.quality.iod_px)
     assert chosen is not None
     assert chosen.track_id == 1
 
@@ -192,8 +192,3 @@ def test_a_reset_forgets_everyone(stage: Stage, make_head: Any) -> None:
     tracker.reset()
     again = tracker.update(stage.frame([head], 0, 30))
     assert [(f.track_id, f.anchor_id) for f in first + again] == [(1, 1), (1, 1)]
-
-
-def test_no_faces_have_no_largest() -> None:
-    """The largest of none is None."""
-    assert largest([]) is None

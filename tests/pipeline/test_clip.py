@@ -50,6 +50,8 @@ def _findings(*starts, coverage=1.0):
 class _Pool:
     """Answers every job with what it was given; the real pool has tests of its own."""
 
+    alive = 1
+
     def __init__(self, answer):
         self.answer, self.jobs, self.meanwhile = answer, [], lambda: None
 
@@ -184,6 +186,14 @@ async def test_readiness_is_a_real_inference_shared_by_all_who_ask():
     assert not state.ready
     assert "net" in state.reasons[0]
     assert "gone" in state.reasons[0]
+
+
+async def test_without_workers_the_service_is_not_ready():
+    """A backend that answers is of no use when nobody can decode a clip."""
+    pipeline, pool, _ = _pipeline(_findings())
+    pool.alive = 0
+    state = await pipeline.readiness()
+    assert (state.ready, state.reasons) == (False, ("no worker process is running",))
 
 
 async def test_two_stills_are_classified():

@@ -9,7 +9,7 @@ import pytest
 
 from server.contract import ModelContract, Provenance, TensorSpec
 from server.report.build import event, predictions
-from server.report.export import events_csv, report_json
+from server.report.export import as_dict, events_csv
 from server.report.render import timeline_png
 from server.types import ClipInfo, Evidence, FaceQuality, FaceSummary, Interval, ModelRef, Report
 
@@ -66,7 +66,7 @@ def test_action_units_name_their_side():
 
 def test_json_is_complete_and_strict():
     """The document parses and has the fields that the API promises."""
-    document = json.loads(report_json(_report()))
+    document = json.loads(json.dumps(as_dict(_report()), allow_nan=False))
     assert set(document) == {"id", "clip", "faces", "events", "model", "timings_ms", "warnings"}
     assert document["events"][0]["evidence"] == {"grade": "good", "reasons": []}
 

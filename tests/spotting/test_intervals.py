@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from server.errors import FaceLost, OptionError
 from server.spotting.given import given as point_at
-from server.spotting.intervals import spot
+from server.spotting.intervals import kind_of, spot
 from server.spotting.signal import REGIONS, MotionSignal
 
 BROWS = [i for i, name in enumerate(REGIONS) if name.startswith("brow")]
@@ -180,3 +180,18 @@ def test_a_time_without_a_face_is_refused():
     with pytest.raises(FaceLost) as caught:
         point_at(_signal(np.arange(60) / 30), 1.0, 2.9, 3.0)
     assert caught.value.details["at_s"] == 2.9
+
+
+def test_micro_ends_at_half_a_second():
+    """Up to the precision of the boundaries, half a second divides micro from macro."""
+    assert [kind_of(length) for length in (0.2, 0.5, 0.51, 0.6, 2.0)] == ["micro", "micro", "micro", "macro", "macro"]
+
+
+def test_a_given_event_that_never_returns_is_bounded():
+    """The offset is at most four seconds after the onset, and a movement that is none scores 0."""
+    times = np.arange(300) / 30
+    signal = _signal(times)
+    signal.displacement[times > 2.5, :, 1] += 0.05
+    event = point_at(signal, 2.0, 3.0, 10.0)
+    assert event.offset_s - event.onset_s <= 4.0 + 1 / 30
+    assert point_at(_signal(times), 2.0, 2.2, 10.0).score == 0

@@ -35,8 +35,12 @@ class AnalyzeParameters(ModelParameters):
     """Options of `POST /v1/analyze`."""
 
     faces: FaceChoice = Field(default="largest", description="Whose expressions.")
-    onset_s: Moment | None = Field(default=None, description="Fixes the onset of one event; without apex_s, its apex is found.")
-    apex_s: Moment | None = Field(default=None, description="Fixes the apex of one event; without onset_s, its onset is found.")
+    onset_s: Moment | None = Field(
+        default=None, description="Fixes the onset of one event; without apex_s, its apex is found."
+    )
+    apex_s: Moment | None = Field(
+        default=None, description="Fixes the apex of one event; without onset_s, its onset is found."
+    )
     kinds: str = Field(
         default="micro,macro", pattern=r"^(micro|macro)(,(micro|macro))?$", description="Events to report."
     )

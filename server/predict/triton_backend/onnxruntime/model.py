@@ -8,11 +8,16 @@ Triton's own environment (numpy < 2) and imports nothing of the service.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+# Before the import: the library reads it once, and reports to its maker where it is missing.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
 import onnxruntime
 import triton_python_backend_utils as pb_utils  # type: ignore[import-not-found]
 

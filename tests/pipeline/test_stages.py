@@ -1,0 +1,135 @@
+"""The stages in one process, on real encoded clips: whose movements are reported, what is said of the picture."""
+
+import cv2
+import numpy as np
+import pytest
+
+from server.errors import FaceLost
+from server.media.limits import MediaLimits
+from server.pipeline.jobs import ClipJob, PairJob
+from server.pipeline.stages import Stages
+from tests.end_to_end.conftest import SAMPLES, decode, encode
+
+LIMITS = MediaLimits(60, 10_000, 4096 * 2304)
+GREY = np.full((480, 640, 3), 90, np.uint8)
+
+
+@pytest.fixture(scope="module")
+def stages():
+    return Stages()
+
+
+@pytest.fixture(scope="module")
+def frames():
+    return decode(SAMPLES / "negative.mp4")
+
+
+def _job(pictures, **changes):
+    values = {
+        "data": encode(pictures),
+        "limits": LIMITS,
+        "recipe": "flow_uvs_28",
+        "flow": "accurate",
+        "faces": "largest",
+        "max_faces": 16,
+        "kinds": frozenset({"micro", "macro"}),
+        "onset_s": None,
+        "apex_s": None,
+    }
+    return ClipJob(**(values | changes))
+
+
+def _beside(left, right):
+    return [np.hstack(pair) for pair in zip(left, right, strict=True)]
+
+
+def _smaller(pictures, factor):
+    out = []
+    for picture in pictures:
+        small = cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+        framed = GREY.copy()
+        framed[: small.shape[0], : small.shape[1]] = small
+        out.append(framed)
+    return out
+
+
+def test_progress_covers_every_stage(stages, frames):
+    """Long work reports how far it is, and never beyond its total."""
+    told = []
+    stages(_job(frames), told.append)
+    assert {progress.stage for progress in told} == {"faces", "spotting", "flow"}
+    assert all(progress.done <= progress.total for progress in told if progress.total)
+
+
+def test_the_largest_face_wins_even_if_it_comes_later(stages, frames):
+    """A small face from the start, a large one from the second half second on: the large one is reported."""
+    late = [GREY] * 15 + frames[15:]
+    found = stages(_job(_beside(_smaller(frames[::-1], 0.5), late)), lambda _: None)
+    assert [round(face.quality.iod_px) > 70 for face in found.faces] == [True]
+    assert {finding.track_id for finding in found.findings} == {found.faces[0].track_id}
+    assert found.findings[0].interval.apex_frame == pytest.approx(39, abs=2)
+
+
+def test_somebody_who_follows_is_seen_too(stages, frames):
+    """One face leaves, another comes: never two at a time, so both are the largest in their time."""
+    second = [frame[:, ::-1] for frame in frames]
+    played = _beside([*frames, *[GREY] * 75], [*[GREY] * 75, *second])
+    found = stages(_job(played), lambda _: None)
+    assert len(found.faces) == 2
+    assert [round(finding.interval.apex_s, 1) for finding in found.findings] == pytest.approx([1.3, 3.8], abs=0.1)
+    assert found.coverage > 0.9
+
+
+def test_a_passer_by_does_not_fail_the_others(stages, frames):
+    """With all faces and a given event, a face that was not there then is left out."""
+    passing = [*[GREY] * 50, *frames[50:]]
+    found = stages(_job(_beside(frames, passing), faces="all", onset_s=1.1, apex_s=1.3), lambda _: None)
+    assert len(found.findings) == 1
+    assert len(found.faces) == 2
+
+
+def test_a_given_time_without_any_face_is_an_error(stages, frames):
+    """Nobody was in view at the apex that was asked for."""
+    with pytest.raises(FaceLost):
+        stages(_job([*frames[:37], *[GREY] * 38], onset_s=0.5, apex_s=2.2), lambda _: None)
+
+
+def test_a_short_absence_is_told(stages, frames):
+    """A second without the face is a warning with its times; what comes after is still analysed."""
+    played = [*frames[:20], *[GREY] * 20, *frames[20:]]
+    found = stages(_job(played), lambda _: None)
+    assert [warning.code for warning in found.warnings] == ["face-lost"]
+    assert "0.6" in found.warnings[0].message
+    assert len(found.findings) == 1
+
+
+def test_evidence_tells_what_is_poor(stages, frames):
+    """A small face at a low rate has its reasons in words."""
+    found = stages(_job(_smaller(frames, 0.45)), lambda _: None)
+    (finding,) = found.findings
+    assert finding.evidence.grade != "good"
+    assert any("small" in reason for reason in finding.evidence.reasons)
+    assert any("frame rate" in reason for reason in finding.evidence.reasons)
+
+
+def test_stills_name_the_picture_without_a_face(stages, frames, png):
+    """The error says whether the onset or the apex is at fault."""
+    good, blank = png(frames[0]), png(GREY)
+    for onset, apex, picture in ((blank, good, "onset"), (good, blank, "apex")):
+        job = PairJob(onset, apex, LIMITS, "flow_uvs_28", "accurate")
+        with pytest.raises(Exception, match=f"{picture} picture") as caught:
+            stages(job, lambda _: None)
+        assert caught.value.details["picture"] == picture
+
+
+def test_a_moved_head_does_not_change_the_tensors_of_stills(stages, frames, png):
+    """The apex picture shifted by 20 px gives nearly the same motion as the unshifted one."""
+    onset = png(frames[33])
+    shift = np.array([[1, 0, 17], [0, 1, -11]], np.float32)
+    moved = cv2.warpAffine(frames[39], shift, (640, 480), borderMode=cv2.BORDER_REPLICATE)
+    plain, other = (
+        stages(PairJob(onset, png(apex), LIMITS, "flow_uvs_28", "accurate"), lambda _: None).inputs["flow"]
+        for apex in (frames[39], moved)
+    )
+    centre = (slice(0, 2), slice(3, 25), slice(3, 25))
+    assert np.corrcoef(plain[centre].ravel(), other[centre].ravel())[0, 1] > 0.9

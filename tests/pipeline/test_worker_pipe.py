@@ -1,0 +1,61 @@
+"""What may cross the pipe between the gateway and a worker."""
+
+import os
+import pickle
+from multiprocessing import Pipe
+
+import numpy as np
+import pytest
+
+from server.errors import FaceLost
+from server.pipeline.jobs import Finding
+from server.pipeline.worker_pipe import Done, MessagePipe, Refused
+from server.types import Evidence, Interval
+
+
+class Attack:
+    """What a worker that was taken over might answer."""
+
+    def __reduce__(self):
+        return os.system, ("true",)
+
+
+@pytest.fixture
+def ends():
+    one, other = Pipe()
+    pipes = MessagePipe(one), MessagePipe(other)
+    yield pipes
+    for pipe in pipes:
+        pipe.close()
+
+
+def test_findings_come_through_as_they_are(ends):
+    """Nested values with arrays are equal on the other side."""
+    interval = Interval("micro", 1, 2, 3, 0.1, 0.2, 0.3, 0.04, 0.5, ("chin",))
+    tensor = np.arange(6, dtype=np.float32).reshape(2, 3)
+    ends[0].send(Done(7, Finding(1, interval, Evidence("fair", ("x",)), {"flow": tensor})))
+    received = ends[1].receive()
+    assert received.number == 7
+    assert received.result.interval == interval
+    assert np.array_equal(received.result.inputs["flow"], tensor)
+
+
+def test_errors_keep_their_details(ends):
+    """An error of the tree arrives as itself, partial report and all."""
+    ends[0].send(Refused(1, FaceLost("gone", stage="faces", coverage=0.5)))
+    error = ends[1].receive().error
+    assert (type(error), str(error), error.details) == (FaceLost, "gone", {"coverage": 0.5})
+
+
+def test_large_bytes_travel_beside_the_pickle(ends):
+    """A clip is not copied into the pickle."""
+    blob = bytes(1 << 16)
+    ends[0].send(Done(1, blob))
+    assert ends[1].receive().result == blob
+
+
+def test_code_does_not_cross(ends):
+    """An answer that names a function outside the pipeline is refused before it runs."""
+    ends[0].send(Done(1, Attack()))
+    with pytest.raises(pickle.UnpicklingError, match="system"):
+        ends[1].receive()
