@@ -18,7 +18,7 @@ _INTENDED_USE = (
     "Classifying the motion between the onset and the apex of a spotted facial movement as negative, positive or "
     "surprise, for research and for tools whose users know of it and agreed to it."
 )
-_LIMITS = (
+LIMITS = (
     "A facial movement is not a feeling: the classes describe which muscles moved, and people differ.",
     "Not for lie detection, hiring, policing, credit, education, health or any decision about a person.",
     "Each channel is stretched to its own range, so the strength of the motion is not seen.",
@@ -71,7 +71,7 @@ def build_card(checkpoint: Checkpoint, contract: ModelContract) -> dict[str, Any
         "recipe": contract.recipe,
         "preparation": checkpoint.weights.preparation,
         "intended_use": _INTENDED_USE,
-        "limits": list(_LIMITS),
+        "limits": list(LIMITS),
         "software": {package: version(package).partition("+")[0] for package in ("torch", "onnx", "numpy")},
         "results": [{"command": command, **validation}] if validation else [],
     }

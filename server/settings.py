@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -29,6 +30,13 @@ _SERVICE_LINK = re.compile(
 def available_cpus() -> int:
     """How many processors this process may use."""
     return len(os.sched_getaffinity(0))
+
+
+def default_repository() -> str:
+    """`model_repository` in the working directory, or else beside the package."""
+    name = "model_repository"
+    beside = Path(__file__).resolve().parents[1] / name
+    return str(beside) if beside.is_dir() and not Path(name).is_dir() else name
 
 
 def _split(value: Any) -> Any:
@@ -100,7 +108,11 @@ class BackendSettings(_Group):
     default_model: str = Field(
         default="ststnet", pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$", description="Model of requests that name none."
     )
-    repository: str = Field(default="model_repository", min_length=1, description="Folder of the local models.")
+    repository: str = Field(
+        default_factory=default_repository,
+        min_length=1,
+        description="Folder of the local models; by default model_repository here, or that of the checkout.",
+    )
 
 
 class AnalysisSettings(_Group):
@@ -134,7 +146,7 @@ class Settings(BaseSettings):
     server: ServerSettings = ServerSettings()
     limits: LimitSettings = LimitSettings()
     workers: WorkerSettings = Field(default_factory=WorkerSettings)
-    backend: BackendSettings = BackendSettings()
+    backend: BackendSettings = Field(default_factory=BackendSettings)
     analysis: AnalysisSettings = AnalysisSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
 

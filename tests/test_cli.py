@@ -148,7 +148,6 @@ def test_models_of_a_folder_that_is_not_there(glimpse, monkeypatch, tmp_path):
         ["analyze", "a", "b", "--plot", "x.png"],
         ["analyze", "a", "--url", "http://x", "--backend", "local"],
         ["analyze", "a", "--faces", "some"],
-        ["analyze", "a", "--onset-s", "1"],
         ["analyze", "a", "--onset-s", "2", "--apex-s", "1"],
         ["analyze", "a", "--kinds", "nano"],
         ["serve", "--port", "99999"],

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
+from server.errors import OptionError
 from server.types import AnalyzeOptions, Classification, ModelInfo, Progress, Report
 
 OnProgress: TypeAlias = Callable[[Progress], None]
@@ -17,6 +18,15 @@ class Readiness:
 
     ready: bool
     reasons: tuple[str, ...] = ()
+
+
+def check_options(options: AnalyzeOptions) -> None:
+    """What can be known to be wrong before a single frame is decoded. Raises `OptionError`."""
+    onset_s, apex_s = options.onset_s, options.apex_s
+    if onset_s is not None and apex_s is not None and apex_s <= onset_s:
+        raise OptionError(f"apex_s ({apex_s:g}) must be later than onset_s ({onset_s:g})", option="apex_s")
+    if not options.kinds:
+        raise OptionError("kinds names no kind of event: give micro, macro or both", option="kinds")
 
 
 class Analyzer(Protocol):

@@ -11,9 +11,9 @@ from typing import Any, cast
 import numpy as np
 
 from server.contract import ModelContract
-from server.errors import FaceLost, GlimpseError, ModelNotServable, OptionError
+from server.errors import FaceLost, GlimpseError, ModelNotServable
 from server.media.limits import MediaLimits
-from server.pipeline.base import Observer, OnProgress, Readiness
+from server.pipeline.base import Observer, OnProgress, Readiness, check_options
 from server.pipeline.jobs import ClipFindings, ClipJob, PairFindings, PairJob
 from server.pipeline.workers import WorkerPool
 from server.predict.base import Predictor
@@ -73,7 +73,7 @@ class ClipPipeline:
         `FaceLost`, with the report of what was seen until then as `report` in its details, so that nothing is lost.
         """
         started = time.monotonic()
-        _check_times(options)
+        check_options(options)
         info, contract = await self._served(options)
         job = ClipJob(
             data=data,
@@ -196,16 +196,6 @@ class ClipPipeline:
     def _observe(self, timings_s: Mapping[str, float], inference_s: float) -> None:
         for stage, seconds in {**timings_s, "inference": inference_s}.items():
             self._observer.observe_stage(stage, seconds)
-
-
-def _check_times(options: AnalyzeOptions) -> None:
-    """What can be known to be wrong before a single frame is decoded."""
-    if options.onset_s is not None and options.apex_s is not None and options.apex_s <= options.onset_s:
-        raise OptionError(
-            f"apex_s ({options.apex_s:g}) must be later than onset_s ({options.onset_s:g})", option="apex_s"
-        )
-    if not options.kinds:
-        raise OptionError("kinds names no kind of event: give micro, macro or both", option="kinds")
 
 
 def _face_lost(found: ClipFindings, report: Report) -> FaceLost:

@@ -114,6 +114,8 @@ class WorkerProcess:
         self.ending = self.ending or reason
         if self._process is not None:
             self._process.kill()
+        if self._sending is not None:
+            self._sending.add_done_callback(_look_at)
 
     def _ask_to_stop(self, pipe: MessagePipe) -> None:
         with contextlib.suppress(OSError):
@@ -194,6 +196,12 @@ class WorkerProcess:
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(error)
             self._answer.exception()  # nobody may be waiting any more, and that is no defect to be logged
+
+
+def _look_at(sending: asyncio.Future[None]) -> None:
+    """Retrieve the error of a job that can no longer be sent, since nobody else will."""
+    if not sending.cancelled():
+        sending.exception()
 
 
 def _spawn(end: Connection) -> subprocess.Popen[bytes]:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from server.api.rest.problems import option_error
 from server.errors import OptionError
+from server.pipeline.base import check_options
 from server.types import AnalyzeOptions, EventKind, FaceChoice
 
 _KINDS: tuple[EventKind, ...] = ("micro", "macro")
@@ -49,8 +50,8 @@ class AnalyzeParameters(ModelParameters):
     )
 
     def options(self) -> AnalyzeOptions:
-        """The same without the protocol."""
-        return AnalyzeOptions(
+        """The same without the protocol. Raises `OptionError` for a combination that cannot be answered."""
+        options = AnalyzeOptions(
             model=self.model,
             version=self.version,
             faces=self.faces,
@@ -58,6 +59,8 @@ class AnalyzeParameters(ModelParameters):
             apex_s=self.apex_s,
             kinds=frozenset(kind for kind in _KINDS if kind in self.kinds.split(",")),
         )
+        check_options(options)
+        return options
 
 
 P = TypeVar("P", bound=ModelParameters)

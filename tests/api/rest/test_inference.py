@@ -69,6 +69,7 @@ def test_without_options_the_defaults_hold(gateway):
         ({"onset_s": "-1", "apex_s": "2"}, "onset_s"),
         ({"onset_s": "nan", "apex_s": "2"}, "onset_s"),
         ({"onset_s": "early", "apex_s": "2"}, "onset_s"),
+        ({"onset_s": "2", "apex_s": "1"}, "apex_s"),
         ({"kinds": "nano"}, "kinds"),
         ({"kinds": ""}, "kinds"),
         ({"explain": "maybe"}, "explain"),

@@ -1,4 +1,4 @@
-"""Rules of the house that a reader would otherwise have to police."""
+"""Conventions that a reader would otherwise have to police."""
 
 import ast
 import json

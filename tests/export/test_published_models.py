@@ -1,0 +1,31 @@
+"""The models in the repository are what their cards say."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from export.cards import LIMITS
+from export.data.flow_images import read_flow_images
+from export.protocol import evaluate_model
+
+ROOT = Path(__file__).parents[2]
+DATA = ROOT.parent / "shared" / "data" / "megc2019_flow"
+CARDS = sorted((ROOT / "model_repository").glob("*/card.json"))
+
+
+@pytest.mark.parametrize("card", CARDS, ids=lambda path: path.parent.name)
+def test_the_card_carries_the_limits_that_every_card_must(card):
+    """A card that was not made anew after the wording changed is noticed."""
+    assert json.loads(card.read_text(encoding="utf-8"))["limits"] == list(LIMITS)
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="the real flow samples are not on this machine")
+@pytest.mark.parametrize("card", CARDS, ids=lambda path: path.parent.name)
+def test_the_card_reports_the_score_that_the_model_has(card):
+    """Every recorded score on the real samples is reproduced by the model, to the last digit shown."""
+    recorded = [r for r in json.loads(card.read_text(encoding="utf-8"))["results"] if r["data"] == DATA.name]
+    assert recorded
+    again = evaluate_model(read_flow_images(DATA), card.parents[1], card.parent.name, "local").summary()
+    for result in recorded:
+        assert {key: result[key] for key in again} == again
