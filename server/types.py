@@ -194,12 +194,13 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class FaceSummary:
-    """One face over the whole clip. `quality` is the median over its frames."""
+    """One face over the whole clip. `quality` is the median over its frames, `evidence` what follows from it."""
 
     track_id: int
     first_s: float
     last_s: float
     quality: FaceQuality
+    evidence: Evidence
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,7 @@ def report(request_id: str) -> Report:
     return Report(
         id=request_id,
         clip=ClipInfo(2.0, 200, 100.0, 640, 480, "h264"),
-        faces=(FaceSummary(1, 0.0, 2.0, quality),),
+        faces=(FaceSummary(1, 0.0, 2.0, quality, Evidence("good")),),
         events=(EVENT,),
         model=REF,
         timings_ms={"decode": 12.5, "inference": 1.0},

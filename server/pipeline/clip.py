@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
@@ -90,8 +90,8 @@ class ClipPipeline:
         if on_progress is not None and found.findings:
             on_progress(Progress("inference", 0, len(found.findings)))
         version = options.version or info.versions[-1]
-        inputs = [finding.inputs for finding in found.findings]
-        classified, inference_s = await self._classify(contract, version, inputs, deadline)
+        samples = [(finding.inputs, finding.still) for finding in found.findings]
+        classified, inference_s = await self._classify(contract, version, samples, deadline)
         report = Report(
             id=request_id,
             clip=found.clip,
@@ -119,7 +119,7 @@ class ClipPipeline:
         job = PairJob(onset, apex, self._policy.limits, contract.recipe, contract.flow)
         found = cast("PairFindings", await self._pool.run(job, deadline=deadline))
         version = options.version or info.versions[-1]
-        (prediction,), inference_s = await self._classify(contract, version, [found.inputs], deadline)
+        (prediction,), inference_s = await self._classify(contract, version, [(found.inputs, found.still)], deadline)
         self._observe(found.timings_s, inference_s)
         return Classification(
             id=request_id,
@@ -174,12 +174,16 @@ class ClipPipeline:
         return info, contract
 
     async def _classify(
-        self, contract: ModelContract, version: str, samples: Sequence[Mapping[str, Float32Array]], deadline: float
+        self,
+        contract: ModelContract,
+        version: str,
+        samples: Sequence[tuple[Mapping[str, Float32Array], bool]],
+        deadline: float,
     ) -> tuple[list[Prediction], float]:
-        """All events of a clip as one batch; no event costs no call."""
+        """All events of a clip as one batch; no event costs no call, and an answer made of noise is withheld."""
         if not samples:
             return [], 0.0
-        batch = {name: np.stack([sample[name] for sample in samples]) for name in samples[0]}
+        batch = {name: np.stack([inputs[name] for inputs, _ in samples]) for name in samples[0][0]}
         started = time.monotonic()
         try:
             outputs = await self._predictor.predict(contract.name, batch, version=version, deadline=deadline)
@@ -188,7 +192,8 @@ class ClipPipeline:
             raise
         seconds = time.monotonic() - started
         self._observer.observe_inference(contract.name, self._predictor.backend, seconds)
-        return predictions(outputs, contract), seconds
+        answers = zip(predictions(outputs, contract), samples, strict=True)
+        return [replace(answer, abstained=answer.abstained or still) for answer, (_, still) in answers], seconds
 
     def _reference(self, contract: ModelContract, version: str) -> ModelRef:
         return ModelRef(contract.name, version, contract.recipe, self._predictor.backend)

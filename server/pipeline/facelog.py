@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from server.faces.align import warp
+from server.faces.quality import grade
 from server.spotting.signal import REGIONS, MotionSignal, RegionTracker
 from server.types import Crop, FaceQuality, FaceSummary, Float64Array, Frame, TrackedFace
 
@@ -119,6 +120,7 @@ class FaceLog:
         table = np.array(self._qualities, dtype=np.float32).reshape(-1, len(_QUALITY_FIELDS))
         return FaceQuality(**dict(zip(_QUALITY_FIELDS, (float(x) for x in np.median(table, axis=0)), strict=True)))
 
-    def summary(self) -> FaceSummary:
+    def summary(self, fps: float) -> FaceSummary:
         """What the report says of this face."""
-        return FaceSummary(self.track_id, round(self.first_s, 4), round(self.last_s, 4), self.quality())
+        quality = self.quality()
+        return FaceSummary(self.track_id, round(self.first_s, 4), round(self.last_s, 4), quality, grade(quality, fps))

@@ -47,11 +47,15 @@ class PairJob:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One movement: where it is, how good the picture is, and the recipe's tensors (no batch axis)."""
+    """One movement: where it is, how good the picture is, and the recipe's tensors (no batch axis).
+
+    `still`: nothing moved between onset and apex, so that a class would be made of noise.
+    """
 
     track_id: int
     interval: Interval
     evidence: Evidence
+    still: bool
     inputs: Mapping[str, Float32Array]
 
 
@@ -70,8 +74,9 @@ class ClipFindings:
 
 @dataclass(frozen=True, slots=True)
 class PairFindings:
-    """The tensors of one onset-apex pair."""
+    """The tensors of one onset-apex pair; `still` as in `Finding`."""
 
     inputs: Mapping[str, Float32Array]
     evidence: Evidence
+    still: bool
     timings_s: Mapping[str, float]

@@ -29,8 +29,20 @@ from server.pipeline.facelog import UNSTEADY_IOD, FaceLog
 from server.pipeline.jobs import ClipFindings, ClipJob, Finding, PairFindings, PairJob
 from server.recipes.registry import RECIPES
 from server.spotting.given import given
-from server.spotting.intervals import spot
-from server.types import EventSample, Evidence, Float32Array, Float64Array, Frame, Interval, Progress, ReportWarning
+from server.spotting.intervals import STILL_IOD, moved, spot
+from server.spotting.signal import displacement_between
+from server.types import (
+    ClipInfo,
+    EventSample,
+    Evidence,
+    FaceSummary,
+    Float32Array,
+    Float64Array,
+    Frame,
+    Interval,
+    Progress,
+    ReportWarning,
+)
 
 OnProgress = Callable[[Progress], None]
 
@@ -42,6 +54,7 @@ _RIVALS = 4
 """Faces followed in order to tell which is the largest."""
 _OVERLAP_SHARE = 0.1
 _WEAK_SCORE = 0.25
+_SHORT_S = 0.15
 
 
 class StageClock:
@@ -84,13 +97,14 @@ class Stages:
         with clock.time("spotting"):
             movements = _movements(logs, job, clip.duration_s)
         findings = self._measure(decoder, movements, job, clock, on_progress)
+        faces = tuple(log.summary(clip.fps) for log in logs)
         return ClipFindings(
             clip=clip,
-            faces=tuple(log.summary() for log in logs),
+            faces=faces,
             findings=tuple(findings),
             coverage=len(seen) / clip.frames,
             last_face_s=max(log.last_s for log in logs),
-            warnings=(*decoder.warnings, *_absences(logs, clip.duration_s)),
+            warnings=(*decoder.warnings, *_absences(logs, clip.duration_s), *_poor(faces, clip)),
             timings_s=dict(clock.seconds),
         )
 
@@ -141,8 +155,9 @@ class Stages:
             onset, apex = ([held[index] for index in part] for part in (plan.onset, plan.apex))
             near = plan.log.transform_at(plan.interval.onset_frame)
             inputs, aligned = self._inputs(onset, apex, job, clock, near=near)
-            evidence = _evidence(aligned, fps, plan.interval)
-            findings.append(Finding(plan.log.track_id, plan.interval, evidence, inputs))
+            still = plan.interval.peak_iod < STILL_IOD
+            evidence = _evidence(aligned, fps, still=still, interval=plan.interval)
+            findings.append(Finding(plan.log.track_id, plan.interval, evidence, still, inputs))
             still_needed = min((other.first for other in plans[number + 1 :]), default=plan.last + 1)
             held = {index: frame for index, frame in held.items() if index >= still_needed}
         return sorted(findings, key=lambda finding: (finding.interval.onset_s, finding.track_id))
@@ -176,7 +191,9 @@ class Stages:
         except FaceLost:
             message = "the face of the onset picture was not found in the apex picture"
             raise FaceLost(message, stage="faces", picture="apex") from None
-        return PairFindings(inputs, _evidence(aligned, float("inf")), dict(clock.seconds))
+        with clock.time("spotting"):
+            still = not moved(displacement_between(aligned.anchor, aligned.crops[0], aligned.landmarks_crop))
+        return PairFindings(inputs, _evidence(aligned, float("inf"), still=still), still, dict(clock.seconds))
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,8 +265,23 @@ def _absences(logs: list[FaceLog], duration_s: float) -> list[ReportWarning]:
     ]
 
 
-def _evidence(aligned: AlignedSet, fps: float, interval: Interval | None = None) -> Evidence:
+def _poor(faces: tuple[FaceSummary, ...], clip: ClipInfo) -> list[ReportWarning]:
+    """Without these, "no event" in a clip that cannot show one would look like an answer."""
+    warnings = [
+        ReportWarning("evidence-poor", f"face {face.track_id}: {'; '.join(face.evidence.reasons)}")
+        for face in faces
+        if face.evidence.grade == "poor"
+    ]
+    if clip.duration_s < _SHORT_S:
+        message = f"the clip lasts {clip.duration_s:.2f} s; even a fast expression takes {_SHORT_S:g} s"
+        warnings.append(ReportWarning("clip-short", message))
+    return warnings
+
+
+def _evidence(aligned: AlignedSet, fps: float, *, still: bool, interval: Interval | None = None) -> Evidence:
     evidence = grade(aligned.quality, fps)
+    if still:
+        return Evidence("poor", ("nothing moved between onset and apex", *evidence.reasons))
     doubts = []
     if interval is not None and interval.score < _WEAK_SCORE:
         doubts.append(f"the movement, {interval.peak_iod:.3f} of the eye distance, barely stands out")

@@ -85,7 +85,7 @@ def _as_interval(signal: MotionSignal, onset: int, apex: int, offset: int) -> In
     excess = size / np.array([threshold_of(name) for name in REGIONS])
     order = [r for r in np.argsort(-excess) if not LIDS[r]]
     return Interval(
-        kind=kind_of(times[2] - times[0]),
+        kind=kind_of(times[2] - times[0], float(np.median(np.diff(signal.times_s)))),
         onset_frame=int(signal.frames[onset]),
         apex_frame=int(signal.frames[apex]),
         offset_frame=int(signal.frames[offset]),

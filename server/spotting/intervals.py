@@ -7,7 +7,8 @@ following its rise down to a tenth and extrapolating the sin^2 shape that such m
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -18,16 +19,23 @@ from server.types import EventKind, Float32Array, Float64Array, Interval
 MICRO_S = 0.5
 """Longest micro-expression (Yan et al. 2013)."""
 MACRO_S = 4.0
+STILL_IOD = 0.012
+"""Displacement below which a face counts as still: the first gate of He (MEGC 2024) in eye distances."""
 _SHORTEST_S = 0.08
-_TOLERANCE_S = 0.03
+_TOLERANCE_S = 0.02
 
 _THRESHOLDS_IOD = {"brow": 0.015, "cheek": 0.016, "nose": 0.018, "mouth": 0.014, "lip": 0.016, "chin": 0.018}
 _NOISE_FACTOR = 4.0
 _SPLIT_SHARE = 0.6
 _FOOT_SHARE = 0.1
-_SINE_FOOT = 0.69
-"""On a sin^2 rise the start lies 0.69 of the way from the tenth to the half beyond the tenth."""
+_SINE_FOOT = 0.5
+"""On a sin^2 rise the start lies 0.69 of the way from the half to the tenth beyond the tenth; the low-pass lengthens
+the foot, so that half of the way leaves no bias (`python -m bench.spotting`)."""
+_SINE_QUARTER = 2.0
+"""... and twice the way from the half to the quarter beyond the quarter."""
+_TAIL_S = 0.06
 _RISE_AGAIN = 0.33
+_STEP_SHARE = 0.7
 _BLINK_IOD = 0.03
 _BLINK_SHARE = 0.35
 _UNSTEADY_SHARE = 0.5
@@ -61,12 +69,36 @@ def spot(signal: MotionSignal) -> list[Interval]:
     thresholds = _thresholds(size, float(grid[-1] - grid[0]))
     events = _group(_movements(size, thresholds))
     found = (_interval(event, grid, size, thresholds, signal) for event in events)
-    return sorted((x for x in found if x is not None), key=lambda x: x.onset_s)
+    return _apart([interval for interval in found if interval is not None])
 
 
-def kind_of(length_s: float) -> EventKind:
-    """Micro or macro, by the time from onset to offset; boundaries are found to about a frame."""
-    return "micro" if length_s <= MICRO_S + _TOLERANCE_S else "macro"
+def _apart(intervals: list[Interval]) -> list[Interval]:
+    """In order of onset, without those whose apex lies inside a clearer one: one face does one thing at a time.
+
+    What merely touches is cut where the later one begins.
+    """
+    kept: list[Interval] = []
+    for interval in sorted(intervals, key=lambda x: -x.score):
+        if not any(other.onset_s <= interval.apex_s <= other.offset_s for other in kept):
+            kept.append(interval)
+    kept.sort(key=lambda x: x.onset_s)
+    cut = [
+        replace(one, offset_s=next_one.onset_s, offset_frame=next_one.onset_frame)
+        if one.apex_s < next_one.onset_s < one.offset_s
+        else one
+        for one, next_one in pairwise(kept)
+    ]
+    return [*cut, *kept[-1:]]
+
+
+def kind_of(length_s: float, gap_s: float) -> EventKind:
+    """Micro or macro, by the time from onset to offset, which is known to about `gap_s`, the time between frames."""
+    return "micro" if length_s <= MICRO_S + _TOLERANCE_S + gap_s else "macro"
+
+
+def moved(displacement: Float32Array) -> bool:
+    """Whether any region but the lids is displaced (float32 [R, 2], IOD) by more than alignment and noise explain."""
+    return float(np.linalg.norm(displacement, axis=-1)[~np.array(LIDS)].max()) >= STILL_IOD
 
 
 def score_of(excess: float) -> float:
@@ -140,8 +172,9 @@ def _interval(
     lead = group[0]
     members = sorted({m.region for m in group}, key=lambda r: -float(size[lead.apex, r] / thresholds[r]))
     wave = (size[:, members] / thresholds[members]).sum(axis=1)
-    onset, apex, offset = _boundaries(wave, min(m.start for m in group), max(m.stop for m in group))
     step = float(grid[1] - grid[0])
+    start, stop = min(m.start for m in group), max(m.stop for m in group)
+    onset, apex, offset = _boundaries(wave, start, stop, _TAIL_S / step)
     onset_s, apex_s, offset_s = (float(grid[0] + x * step) for x in (onset, apex, offset))
     length = offset_s - onset_s
     window = slice(int(onset), int(offset) + 2)
@@ -150,12 +183,13 @@ def _interval(
     if (
         not _SHORTEST_S <= length <= MACRO_S
         or _is_blink(size[window], peak)
+        or _is_step(signal, members, apex_s, offset_s, peak)
         or (during.any() and float(np.mean(signal.unsteady[during])) > _UNSTEADY_SHARE)
     ):
         return None
     frames = [int(signal.frames[np.argmin(np.abs(signal.times_s - t))]) for t in (onset_s, apex_s, offset_s)]
     return Interval(
-        kind=kind_of(length),
+        kind=kind_of(length, float(np.median(np.diff(signal.times_s)))),
         onset_frame=frames[0],
         apex_frame=frames[1],
         offset_frame=frames[2],
@@ -173,28 +207,52 @@ def _is_blink(size: Float32Array, peak: float) -> bool:
     return lids >= _BLINK_IOD and peak < _BLINK_SHARE * lids
 
 
-def _boundaries(wave: Float32Array, start: int, stop: int) -> tuple[float, float, float]:
+def _is_step(signal: MotionSignal, members: list[int], apex_s: float, offset_s: float, peak: float) -> bool:
+    """Whether the face was elsewhere from one frame to the next and stayed there until the clip ended.
+
+    That is a cut, or a codec that starts anew with a key frame; muscles take several frames.
+    """
+    if offset_s < signal.times_s[-1]:
+        return False
+    until = int(np.searchsorted(signal.times_s, apex_s, side="right"))
+    jumps = np.linalg.norm(np.diff(signal.displacement[:until, members], axis=0), axis=-1)
+    return bool(len(jumps)) and float(jumps.max()) > _STEP_SHARE * peak
+
+
+def _boundaries(wave: Float32Array, start: int, stop: int, tail: float) -> tuple[float, float, float]:
     """Onset, apex and offset of one movement in (fractional) grid samples."""
     apex = start + int(np.argmax(wave[start:stop]))
     floor = float(wave.min())
     height = float(wave[apex]) - floor
-    onset = _foot(wave[apex::-1] - floor, height)
-    offset = _foot(wave[apex:] - floor, height)
+    onset = _foot(wave[apex::-1] - floor, height, tail)
+    offset = _foot(wave[apex:] - floor, height, tail)
     return apex - onset, _summit(wave, apex), apex + offset
 
 
-def _foot(fall: Float32Array, height: float) -> float:
-    """Samples from the summit (`fall[0]`) to where the movement begins or ends."""
-    lowest, end = float(fall[0]), len(fall) - 1
-    for index, value in enumerate(fall):
-        lowest = min(lowest, float(value))
-        if value <= _FOOT_SHARE * height:
-            half = int(np.argmax(fall[: index + 1] <= height / 2))
-            beyond = index + _SINE_FOOT * (index - half)
-            return float(min(beyond, end))
-        if value > lowest + _RISE_AGAIN * height:
-            return float(np.argmin(fall[:index]))
-    return float(end)
+def _foot(fall: Float32Array, height: float, tail: float) -> float:
+    """Samples from the summit (`fall[0]`) to where the movement begins or ends; `tail` samples may be slow."""
+    lowest = np.minimum.accumulate(fall)
+    again = np.flatnonzero(fall > lowest + _RISE_AGAIN * height)
+    end = float(np.argmin(fall[: again[0]])) if len(again) else float(len(fall) - 1)
+    half, quarter, foot = (_crossing(fall, share * height) for share in (0.5, 0.25, _FOOT_SHARE))
+    if quarter is not None and half is not None:
+        # A codec may hold a trace of the movement for long: the tail beyond what the quarter tells is not it.
+        end = min(end, quarter + _SINE_QUARTER * (quarter - half) + tail)
+        if foot is not None:
+            end = min(end, foot + _SINE_FOOT * (foot - half))
+    return end
+
+
+def _crossing(fall: Float32Array, level: float) -> float | None:
+    """Where `fall` first comes down to `level`, between samples; None where it never does."""
+    below = np.flatnonzero(fall <= level)
+    if not len(below):
+        return None
+    index = int(below[0])
+    if index == 0:
+        return 0.0
+    before, after = float(fall[index - 1]), float(fall[index])
+    return index - 1 + (before - level) / (before - after)
 
 
 def _summit(wave: Float32Array, apex: int) -> float:

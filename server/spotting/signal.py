@@ -48,7 +48,8 @@ _WINDOW_PX = 15
 _PYRAMID_LEVELS = 1
 _STOP = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 12, 0.01)
 _BLUR_PX = 41
-_GAIN = 2.0
+_CONTRAST = 36.0
+_CONTRAST_FLOOR = 6.0
 
 _REFERENCE_AGE_S = 3.0
 _QUIET_S = 1.0
@@ -130,10 +131,23 @@ class RegionTracker:
             self._refer(picture, time_s)
 
 
+def displacement_between(onset: Crop, apex: Crop, landmarks_crop: Float32Array) -> Float32Array:
+    """How far each region is in `apex` from where it is in `onset`, float32 [R, 2] in IOD.
+
+    Both crops are of one alignment; `landmarks_crop` float32 [468, 2] in crop px are those of the onset.
+    """
+    tracker = RegionTracker()
+    tracker.update(onset, 0, landmarks_crop)
+    return tracker.update(apex, 0, landmarks_crop)
+
+
 def _normalise(gray: Float32Array) -> UInt8Array:
-    """High-passed texture around 128: Lucas-Kanade on it does not take a change of light for motion."""
-    smooth = cv2.blur(gray, (_BLUR_PX, _BLUR_PX))
-    return np.asarray(np.clip((gray - smooth) * _GAIN + 128.0, 0, 255), dtype=np.uint8)
+    """Texture around 128 with its local contrast equalised: neither more light nor less is taken for motion."""
+    kernel = (_BLUR_PX, _BLUR_PX)
+    detail = gray - cv2.blur(gray, kernel)
+    energy = cv2.blur(detail * detail, kernel)
+    flat = detail * (_CONTRAST / (np.sqrt(np.maximum(energy, 0.0)) + _CONTRAST_FLOOR)) + 128.0
+    return np.asarray(np.clip(flat, 0, 255), dtype=np.uint8)
 
 
 def _points(landmarks: Float32Array) -> Float32Array:

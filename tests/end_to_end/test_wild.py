@@ -218,3 +218,42 @@ def test_nothing_of_a_person_is_kept(start_service, tmp_path):
 def _family(pid):
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8").split()
     return [pid, *(member for child in children for member in _family(int(child)))]
+
+
+def test_a_face_that_did_not_move_gets_no_class(service, negative, png):
+    """The same picture twice, or two of a resting face: the service abstains and says that nothing moved."""
+    for apex in (negative[3], negative[15]):
+        answer = service.client.post(
+            "/v1/classify", files={"onset": ("a", png(negative[3])), "apex": ("b", png(apex))}
+        ).json()
+        assert answer["abstained"] is True
+        assert answer["evidence"]["grade"] == "poor"
+        assert "nothing moved" in answer["evidence"]["reasons"][0]
+
+
+def test_a_given_event_of_a_resting_face_gets_no_class(service):
+    """Pointing at a stretch of rest does not make an expression of it."""
+    (event,) = service.analyze(CLIP.read_bytes(), onset_s="0.0", apex_s="0.2").json()["events"]
+    assert event["abstained"] is True
+    assert event["evidence"]["grade"] == "poor"
+
+
+def test_no_event_in_poor_pictures_is_not_a_clean_answer(service, negative):
+    """Three frames a second cannot show a micro-expression: the report warns, and the face's evidence is poor."""
+    report = service.analyze(encode(negative[::10], fps=3)).json()
+    assert "evidence-poor" in [warning["code"] for warning in report["warnings"]]
+    assert report["faces"][0]["evidence"]["grade"] == "poor"
+
+
+def test_a_change_of_light_is_no_expression(service, negative):
+    """Lights that dim by 60 % at once, flicker by a third, or come up slowly: a still face stays still."""
+    rng = np.random.default_rng(0)
+    still = np.clip(negative[0].astype(float) * 0.7, 0, 255)
+    curves = {
+        "step": [1.0 if i < 40 else 0.4 for i in range(90)],
+        "flicker": [1 + 0.35 * np.sin(i / 2) for i in range(90)],
+        "dawn": [0.4 + 0.6 * i / 90 for i in range(90)],
+    }
+    for gains in curves.values():
+        frames = [np.clip(still * g + rng.normal(0, 1, still.shape), 0, 255).astype(np.uint8) for g in gains]
+        assert service.analyze(encode(frames)).json()["events"] == []

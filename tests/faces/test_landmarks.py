@@ -9,6 +9,7 @@ import pytest
 
 from server.faces.align import apply, crop_transform, eye_centres
 from server.faces.detect import Detection, FaceDetector
+from server.faces.find import find_faces
 from server.faces.landmarks import FaceLandmarker
 
 
@@ -55,3 +56,20 @@ def test_where_no_face_is_there_is_no_mesh(landmarker: FaceLandmarker, studio: A
     points = np.array([[100, 100], [150, 100], [125, 130], [125, 150], [90, 110], [160, 110]], np.float32)
     assert landmarker.landmarks(wall, Detection((80, 60, 180, 160), points, 0.9)) is None
     assert landmarker.landmarks(wall, Detection((80, 60, 80, 60), points, 0.9)) is None
+
+
+@pytest.mark.parametrize("quarter_turns", [0, 1, 2, 3])
+def test_a_face_is_found_the_right_way_up(
+    detector: FaceDetector, landmarker: FaceLandmarker, studio: Any, quarter_turns: int
+) -> None:
+    """Turned by any number of quarters, upside down too, the mouth lies where the picture was turned to."""
+
+    def down(quarters: int) -> Any:
+        rgb = np.rot90(studio.head, quarters).copy()
+        face = find_faces(rgb, detector, landmarker)[0]
+        return face.landmarks[13:15].mean(axis=0) - eye_centres(face.landmarks).mean(axis=0)
+
+    expected = down(0)
+    for _ in range(quarter_turns):
+        expected = np.array([expected[1], -expected[0]])
+    assert np.hypot(*(down(quarter_turns) - expected)) < 0.2 * np.hypot(*expected)

@@ -35,7 +35,7 @@ def _report(n=1, abstain=0.0):
     return Report(
         id="r1",
         clip=ClipInfo(3.0, 90, 30.0, 640, 480, "h264"),
-        faces=[FaceSummary(0, 0.0, 3.0, quality)],
+        faces=[FaceSummary(0, 0.0, 3.0, quality, Evidence("good"))],
         events=[event(0, interval, Evidence("good"), prediction)] * n,
         model=ModelRef("net", "1", "flow_uvs_28", "local"),
         timings_ms={"total": 1.0},

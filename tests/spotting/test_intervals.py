@@ -1,5 +1,7 @@
 """Spotting on motion signals whose events are known."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -183,8 +185,10 @@ def test_a_time_without_a_face_is_refused():
 
 
 def test_micro_ends_at_half_a_second():
-    """Up to the precision of the boundaries, half a second divides micro from macro."""
-    assert [kind_of(length) for length in (0.2, 0.5, 0.51, 0.6, 2.0)] == ["micro", "micro", "micro", "macro", "macro"]
+    """Up to the precision of the boundaries, a frame, half a second divides micro from macro."""
+    lengths = (0.2, 0.5, 0.51, 0.6, 2.0)
+    assert [kind_of(length, 1 / 30) for length in lengths] == ["micro", "micro", "micro", "macro", "macro"]
+    assert (kind_of(0.54, 1 / 30), kind_of(0.54, 1 / 200)) == ("micro", "macro")
 
 
 def test_a_given_event_that_never_returns_is_bounded():
@@ -195,3 +199,34 @@ def test_a_given_event_that_never_returns_is_bounded():
     event = point_at(signal, 2.0, 3.0, 10.0)
     assert event.offset_s - event.onset_s <= 4.0 + 1 / 30
     assert point_at(_signal(times), 2.0, 2.2, 10.0).score == 0
+
+
+def test_a_cut_or_a_key_frame_is_not_an_expression():
+    """The face is elsewhere from one frame to the next and stays there until the clip ends."""
+    times = np.arange(300) / 30
+    signal = _signal(times)
+    signal.displacement[times > 8.3, :, 1] += 0.03
+    assert spot(signal) == []
+
+
+def test_one_face_does_one_thing_at_a_time():
+    """Regions that move at overlapping times, each by its own, never give events whose apexes lie in one another."""
+    times = np.arange(600) / 200
+    events = spot(
+        _signal(
+            times, (BROWS, 0.8, 0.2, 0.2, 0.05, -1), (CORNERS, 1.1, 0.2, 0.2, 0.04, -1), (BROWS, 1.4, 0.2, 0.2, 0.04, 1)
+        )
+    )
+    for one, other in itertools.pairwise(events):
+        assert one.offset_s <= other.onset_s
+    assert len(events) >= 2
+
+
+def test_a_trace_that_a_codec_leaves_behind_does_not_make_it_macro():
+    """An eighth of the movement lingers until the end of the clip: the event ends where the movement did."""
+    times = np.arange(90) / 30
+    signal = _signal(times, (BROWS, 1.0, 0.17, 0.2, 0.05, -1))
+    signal.displacement[times > 1.3, :, 1] -= 0.006
+    (event,) = spot(signal)
+    assert event.kind == "micro"
+    assert event.offset_s == pytest.approx(1.37, abs=0.12)
