@@ -16,7 +16,7 @@ from fastapi import FastAPI
 from server import __version__
 from server.api.gateway import Gateway
 from server.api.limits import Admission, Limits
-from server.api.rest import routes
+from server.api.rest import connection, routes
 from server.errors import ConfigurationError, GlimpseError
 from server.pipeline.base import Analyzer, Observer
 from server.predict.base import Predictor
@@ -60,6 +60,8 @@ def create_app(
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        # A redirect would go to whatever host the request names.
+        redirect_slashes=False,
         # FastAPI's own traces would carry query strings and exception texts.
         telemetry={"auto_configure": False, "tracing": False, "metrics": False, "logs": False},
     )
@@ -139,6 +141,8 @@ def limits_of(settings: Settings) -> Limits:
     return Limits(
         upload_bytes=limits.upload_bytes,
         upload_idle_s=limits.upload_idle_seconds,
+        upload_bytes_per_s=limits.upload_bytes_per_second,
+        uploads=limits.uploads,
         inflight=limits.inflight,
         queued=limits.queued,
         buffered_bytes=limits.buffered_bytes,
@@ -166,7 +170,7 @@ class Service(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                http="h11",
+                http=connection.protocol(settings.server.header_seconds),
                 ws="none",
                 lifespan="on",
                 log_config=None,

@@ -61,6 +61,12 @@ class ServerSettings(_Group):
     drain_seconds: float = Field(
         default=30.0, ge=0, le=3600, description="Time that requests in flight get to finish at shutdown."
     )
+    header_seconds: float = Field(
+        default=10.0,
+        gt=0,
+        le=600,
+        description="Longest wait for the whole header of a request.",
+    )
 
 
 class LimitSettings(_Group):
@@ -78,6 +84,15 @@ class LimitSettings(_Group):
     )
     upload_idle_seconds: float = Field(
         default=15.0, gt=0, le=600, description="Longest pause between two pieces of an upload."
+    )
+    upload_bytes_per_second: float = Field(
+        default=1024.0,
+        gt=0,
+        le=2**40,
+        description="Least rate of an upload; it may lag behind for the longest pause.",
+    )
+    uploads: int = Field(
+        default=128, ge=1, le=65536, description="Uploads in progress at a time; one more is answered 429."
     )
 
 

@@ -1,10 +1,10 @@
-"""What the service lets in: the size of one request, the number of all, the memory of their uploads."""
+"""What the service lets in: the size of one request, the number of uploads and of requests, the memory they hold."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -21,6 +21,8 @@ class Limits:
 
     upload_bytes: int
     upload_idle_s: float
+    upload_bytes_per_s: int
+    uploads: int
     inflight: int
     queued: int
     buffered_bytes: int
@@ -31,7 +33,7 @@ class Gauges(Protocol):
     """Shows how full the service is."""
 
     def track_inflight(self, kind: str, change: int) -> None:
-        """`change` requests of a kind began (+1) or ended (-1)."""
+        """`change` requests of a kind, or uploads (`upload`), began (+1) or ended (-1)."""
 
     def track_queued(self, change: int) -> None:
         """`change` requests began (+1) or ceased (-1) to wait for their turn."""
@@ -40,10 +42,21 @@ class Gauges(Protocol):
 class Ticket:
     """The place of one request in the service, from its arrival to its answer."""
 
-    def __init__(self, admission: Admission, kind: Kind) -> None:
+    def __init__(self, admission: Admission, kind: Kind, upload: ExitStack, stay: ExitStack) -> None:
         self._admission = admission
         self._kind: Kind = kind
+        self._upload = upload
+        self._stay = stay
         self._held = 0
+        stay.callback(self._drop)
+
+    def uploaded(self) -> None:
+        """Change from the uploads to the requests that wait or are worked on.
+
+        Raises `Overloaded` where there is no place among them.
+        """
+        self._upload.close()
+        self._stay.enter_context(self._admission.inside())
 
     def hold(self, count: int) -> None:
         """Account for `count` more bytes of upload.
@@ -58,11 +71,6 @@ class Ticket:
         self._held += count
         self._admission.buffered += count
 
-    def drop(self) -> None:
-        """Give back what was held."""
-        self._admission.buffered -= self._held
-        self._held = 0
-
     @asynccontextmanager
     async def turn(self, deadline: float) -> AsyncIterator[None]:
         """Wait for a free place among the requests that are worked on, then keep it.
@@ -72,29 +80,59 @@ class Ticket:
         async with self._admission.place(self._kind, deadline):
             yield
 
+    def _drop(self) -> None:
+        self._admission.buffered -= self._held
+        self._held = 0
+
 
 class Admission:
-    """Bounds the requests inside: `inflight` are worked on, `queued` more may wait, the next is refused."""
+    """Bounds the requests inside: `inflight` are worked on, `queued` more may wait, the next is refused.
+
+    An upload takes no place among them, so that slow ones keep nobody from being served; of these, `uploads` may be in
+    progress.
+    """
 
     def __init__(self, limits: Limits, gauges: Gauges) -> None:
         self.limits = limits
         self.buffered = 0
         self._gauges = gauges
+        self._uploading = 0
         self._inside = 0
         self._places = asyncio.Semaphore(limits.inflight)
 
     @contextmanager
     def enter(self, kind: Kind) -> Iterator[Ticket]:
-        """Let one request in. Raises `Overloaded`."""
-        if self._inside >= self.limits.inflight + self.limits.queued:
-            raise Overloaded("too many requests are waiting", retry_after_s=_RETRY_AFTER_S)
-        ticket = Ticket(self, kind)
+        """Let one request begin its upload, unless nobody could take it now. Raises `Overloaded`."""
+        self._check_inside()
+        with ExitStack() as stay, ExitStack() as upload:
+            upload.enter_context(self._uploads())
+            yield Ticket(self, kind, upload, stay)
+
+    @contextmanager
+    def inside(self) -> Iterator[None]:
+        """Count one more request that waits or is worked on; see `Ticket.uploaded`."""
+        self._check_inside()
         self._inside += 1
         try:
-            yield ticket
+            yield
         finally:
             self._inside -= 1
-            ticket.drop()
+
+    @contextmanager
+    def _uploads(self) -> Iterator[None]:
+        if self._uploading >= self.limits.uploads:
+            raise Overloaded("too many uploads are in progress", retry_after_s=_RETRY_AFTER_S)
+        self._uploading += 1
+        self._gauges.track_inflight("upload", +1)
+        try:
+            yield
+        finally:
+            self._uploading -= 1
+            self._gauges.track_inflight("upload", -1)
+
+    def _check_inside(self) -> None:
+        if self._inside >= self.limits.inflight + self.limits.queued:
+            raise Overloaded("too many requests are waiting", retry_after_s=_RETRY_AFTER_S)
 
     @asynccontextmanager
     async def place(self, kind: Kind, deadline: float) -> AsyncIterator[None]:

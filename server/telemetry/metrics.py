@@ -50,7 +50,9 @@ class Metrics:
             buckets=_REQUEST_S,
             registry=r,
         )
-        self._inflight = Gauge("glimpse_inflight", "Requests that are worked on.", ("kind",), registry=r)
+        self._inflight = Gauge(
+            "glimpse_inflight", "Requests that are worked on, and uploads in progress.", ("kind",), registry=r
+        )
         self._queue = Gauge(
             "glimpse_queue_depth",
             "Requests that wait for admission, or clips that wait for a worker.",

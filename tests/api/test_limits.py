@@ -14,6 +14,8 @@ def admission(**changes):
     given = {
         "upload_bytes": 100,
         "upload_idle_s": 1,
+        "upload_bytes_per_s": 1,
+        "uploads": 9,
         "inflight": 1,
         "queued": 1,
         "buffered_bytes": 150,
@@ -26,8 +28,23 @@ def test_a_place_is_free_again_after_its_request():
     """Admission counts requests inside, not requests ever seen."""
     gate = admission(queued=0)
     for _ in range(3):
-        with gate.enter("analyze"), pytest.raises(Overloaded), gate.enter("analyze"):
-            pass
+        with gate.enter("analyze") as ticket:
+            ticket.uploaded()
+            with pytest.raises(Overloaded), gate.enter("analyze"):
+                pytest.fail("let in")
+
+
+def test_uploads_take_no_place_of_those_that_are_worked_on():
+    """They have a bound of their own, and who finds no place after an upload is refused then."""
+    gate = admission(queued=0, uploads=3)
+    with gate.enter("analyze") as first, gate.enter("analyze") as second, gate.enter("analyze"):
+        with pytest.raises(Overloaded, match="uploads"), gate.enter("analyze"):
+            pytest.fail("let in")
+        first.uploaded()
+        with pytest.raises(Overloaded, match="waiting"):
+            second.uploaded()
+    with gate.enter("analyze") as ticket:
+        ticket.uploaded()
 
 
 def test_an_upload_may_not_pass_its_own_limit():

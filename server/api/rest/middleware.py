@@ -42,6 +42,8 @@ class RequestMiddleware:
     async def _observed(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
         arrived = now()
         scope["state"]["arrived"] = arrived
+        # What answers GET answers HEAD; the server leaves the body out.
+        inner = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
         status = CLIENT_GONE
         answered: float | None = None
 
@@ -55,7 +57,7 @@ class RequestMiddleware:
             await send(message)
 
         try:
-            await self._app(scope, receive, send_marked)
+            await self._app(inner, receive, send_marked)
         except (Exception, asyncio.CancelledError) as error:
             if status != CLIENT_GONE:
                 raise
@@ -63,15 +65,14 @@ class RequestMiddleware:
             shown = Overloaded("the service is shutting down") if isinstance(error, asyncio.CancelledError) else error
             await problems.response(shown, scope["path"], self._telemetry)(scope, receive, send_marked)
         finally:
-            self._record(scope, status, (answered or now()) - arrived)
+            self._record(scope["method"], template(inner), status, (answered or now()) - arrived)
 
-    def _record(self, scope: Scope, status: int, seconds: float) -> None:
-        route = template(scope)
+    def _record(self, method: str, route: str, status: int, seconds: float) -> None:
         self._telemetry.observe_request(route, status, seconds)
         _log.info(
             "request",
             extra={
-                "method": scope["method"],
+                "method": method,
                 "route": route,
                 "status": status,
                 "duration_ms": round(seconds * 1000, 1),

@@ -49,7 +49,13 @@ HTTP_PROBLEMS: Mapping[int, Explanation] = MappingProxyType(
             Explanation("not-found", "There is nothing here", 404, _NEVER, "See /docs for the addresses."),
             Explanation("method-not-allowed", "The method is not allowed", 405, _NEVER, "See the Allow header."),
             Explanation("not-acceptable", "No such representation", 406, _NEVER, "Ask for a type that `offers` lists."),
-            Explanation("upload-stalled", "The upload stood still", 408, _LATER, "Send the request again."),
+            Explanation(
+                "upload-stalled",
+                "The upload stood still or was too slow",
+                408,
+                _LATER,
+                "Send the request again, over a faster connection or with a smaller clip.",
+            ),
             Explanation(
                 "unsupported-content-type",
                 "The body has a wrong type",

@@ -12,8 +12,8 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.types import Message
 
-from server.api.gateway import Gateway
-from server.api.limits import Ticket, upload_too_large
+from server.api.gateway import Gateway, now
+from server.api.limits import Limits, Ticket, upload_too_large
 from server.api.rest import problems
 from server.errors import DeadlineExceeded
 
@@ -56,6 +56,7 @@ async def read(
     """Read a multipart body that holds all of `files` and any of `fields`.
 
     Where one file is wanted, the body may also be that file alone: video/* or application/octet-stream.
+    Afterwards the ticket's place is among the requests that wait or are worked on.
     Raises `LimitExceeded`, `Overloaded`, `OptionError` (unknown, doubled or missing part), `DeadlineExceeded` (stage
     `upload`), `ProtocolError` (400, 408, 415) and `ClientGone`.
     """
@@ -64,14 +65,17 @@ async def read(
         raise upload_too_large(gateway.limits)
     pieces = _pieces(request, gateway, ticket, deadline)
     if media_type == b"multipart/form-data":
-        return await _multipart(pieces, parameters.get(b"boundary", b""), files, fields)
-    if len(files) == 1 and (media_type.startswith(b"video/") or media_type == b"application/octet-stream"):
+        form = await _multipart(pieces, parameters.get(b"boundary", b""), files, fields)
+    elif len(files) == 1 and (media_type.startswith(b"video/") or media_type == b"application/octet-stream"):
         content = io.BytesIO()
         async for piece in pieces:
             content.write(piece)
-        return Form({next(iter(files)): content.getvalue()}, {})
-    wanted = "multipart/form-data" + (", or the file itself as video/*" if len(files) == 1 else "")
-    raise problems.ProtocolError(415, f"send {wanted}", headers={"Accept-Post": "multipart/form-data, video/*"})
+        form = Form({next(iter(files)): content.getvalue()}, {})
+    else:
+        wanted = "multipart/form-data" + (", or the file itself as video/*" if len(files) == 1 else "")
+        raise problems.ProtocolError(415, f"send {wanted}", headers={"Accept-Post": "multipart/form-data, video/*"})
+    ticket.uploaded()
+    return form
 
 
 async def gone(request: Request) -> None:
@@ -81,26 +85,48 @@ async def gone(request: Request) -> None:
 
 
 async def _pieces(request: Request, gateway: Gateway, ticket: Ticket, deadline: float) -> AsyncIterator[bytes]:
+    pace = _Pace(gateway.limits)
     more = True
     while more:
-        message = await _next(request, gateway.limits.upload_idle_s, deadline)
+        message = await _next(request, pace, deadline)
         if message["type"] == "http.disconnect":
             raise ClientGone("upload")
         piece: bytes = message.get("body", b"")
         ticket.hold(len(piece))
+        pace.advance(len(piece))
         yield piece
         more = message.get("more_body", False)
 
 
-async def _next(request: Request, idle_s: float, deadline: float) -> Message:
-    stalled = asyncio.get_running_loop().time() + idle_s
+class _Pace:
+    """Until when an upload may take for its next piece, `stalled_at`: every byte buys time, but never more than the
+    longest pause, so that neither standing still nor dripping holds a connection for long.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._pause_s = limits.upload_idle_s
+        self._rate = limits.upload_bytes_per_s
+        self.stalled_at = now() + self._pause_s
+
+    def advance(self, count: int) -> None:
+        self.stalled_at = min(self.stalled_at + count / self._rate, now() + self._pause_s)
+
+    def refusal(self) -> problems.ProtocolError:
+        return problems.ProtocolError(
+            408,
+            f"for {self._pause_s:g} s the upload stood still or was slower than {self._rate} bytes per second"
+            " (GLIMPSE_LIMITS__UPLOAD_IDLE_SECONDS, GLIMPSE_LIMITS__UPLOAD_BYTES_PER_SECOND)",
+        )
+
+
+async def _next(request: Request, pace: _Pace, deadline: float) -> Message:
     try:
-        async with asyncio.timeout_at(min(stalled, deadline)):
+        async with asyncio.timeout_at(min(pace.stalled_at, deadline)):
             return await request.receive()
     except TimeoutError:
-        if deadline <= stalled:
+        if deadline <= pace.stalled_at:
             raise DeadlineExceeded("the upload did not end in time", stage="upload") from None
-        raise problems.ProtocolError(408, f"no byte came for {idle_s:g} s") from None
+        raise pace.refusal() from None
 
 
 async def _multipart(

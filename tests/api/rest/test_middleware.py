@@ -48,3 +48,10 @@ def test_requests_are_logged_without_anything_personal(gateway, caplog):
         assert "jane" not in line.lower()
         assert "127.0.0.1" not in line
     assert any("unforeseen" in line for line in lines)
+
+
+def test_nobody_is_sent_to_the_host_that_a_request_names(gateway):
+    """An address with a slash too many is not found; it is no redirect to a forged host."""
+    answer = gateway.client.get("/v1/models/", headers={"host": "evil.example"})
+    assert (answer.status_code, answer.json()["code"]) == (404, "not-found")
+    assert "evil" not in str(answer.headers) + answer.text

@@ -22,6 +22,15 @@ def test_readiness_tells_why_not(start, fake_analyzer):
     assert gateway.client.get("/readyz").status_code == 200
 
 
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics"])
+def test_head_is_answered_as_get_without_the_body(start, fake_analyzer, path):
+    """Load balancers ask so; the status is that of GET."""
+    gateway = start(fake_analyzer(ready=Readiness(ready=False, reasons=("no worker runs",))))
+    answer = gateway.client.head(path)
+    assert (answer.status_code, answer.content) == (gateway.client.get(path).status_code, b"")
+    assert gateway.metric("glimpse_requests_total", route=path, status=str(answer.status_code)) >= 2
+
+
 @pytest.mark.parametrize("error", [BackendUnavailable("down"), RuntimeError("secret")])
 def test_a_check_that_fails_means_not_ready(gateway, error):
     """Never 500, and nothing of the exception."""

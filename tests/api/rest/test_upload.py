@@ -2,10 +2,12 @@
 
 import itertools
 import os
+import select
 import socket
 import subprocess
 import sys
 import textwrap
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -168,9 +170,48 @@ def test_an_upload_that_drips_is_ended_by_the_deadline(start):
     assert '"stage": "upload"' in body
 
 
+def test_an_upload_that_drips_is_ended(start):
+    """408 where the rate is too low, though no pause is long; the upload shows in its gauge until then."""
+    gateway = start(limits={"upload_idle_seconds": 0.4, "upload_bytes_per_second": 1000})
+    with socket.create_connection(gateway.address, timeout=20) as connection:
+        connection.sendall(head("content-type: video/mp4", "content-length: 100000") + b"x" * 1000)
+        while gateway.metric("glimpse_inflight", kind="upload") != 1:
+            pass
+        while not select.select([connection], [], [], 0.05)[0]:
+            connection.sendall(b"x")
+        status, body = answer_of(connection)
+    assert (status, "upload-stalled" in body) == (408, True)
+    assert "GLIMPSE_LIMITS__UPLOAD_BYTES_PER_SECOND" in body
+    assert gateway.metric("glimpse_inflight", kind="upload") == 0
+
+
+def test_a_steady_upload_is_not_too_slow(start):
+    """Far above the rate, however long it takes in all."""
+    gateway = start(limits={"upload_idle_seconds": 0.4, "upload_bytes_per_second": 100})
+    with socket.create_connection(gateway.address, timeout=20) as connection:
+        connection.sendall(head("content-type: video/mp4", "content-length: 1000"))
+        for _ in range(10):
+            assert not select.select([connection], [], [], 0.08)[0]
+            connection.sendall(b"x" * 100)
+        assert answer_of(connection)[0] == 200
+
+
+def test_slow_uploads_lock_nobody_out(start):
+    """More of them than requests may be inside, and a whole clip is answered all the same."""
+    gateway = start(limits={"inflight": 1, "queued": 0, "uploads": 4})
+    with ExitStack() as stack:
+        for _ in range(3):
+            connection = stack.enter_context(socket.create_connection(gateway.address, timeout=20))
+            connection.sendall(head("content-type: video/mp4", "content-length: 1000") + b"x")
+        while gateway.metric("glimpse_inflight", kind="upload") != 3:
+            pass
+        answer = gateway.client.post("/v1/analyze", content=b"a", headers={"content-type": "video/mp4"})
+        assert answer.status_code == 200
+
+
 def test_a_client_that_leaves_during_its_upload_is_counted(start):
     """Its place is given back and nothing is analysed."""
-    gateway = start(limits={"inflight": 1, "queued": 0})
+    gateway = start(limits={"uploads": 1})
     with socket.create_connection(gateway.address, timeout=20) as connection:
         connection.sendall(head("content-type: video/mp4", "content-length: 100") + b"some")
         while gateway.client.post("/v1/analyze", content=b"", headers=FORM).status_code != 429:
