@@ -85,7 +85,7 @@ class LimitSettings(_Group):
     upload_idle_seconds: float = Field(
         default=15.0, gt=0, le=600, description="Longest pause between two pieces of an upload."
     )
-    upload_bytes_per_second: float = Field(
+    upload_bytes_per_second: int = Field(
         default=1024.0,
         gt=0,
         le=2**40,
