@@ -86,8 +86,8 @@ class LimitSettings(_Group):
         default=15.0, gt=0, le=600, description="Longest pause between two pieces of an upload."
     )
     upload_bytes_per_second: int = Field(
-        default=1024.0,
-        gt=0,
+        default=1024,
+        ge=1,
         le=2**40,
         description="Least rate of an upload; it may lag behind for the longest pause.",
     )
