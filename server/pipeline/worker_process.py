@@ -84,6 +84,7 @@ class WorkerProcess:
             self._fail(WorkerCrashed(_DIED))
         message = Job(self._number, job)
         sending = self._sending = self._loop.run_in_executor(self._sender, self._pipe.send, message)
+        sending.add_done_callback(_look_at)
         # asyncio.wait leaves the futures alone when this task is cancelled: `stop` still needs them.
         await asyncio.wait({sending})
         error = sending.exception()
@@ -93,8 +94,8 @@ class WorkerProcess:
         self._answer = None
         return answer.result()
 
-    async def stop(self, grace_s: float) -> None:
-        """End the current job: ask the worker to, and kill it after `grace_s` seconds."""
+    async def stop(self, grace_s: float, reason: str) -> None:
+        """End the current job: ask the worker to, and kill it for `reason` after `grace_s` seconds."""
         pipe, answer, sending = self._pipe, self._answer, self._sending
         assert pipe is not None
         assert answer is not None
@@ -105,17 +106,13 @@ class WorkerProcess:
                 await asyncio.wait({self._loop.run_in_executor(self._sender, self._ask_to_stop, pipe)})
                 await asyncio.wait({answer})
         except TimeoutError:
-            self.kill("cancelled")
-        if sending.done():
-            sending.exception()
+            self.kill(reason)
 
     def kill(self, reason: str) -> None:
         """End the process now."""
         self.ending = self.ending or reason
         if self._process is not None:
             self._process.kill()
-        if self._sending is not None:
-            self._sending.add_done_callback(_look_at)
 
     def _ask_to_stop(self, pipe: MessagePipe) -> None:
         with contextlib.suppress(OSError):
@@ -199,7 +196,7 @@ class WorkerProcess:
 
 
 def _look_at(sending: asyncio.Future[None]) -> None:
-    """Retrieve the error of a job that can no longer be sent, since nobody else will."""
+    """Retrieve the error of a job that could not be sent: who asked for it may not be waiting any more."""
     if not sending.cancelled():
         sending.exception()
 

@@ -20,7 +20,7 @@ from server.pipeline.worker_process import WorkerProcess
 _log = logging.getLogger(__name__)
 
 _START_S = 60.0
-_CANCEL_GRACE_S = 1.0
+_STOP_GRACE_S = 1.0
 _END_S = 5.0
 _FIRST_RETRY_S, _LAST_RETRY_S = 0.5, 30.0
 
@@ -77,22 +77,23 @@ class WorkerPool:
 
         Raises what the handler raised if it is a `GlimpseError`; `WorkerCrashed` for anything else and for a worker
         that died; `DeadlineExceeded` with the stage last reported, or `queue`; `Overloaded` when nobody more may wait.
-        When cancelled, the worker is freed or replaced in the background.
+        At the deadline, and when cancelled, the worker is freed or replaced in the background.
         """
         process = await self._acquire(deadline)
-        free = True
+        reason = ""
         try:
             async with asyncio.timeout_at(self._loop_time(deadline)):
                 return await process.run(job, on_progress)
         except TimeoutError:
-            process.kill("deadline")
+            reason = "deadline"
             raise DeadlineExceeded("The clip took longer than allowed.", stage=process.stage or "start") from None
         except asyncio.CancelledError:
-            free = False
-            self._keep(self._stop(process))
+            reason = "cancelled"
             raise
         finally:
-            if free:
+            if reason:
+                self._keep(self._stop(process, reason))
+            else:
                 self._release(process)
 
     async def close(self, drain_s: float) -> None:
@@ -143,8 +144,8 @@ class WorkerPool:
                 self._waiting.remove(waiter)
             self._tell()
 
-    async def _stop(self, process: WorkerProcess) -> None:
-        await process.stop(_CANCEL_GRACE_S)
+    async def _stop(self, process: WorkerProcess, reason: str) -> None:
+        await process.stop(_STOP_GRACE_S, reason)
         self._release(process)
 
     def _release(self, process: WorkerProcess) -> None:

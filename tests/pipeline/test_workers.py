@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import hashlib
 import importlib
 import logging
@@ -194,14 +195,41 @@ async def test_an_idle_worker_that_dies_is_replaced(make):
     assert (await pool.run(("describe",), deadline=soon()))["pid"] != pid
 
 
-async def test_past_the_deadline_the_worker_is_killed(make):
-    """A job that hangs ends at its deadline, with the stage it was in, and the next one runs."""
+@pytest.mark.parametrize(("job", "restarts"), [("spin", {}), ("hang", {"deadline": 1})])
+async def test_past_the_deadline_the_worker_is_freed(job, restarts, make):
+    """A job ends at its deadline with the stage it was in; only a worker that does not stop is killed."""
     pool, watcher = await make()
     with pytest.raises(DeadlineExceeded) as caught:
-        await pool.run(("hang",), deadline=soon(0.3))
-    assert caught.value.stage == "hang"
+        await pool.run((job,), deadline=soon(0.3))
+    assert caught.value.stage == job
     assert await pool.run(("count", 2), deadline=soon()) == 2
+    assert watcher.restarts == restarts
+
+
+async def test_many_short_deadlines_leave_the_workers_alone(make, caplog):
+    """Whenever the deadline falls, while the job is sent or worked on: no restart, and no word in the loop's log."""
+    pool, watcher = await make()
+    clip = bytes(64 << 20)
+    for step in range(14):
+        with contextlib.suppress(DeadlineExceeded):
+            await pool.run(("spin", clip), deadline=soon(0.001 + 0.02 * step))
+    await watcher.until(1, 0, 0)
+    gc.collect()
+    assert not watcher.restarts
+    assert not [record for record in caplog.records if record.name == "asyncio"]
+
+
+async def test_a_job_that_cannot_be_sent_any_more_is_not_logged(make, caplog):
+    """A worker that takes nothing is killed in the middle of the job, and nobody is left to read the error."""
+    pool, watcher = await make()
+    pid = (await pool.run(("describe",), deadline=soon()))["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    with pytest.raises(DeadlineExceeded):
+        await pool.run(("hash", bytes(64 << 20)), deadline=soon(0.05))
+    await watcher.until(1, 0, 0)
+    gc.collect()
     assert watcher.restarts == {"deadline": 1}
+    assert not [record for record in caplog.records if record.name == "asyncio"]
 
 
 @pytest.mark.parametrize(("job", "restarts"), [("spin", {}), ("hang", {"cancelled": 1})])

@@ -68,7 +68,7 @@ def _hang(report: Callable[[Progress], None]) -> None:
     threading.Event().wait()
 
 
-def _spin(report: Callable[[Progress], None]) -> None:
+def _spin(report: Callable[[Progress], None], _clip: bytes = b"") -> None:
     pause = threading.Event()
     while True:
         report(Progress("spin", 0, 0))
