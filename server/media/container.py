@@ -28,9 +28,7 @@ _TS_PACKET = 188
 _TS_STRIDES = ((0, 188), (4, 192), (0, 204))
 
 _REFERENCES = re.compile(rb"\s*(#EXTM3U|ffconcat\b|<\?xml[^>]*>\s*<MPD\b|<MPD\b|<smil\b|\[playlist\]|RTSPtext\b)", re.I)
-_STILL_PICTURES = re.compile(
-    rb"\xff\xd8\xff|\x89PNG\r\n|GIF8[79]a|RIFF....WEBP|BM....\0\0\0\0|II\*\0|MM\0\*", re.DOTALL
-)
+_STILL_PICTURES = re.compile(rb"\xff\xd8\xff|\x89PNG\r\n|RIFF....WEBP|BM....\0\0\0\0|II\*\0|MM\0\*", re.DOTALL)
 _SOUNDS = re.compile(rb"RIFF....WAVE|fLaC|ID3[\x02-\x04]|\.snd|FORM....AIF[FC]|#!AMR", re.DOTALL)
 _OTHER_CONTAINERS = {
     b"FLV\x01": "Flash video",
@@ -48,7 +46,7 @@ def identify(data: bytes | memoryview) -> Container:
 
     Raises `EmptyMedia`; `UnreadableMedia` for bytes that are no media; `TruncatedMedia` for an MP4 or MOV whose boxes
     end beyond the bytes or whose index is missing; `NoVideoStream` for sound files; `TooFewFrames` for still
-    pictures; `UnsupportedMedia` for other containers and for anything that refers to other files.
+    pictures; `UnsupportedMedia` for other containers, animated pictures and anything that refers to other files.
     """
     view = memoryview(data)
     if not view.nbytes:
@@ -64,6 +62,7 @@ def identify(data: bytes | memoryview) -> Container:
     if _is_transport_stream(head):
         return "mpegts"
     _refuse_known(head)
+    _refuse_pictures(view)
     raise UnreadableMedia("The bytes are no video container that is known here.", stage=STAGE)
 
 
@@ -79,14 +78,37 @@ def _refuse_known(head: bytes) -> None:
     if _REFERENCES.match(head):
         message = "Playlists and scripts that refer to other files are not accepted; send the video itself."
         raise UnsupportedMedia(message, stage=STAGE)
-    if _STILL_PICTURES.match(head):
-        raise TooFewFrames("A still picture shows no motion; a clip needs at least 2 frames.", stage=STAGE)
     if _SOUNDS.match(head):
         raise NoVideoStream("The file holds sound only.", stage=STAGE)
     for signature, name in _OTHER_CONTAINERS.items():
         if head.startswith(signature):
             message = f"{name} is not supported; send MP4, MOV, WebM, Matroska, AVI or MPEG-TS."
             raise UnsupportedMedia(message, stage=STAGE)
+
+
+def _refuse_pictures(view: memoryview) -> None:
+    head = bytes(view[:64])
+    if head.startswith((b"GIF87a", b"GIF89a")) or _is_animated_png(view) or _is_animated_webp(head):
+        message = "Animated pictures (GIF, APNG, WebP) are not supported; convert the animation to MP4 or WebM."
+        raise UnsupportedMedia(message, stage=STAGE)
+    if _STILL_PICTURES.match(head):
+        raise TooFewFrames("A still picture shows no motion; a clip needs at least 2 frames.", stage=STAGE)
+
+
+def _is_animated_png(view: memoryview) -> bool:
+    """Whether an animation is announced before the first picture (PNG specification, third edition, section 11.3.6)."""
+    position, kind = 8, b""
+    while bytes(view[:6]) == b"\x89PNG\r\n" and position + 8 <= view.nbytes and kind != b"IDAT":
+        size, kind = int.from_bytes(view[position : position + 4]), bytes(view[position + 4 : position + 8])
+        if kind == b"acTL":
+            return True
+        position += 12 + size
+    return False
+
+
+def _is_animated_webp(head: bytes) -> bool:
+    """The flag of the extended header (RFC 9649, section 2.7)."""
+    return head.startswith(b"RIFF") and head[8:16] == b"WEBPVP8X" and bool(head[20:21]) and bool(head[20] & 2)
 
 
 def _is_transport_stream(head: bytes) -> bool:

@@ -48,6 +48,7 @@ class ClipDecoder:
 
     def __iter__(self) -> Iterator[Frame]:
         """The frames in presentation order."""
+        self._check_length()
         with opened(self._data, self._container, self._limits, threads=self._threads) as source:
             self._limits.check_seconds(source.duration_s - _CUT_TOLERANCE_S)
             self._codec = source.codec
@@ -57,6 +58,11 @@ class ClipDecoder:
                 if frame is not None:
                     yield frame
             self._conclude(source, timeline)
+
+    @property
+    def damaged(self) -> int:
+        """Frames left out because they cannot be decoded whole; complete once the iteration has ended."""
+        return self._corrupt + self._undecodable
 
     @property
     def info(self) -> ClipInfo:
@@ -72,8 +78,7 @@ class ClipDecoder:
         skipped = self._timeline.skipped if self._timeline else 0
         found = {
             "clip-truncated": self._cut and "The clip ends earlier than its header says; what was there is analysed.",
-            "frames-corrupt": self._corrupt + self._undecodable > 0
-            and f"{self._corrupt + self._undecodable} damaged frames were left out.",
+            "frames-corrupt": self.damaged > 0 and f"{self.damaged} damaged frames were left out.",
             "frames-out-of-order": skipped > 0 and f"{skipped} frames without a time of their own were left out.",
             "resolution-changed": self._resized
             and "The resolution changes within the clip; all frames were brought to the first.",
@@ -94,6 +99,11 @@ class ClipDecoder:
             found += 1
             yield frame
         yield from self._by_walking(wanted[found:])
+
+    def _check_length(self) -> None:
+        with opened(self._data, self._container, self._limits) as source:
+            if not source.frames:
+                source.check_length()
 
     def _accept(self, picture: VideoFrame, timeline: Timeline) -> Frame | None:
         if picture.is_corrupt:

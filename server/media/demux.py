@@ -138,6 +138,24 @@ class Source:
             yield from self._decode(packet)
         yield from self._decode(None)
 
+    def check_length(self) -> None:
+        """Read on to the end without decoding, as far as the limits let it.
+
+        Raises `LimitExceeded`, as decoding would do much later, where the header does not tell.
+        """
+        first: int | None = None
+        pictures = 0
+        for packet in self._packets():
+            pictures += self._shows(packet)
+            self._limits.check_frames(pictures)
+            if packet.pts is not None:
+                first = packet.pts if first is None else first
+                self._limits.check_seconds(float((packet.pts - first) * self.time_base))
+
+    def _shows(self, packet: Packet[VideoStream]) -> bool:
+        """Whether a packet becomes a picture; VP8 has some that others only lean on (RFC 6386, section 9.1)."""
+        return self.codec != "vp8" or bool(memoryview(packet)[0] & 0x10)
+
     def seek(self, ticks: int) -> None:
         """Go to the key frame at or before a time stamp. Raises `av.FFmpegError` where the container cannot."""
         self._container.seek(ticks, stream=self._stream)

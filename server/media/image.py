@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _JPEG_STARTS_OF_FRAME = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD9)}
 _JPEG_SCAN, _JPEG_END = b"\xff\xda", b"\xff\xd9"
+_PNG_END = b"IEND"
 _EXIF = re.compile(rb"(?:Exif\0\0|eXIf|EXIF.{4})(II\*\0|MM\0\*)", re.DOTALL)
 _EXIF_ORIENTATION_TAG = 0x0112
 _ORIENTATIONS = {
@@ -51,13 +52,27 @@ def read_image(data: bytes | memoryview, limits: MediaLimits) -> Frame:
     except av.FFmpegError:
         pictures = []
     picture = next(iter(pictures), None)
+    if _is_cut(codec, data) or (picture is not None and picture.is_corrupt):
+        raise TruncatedMedia("The picture is cut off or damaged.", stage=STAGE)
     if picture is None:
         raise UnreadableMedia("The picture is damaged and cannot be decoded.", stage=STAGE)
-    if picture.is_corrupt or (codec == "mjpeg" and data.rfind(_JPEG_END) < data.rfind(_JPEG_SCAN)):
-        raise TruncatedMedia("The picture is cut off or damaged.", stage=STAGE)
     limits.check_pixels(picture.width, picture.height)
     reader = PixelReader(_orientation(data))
     return Frame(0, 0.0, reader.luma(picture), partial(reader.rgb, picture))
+
+
+def _is_cut(codec: str, data: bytes) -> bool:
+    """Whether the last part of the format is missing, or the header announces more bytes than there are."""
+    match codec:
+        case "mjpeg":
+            return data.rfind(_JPEG_END) <= data.rfind(_JPEG_SCAN)
+        case "png":
+            return _PNG_END not in data
+        case "bmp":
+            return int.from_bytes(data[2:6], "little") > len(data)
+        case _:
+            # Some writers leave out the last byte where it only makes the length even.
+            return int.from_bytes(data[4:8], "little") + 7 > len(data)
 
 
 def _orientation(data: bytes) -> Orientation:
@@ -107,6 +122,8 @@ def _jpeg_size(head: bytes) -> tuple[int, int]:
             return width, height
         else:
             position += 2 + int.from_bytes(head[position + 2 : position + 4])
+    if position + 4 > len(head):
+        raise TruncatedMedia("The picture ends within its header.", stage=STAGE)
     raise UnreadableMedia("The JPEG states no size.", stage=STAGE)
 
 

@@ -369,6 +369,19 @@ def test_seconds_and_frames_are_limited(name, clip):
     assert len(list(open_clip(clip(name), MediaLimits(1.2, 30, 96 * 64)))) == 30
 
 
+@pytest.mark.parametrize(("codec", "container"), [("libx264", "matroska"), ("libvpx", "webm"), ("libx264", "mpegts")])
+def test_length_is_refused_before_anything_is_decoded(codec, container, encode, monkeypatch):
+    """Packets are counted where the header tells no number of frames; exactly the limit is still taken."""
+    options = {"auto-alt-ref": "1", "lag-in-frames": "16", "deadline": "realtime"} if codec == "libvpx" else {}
+    data = encode(codec, container, frames=60, fps=20, options=options)
+    assert len(list(open_clip(data, MediaLimits(3, 60, 1 << 20)))) == 60
+    monkeypatch.setattr(demux.Source, "_decode", lambda *_: pytest.fail("decoded"))
+    with pytest.raises(LimitExceeded, match="GLIMPSE_LIMITS__CLIP_FRAMES"):
+        list(open_clip(data, MediaLimits(3, 59, 1 << 20)))
+    with pytest.raises(LimitExceeded, match="GLIMPSE_LIMITS__CLIP_SECONDS"):
+        list(open_clip(data, MediaLimits(2.5, 60, 1 << 20)))
+
+
 def test_empty(limits):
     """Zero bytes are told apart from bytes that are no clip."""
     with pytest.raises(EmptyMedia):
@@ -453,6 +466,14 @@ def test_still_picture_is_no_clip(ext, limits):
     """A picture sent as a clip has too few frames."""
     with pytest.raises(TooFewFrames):
         open_clip(cv2.imencode(ext, np.zeros((32, 32, 3), np.uint8))[1].tobytes(), limits)
+
+
+@pytest.mark.parametrize(("codec", "muxer", "pix_fmt"), [("gif", "gif", "rgb8"), ("apng", "apng", "rgb24")])
+def test_animated_pictures_are_to_be_converted(codec, muxer, pix_fmt, encode, limits):
+    """They do move, so the advice is not about the number of frames."""
+    data = encode(codec, muxer, frames=5, pix_fmt=pix_fmt)
+    with pytest.raises(UnsupportedMedia, match="convert the animation to MP4"):
+        open_clip(data, limits)
 
 
 def test_one_frame_is_no_clip(encode, limits):

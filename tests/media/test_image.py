@@ -95,11 +95,11 @@ def test_a_header_that_lies_is_caught_by_the_decoder():
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-@pytest.mark.parametrize("share", [0.4, 0.8])
+@pytest.mark.parametrize("share", [0.25, 0.4, 0.8, 0.99])
 def test_cut_pictures(kind, share, picture):
-    """A picture that ends early is an error, not half a picture."""
+    """A picture that ends early is an error of one kind, not half a picture."""
     data = write(picture(0, 96, 64), kind)
-    with pytest.raises((TruncatedMedia, UnreadableMedia)):
+    with pytest.raises(TruncatedMedia):
         read_image(data[: int(len(data) * share)], LIMITS)
 
 

@@ -11,7 +11,7 @@ from server import __version__
 from server.telemetry.metrics import Metrics
 from server.types import ClipInfo, Event, Evidence, ModelRef, Report
 
-EVENT = Event(1, "micro", 0.1, 0.2, 0.3, 10, 20, 30, "positive", {}, 0.85, False, (), Evidence("good"))
+EVENT = Event(1, "micro", 0.1, 0.2, 0.3, 10, 20, 30, "positive", {}, 0.85, False, (), (), Evidence("good"))
 REPORT = Report(
     "id",
     ClipInfo(1.0, 100, 100.0, 640, 480, "h264"),

@@ -73,6 +73,7 @@ _REPORT_EXAMPLE = {
             "onset_frame": 80,
             "apex_frame": 96,
             "offset_frame": 118,
+            "regions": ["mouth_corner_left", "mouth_corner_right"],
             **_ANSWER_EXAMPLE,
         }
     ],
