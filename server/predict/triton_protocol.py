@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import re
 from collections.abc import Mapping
@@ -22,6 +23,8 @@ from server.errors import (
 )
 from server.predict.deadline import out_of_time
 from server.types import Float32Array
+
+_log = logging.getLogger(__name__)
 
 _HOST_AND_PORT = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\[\]:/\s]+):[0-9]{1,5}")
 _RESOLVERS = ("dns:", "ipv4:", "ipv6:", "unix:", "xds:")
@@ -89,7 +92,7 @@ def response_tensors(model: str, response: Any) -> dict[str, Float32Array]:
 
 
 def translated(error: InferenceServerException, model: str) -> GlimpseError:
-    """What a failed call means to whoever asked for `model`."""
+    """What a failed call means to whoever asked for `model`. What Triton said of its inside goes to the log alone."""
     status = str(error.status()).removeprefix("StatusCode.")
     said = (error.message() or status).strip().splitlines()[0]
     if "no available versions" in said:
@@ -97,16 +100,28 @@ def translated(error: InferenceServerException, model: str) -> GlimpseError:
             f"model {model!r} cannot be served: Triton has loaded no version of it", stage="inference"
         )
     if status == "NOT_FOUND" or "unknown model" in said:
-        return UnknownModel(f"Triton does not have it: {said}", stage="inference")
+        return UnknownModel(f"the inference server does not have model {model!r} or that version", stage="inference")
     if status in {"UNAVAILABLE", "CANCELLED"}:
         return BackendUnavailable("the inference server does not answer", stage="inference")
     if status == "DEADLINE_EXCEEDED":
         return out_of_time(model)
+    _log.warning("Triton failed on model %s (%s): %s", model, status, said)
     if status == "INVALID_ARGUMENT":
         # The inputs fit the contract, or they would not have been sent.
-        return ModelNotServable(f"Triton refuses what the contract of {model!r} asks for: {said}", stage="inference")
-    return BackendFailed(f"Triton failed on model {model!r} ({status}): {said}", stage="inference")
+        return ModelNotServable(
+            f"the inference server refuses what the contract of model {model!r} asks for; the log of the service says"
+            " why",
+            stage="inference",
+        )
+    return _unusable(f"the inference server failed to run model {model!r}")
 
 
 def _failed(model: str, what: str) -> BackendFailed:
-    return BackendFailed(f"model {model!r} gave no usable answer: {what}", stage="inference")
+    _log.warning("Triton's answer for model %s cannot be used: %s", model, what)
+    return _unusable(f"the inference server gave no usable answer for model {model!r}")
+
+
+def _unusable(what: str) -> BackendFailed:
+    return BackendFailed(
+        f"{what}; try again, and if it stays, tell the operator, whose log says why", stage="inference"
+    )

@@ -382,6 +382,28 @@ def test_length_is_refused_before_anything_is_decoded(codec, container, encode, 
         list(open_clip(data, MediaLimits(2.5, 60, 1 << 20)))
 
 
+def test_pictures_that_are_not_shown_do_not_count(encode):
+    """VP8 may send pictures that others only lean on; they are no frames."""
+    buffer = io.BytesIO()
+    with (
+        av.open(io.BytesIO(encode("libvpx", "webm", frames=10))) as clip,
+        av.open(buffer, "w", format="webm") as output,
+    ):
+        stream = output.add_stream_from_template(clip.streams.video[0])
+        for packet in clip.demux(video=0):
+            for hidden in (True, False) if packet.size and not packet.is_keyframe else (False,) * bool(packet.size):
+                copy = av.Packet(bytes([packet_head(packet, hidden=hidden)]) + bytes(packet)[1:])
+                copy.pts, copy.dts, copy.time_base = packet.pts - hidden, packet.pts - hidden, packet.time_base
+                copy.stream = stream
+                output.mux(copy)
+    assert len(list(open_clip(buffer.getvalue(), MediaLimits(60, 10, 1 << 20)))) == 10
+
+
+def packet_head(packet, *, hidden):
+    """The first byte of a VP8 picture, shown or not."""
+    return bytes(packet)[0] & ~0x10 if hidden else bytes(packet)[0]
+
+
 def test_empty(limits):
     """Zero bytes are told apart from bytes that are no clip."""
     with pytest.raises(EmptyMedia):

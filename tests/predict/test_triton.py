@@ -161,7 +161,7 @@ async def test_a_dead_process_behind_a_ready_server(triton_server_factory, maker
     predictor = TritonPredictor(server.grpc_address, recipes=[tiny.recipe])
     await predictor.probe("tiny")
     kill_stubs(server)
-    with pytest.raises(BackendFailed, match="not healthy"):
+    with pytest.raises(BackendFailed, match=r"failed to run model 'tiny'; try again"):
         await predictor.probe("tiny")
     assert await predictor._connected().is_server_ready()
     assert await predictor._connected().is_model_ready("tiny")

@@ -1,6 +1,7 @@
 """What goes wrong between the gateway and Triton, played by a gRPC server that follows a script."""
 
 import asyncio
+import re
 import socket
 import time
 
@@ -158,11 +159,12 @@ async def test_other_failures_are_not_tried_again(scripted, connect, tiny, statu
         ({"probabilities": np.full((1, 3), np.nan)}, "NaN"),
     ],
 )
-async def test_status_ok_is_not_yet_an_answer(scripted, connect, tiny, step, says):
-    """Outputs that are empty, cut, of another shape or not numbers are failures, with their known cause."""
+async def test_status_ok_is_not_yet_an_answer(scripted, connect, tiny, step, says, caplog):
+    """Outputs that are empty, cut, of another shape or not numbers are failures, with their cause told or logged."""
     scripted.script = [step]
-    with pytest.raises(BackendFailed, match=says):
+    with pytest.raises(BackendFailed, match="no usable answer") as caught:
         await connect(scripted.address).predict("tiny", tiny.batch(1), deadline=soon())
+    assert re.search(says, caught.value.message + caplog.text)
 
 
 async def test_triton_is_told_the_deadline(scripted, connect, tiny):

@@ -44,3 +44,15 @@ def test_what_is_no_address(address):
 def test_errors_say_what_they_mean_here(status, message, error):
     """Triton's status and words decide together which error of ours it is."""
     assert type(translated(InferenceServerException(message, status=f"StatusCode.{status}"), "a")) is error
+
+
+@pytest.mark.parametrize("status", ["INTERNAL", "INVALID_ARGUMENT"])
+def test_what_triton_says_of_its_inside_is_for_the_log(status, caplog):
+    """The caller gets a plain sentence with what to do, the operator the original."""
+    said = "Stub process 'ststnet_0_0' is not healthy."
+    failure = translated(InferenceServerException(said, status=f"StatusCode.{status}"), "ststnet")
+    assert "'ststnet'" in failure.message
+    assert "log" in failure.message
+    assert "Stub" not in failure.message
+    [record] = caplog.records
+    assert (record.levelname, said in record.getMessage()) == ("WARNING", True)
