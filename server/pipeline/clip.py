@@ -11,7 +11,7 @@ from typing import Any, cast
 import numpy as np
 
 from server.contract import ModelContract
-from server.errors import FaceLost, GlimpseError, ModelNotServable
+from server.errors import BackendError, FaceLost, GlimpseError, ModelNotServable
 from server.media.limits import MediaLimits
 from server.pipeline.base import Observer, OnProgress, Readiness, check_options
 from server.pipeline.jobs import ClipFindings, ClipJob, PairFindings, PairJob
@@ -189,6 +189,9 @@ class ClipPipeline:
             outputs = await self._predictor.predict(contract.name, batch, version=version, deadline=deadline)
         except GlimpseError as error:
             self._observer.count_inference_error(contract.name, error.code)
+            if isinstance(error, BackendError):
+                # What a caller has just seen fail must not be called ready for some more seconds.
+                self._probed_at = float("-inf")
             raise
         seconds = time.monotonic() - started
         self._observer.observe_inference(contract.name, self._predictor.backend, seconds)

@@ -92,7 +92,9 @@ class Stages:
         clip = decoder.info
         seen = frozenset[int]().union(*(log.frames for log in logs))
         if not logs:
-            raise NoFace(f"no face was found in any of the {clip.frames} frames", stage="faces", frames=clip.frames)
+            damaged = f"; {decoder.damaged} more were damaged" if decoder.damaged else ""
+            message = f"no face was found in any of the {clip.frames} frames{damaged}"
+            raise NoFace(message, stage="faces", frames=clip.frames, damaged_frames=decoder.damaged)
         on_progress(Progress("spotting", 0, len(logs)))
         with clock.time("spotting"):
             movements = _movements(logs, job, clip.duration_s)

@@ -188,6 +188,17 @@ async def test_readiness_is_a_real_inference_shared_by_all_who_ask():
     assert "gone" in state.reasons[0]
 
 
+async def test_a_failure_of_real_traffic_ends_readiness_at_once():
+    """The cached probe is forgotten when a caller's inference fails."""
+    predictor = FakePredictor([_contract()])
+    pipeline, pool, _ = _pipeline(_findings(3), predictor)
+    assert (await pipeline.readiness()).ready
+    pool.meanwhile = lambda: setattr(predictor, "error", BackendFailed("boom"))
+    with pytest.raises(BackendFailed):
+        await pipeline.analyze(b"x", AnalyzeOptions(), request_id="r", deadline=_soon())
+    assert not (await pipeline.readiness()).ready
+
+
 async def test_without_workers_the_service_is_not_ready():
     """A backend that answers is of no use when nobody can decode a clip."""
     pipeline, pool, _ = _pipeline(_findings())
