@@ -33,6 +33,11 @@ class ClipJob:
     onset_s: float | None
     apex_s: float | None
 
+    @property
+    def given(self) -> bool:
+        """Whether the caller points at an event, so that none is spotted."""
+        return self.onset_s is not None or self.apex_s is not None
+
 
 @dataclass(frozen=True, slots=True)
 class PairJob:

@@ -15,27 +15,24 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from server.errors import FaceLost, NoFace
+from server.errors import FaceError, FaceLost, NoFace
 from server.faces.detect import FaceDetector
 from server.faces.landmarks import FaceLandmarker
 from server.faces.pair import AlignedSet, align_to
-from server.faces.quality import grade
 from server.faces.track import FaceTracker
 from server.flow.derive import flow_field
 from server.flow.estimate import estimate
 from server.media.decode import ClipDecoder, open_clip, probe
 from server.media.image import read_image
-from server.pipeline.facelog import UNSTEADY_IOD, FaceLog
+from server.pipeline.caveats import absences, evidence_of, poor, unmeasured
+from server.pipeline.facelog import FaceLog
 from server.pipeline.jobs import ClipFindings, ClipJob, Finding, PairFindings, PairJob
 from server.recipes.registry import RECIPES
 from server.spotting.given import given
 from server.spotting.intervals import STILL_IOD, moved, spot
 from server.spotting.signal import displacement_between
 from server.types import (
-    ClipInfo,
     EventSample,
-    Evidence,
-    FaceSummary,
     Float32Array,
     Float64Array,
     Frame,
@@ -49,12 +46,9 @@ OnProgress = Callable[[Progress], None]
 _REPORT_EVERY = 25
 _AVERAGE_S = 0.0101
 """Frames within this of the onset and of the apex are averaged: the face stands still there, the noise does not."""
-_LOST_S = 0.5
 _RIVALS = 4
 """Faces followed in order to tell which is the largest."""
 _OVERLAP_SHARE = 0.1
-_WEAK_SCORE = 0.25
-_SHORT_S = 0.15
 
 
 class StageClock:
@@ -98,7 +92,7 @@ class Stages:
         on_progress(Progress("spotting", 0, len(logs)))
         with clock.time("spotting"):
             movements = _movements(logs, job, clip.duration_s)
-        findings = self._measure(decoder, movements, job, clock, on_progress)
+        findings, warnings = self._measure(decoder, movements, job, clock, on_progress)
         faces = tuple(log.summary(clip.fps) for log in logs)
         return ClipFindings(
             clip=clip,
@@ -106,7 +100,7 @@ class Stages:
             findings=tuple(findings),
             coverage=len(seen) / clip.frames,
             last_face_s=max(log.last_s for log in logs),
-            warnings=(*decoder.warnings, *_absences(logs, clip.duration_s), *_poor(faces, clip)),
+            warnings=(*decoder.warnings, *warnings, *absences(logs, clip.duration_s), *poor(faces, clip)),
             timings_s=dict(clock.seconds),
         )
 
@@ -141,13 +135,18 @@ class Stages:
         job: ClipJob,
         clock: StageClock,
         on_progress: OnProgress,
-    ) -> list[Finding]:
-        """Second pass: dense flow of each movement, holding only the frames of those that are under way."""
+    ) -> tuple[list[Finding], list[ReportWarning]]:
+        """Second pass: dense flow of each movement, holding only the frames of those that are under way.
+
+        A spotted movement between whose onset and apex the head turns away cannot be measured: that costs a warning,
+        not the others. One that the caller pointed at is an error.
+        """
         fps = decoder.info.fps
         plans = sorted((_Plan.of(log, interval) for log, interval in movements), key=lambda plan: plan.last)
         frames = iter(decoder.each_of({index for plan in plans for index in (*plan.onset, *plan.apex)}))
         held: dict[int, Frame] = {}
         findings: list[Finding] = []
+        warnings: list[ReportWarning] = []
         for number, plan in enumerate(plans):
             on_progress(Progress("flow", number, len(plans)))
             with clock.time("decode"):
@@ -156,13 +155,19 @@ class Stages:
                     held[frame.index] = frame
             onset, apex = ([held[index] for index in part] for part in (plan.onset, plan.apex))
             near = plan.log.transform_at(plan.interval.onset_frame)
-            inputs, aligned = self._inputs(onset, apex, job, clock, near=near)
-            still = plan.interval.peak_iod < STILL_IOD
-            evidence = _evidence(aligned, fps, still=still, interval=plan.interval)
-            findings.append(Finding(plan.log.track_id, plan.interval, evidence, still, inputs))
             still_needed = min((other.first for other in plans[number + 1 :]), default=plan.last + 1)
             held = {index: frame for index, frame in held.items() if index >= still_needed}
-        return sorted(findings, key=lambda finding: (finding.interval.onset_s, finding.track_id))
+            try:
+                inputs, aligned = self._inputs(onset, apex, job, clock, near=near)
+            except FaceError:
+                if job.given:
+                    raise
+                warnings.append(unmeasured(plan.log.track_id, plan.interval))
+                continue
+            still = plan.interval.peak_iod < STILL_IOD
+            evidence = evidence_of(aligned, fps, still=still, interval=plan.interval)
+            findings.append(Finding(plan.log.track_id, plan.interval, evidence, still, inputs))
+        return sorted(findings, key=lambda finding: (finding.interval.onset_s, finding.track_id)), warnings
 
     def _inputs(
         self,
@@ -195,7 +200,7 @@ class Stages:
             raise FaceLost(message, stage="faces", picture="apex") from None
         with clock.time("spotting"):
             still = not moved(displacement_between(aligned.anchor, aligned.crops[0], aligned.landmarks_crop))
-        return PairFindings(inputs, _evidence(aligned, float("inf"), still=still), still, dict(clock.seconds))
+        return PairFindings(inputs, evidence_of(aligned, float("inf"), still=still), still, dict(clock.seconds))
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +243,7 @@ def _largest(logs: Iterable[FaceLog]) -> list[FaceLog]:
 
 
 def _movements(logs: list[FaceLog], job: ClipJob, duration_s: float) -> list[tuple[FaceLog, Interval]]:
-    if job.onset_s is not None or job.apex_s is not None:
+    if job.given:
         return [(log, given(log.signal(), job.onset_s, job.apex_s, duration_s)) for log in _in_view(logs, job)]
     return [
         (log, interval)
@@ -254,41 +259,3 @@ def _in_view(logs: list[FaceLog], job: ClipJob) -> list[FaceLog]:
     times = [t for t in (job.onset_s, job.apex_s) if t is not None]
     there = [log for log in logs if all(log.sees(t) for t in times)]
     return there or logs[:1]
-
-
-def _absences(logs: list[FaceLog], duration_s: float) -> list[ReportWarning]:
-    """A warning for each stretch in which a face that had been there was out of view; the time before it came is not
-    one.
-    """
-    return [
-        ReportWarning("face-lost", f"face {log.track_id} was out of view from {gone:.2f} s to {back:.2f} s")
-        for log in logs
-        for gone, back in log.absences(_LOST_S, duration_s)
-    ]
-
-
-def _poor(faces: tuple[FaceSummary, ...], clip: ClipInfo) -> list[ReportWarning]:
-    """Without these, "no event" in a clip that cannot show one would look like an answer."""
-    warnings = [
-        ReportWarning("evidence-poor", f"face {face.track_id}: {'; '.join(face.evidence.reasons)}")
-        for face in faces
-        if face.evidence.grade == "poor"
-    ]
-    if clip.duration_s < _SHORT_S:
-        message = f"the clip lasts {clip.duration_s:.2f} s; even a fast expression takes {_SHORT_S:g} s"
-        warnings.append(ReportWarning("clip-short", message))
-    return warnings
-
-
-def _evidence(aligned: AlignedSet, fps: float, *, still: bool, interval: Interval | None = None) -> Evidence:
-    evidence = grade(aligned.quality, fps)
-    if still:
-        return Evidence("poor", ("nothing moved between onset and apex", *evidence.reasons))
-    doubts = []
-    if interval is not None and interval.score < _WEAK_SCORE:
-        doubts.append(f"the movement, {interval.peak_iod:.3f} of the eye distance, barely stands out")
-    if max(aligned.residuals_iod) > UNSTEADY_IOD:
-        doubts.append("the head turned between onset and apex")
-    if not doubts:
-        return evidence
-    return Evidence("poor" if evidence.grade == "poor" else "fair", (*evidence.reasons, *doubts))

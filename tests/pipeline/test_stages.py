@@ -1,16 +1,20 @@
 """The stages in one process, on real encoded clips: whose movements are reported, what is said of the picture."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 
 from server.errors import FaceLost
+from server.faces.pair import align_to
 from server.media.limits import MediaLimits
 from server.pipeline.jobs import ClipJob, PairJob
 from server.pipeline.stages import Stages
 from tests.end_to_end.conftest import SAMPLES, decode, encode
 
 LIMITS = MediaLimits(60, 10_000, 4096 * 2304)
+INTERVIEW = (SAMPLES / "interview.mp4").read_bytes()
 GREY = np.full((480, 640, 3), 90, np.uint8)
 
 
@@ -133,3 +137,32 @@ def test_a_moved_head_does_not_change_the_tensors_of_stills(stages, frames, png)
     )
     centre = (slice(0, 2), slice(3, 25), slice(3, 25))
     assert np.corrcoef(plain[centre].ravel(), other[centre].ravel())[0, 1] > 0.9
+
+
+def test_a_movement_that_cannot_be_measured_costs_a_warning_only(stages, monkeypatch):
+    """The head turns away during one of six movements: the other five are reported, and the sixth is named."""
+    job = replace(_job([GREY] * 2), data=INTERVIEW)
+    calls = []
+
+    def turned_away(*args, **kwargs):
+        calls.append(args)
+        if len(calls) == 2:
+            raise FaceLost("turned away", stage="faces", frame=1)
+        return align_to(*args, **kwargs)
+
+    monkeypatch.setattr("server.pipeline.stages.align_to", turned_away)
+    found = stages(job, lambda _: None)
+    assert len(found.findings) == 5
+    assert [warning.code for warning in found.warnings] == ["movement-unmeasured"]
+    assert "from 5.5" in found.warnings[0].message
+
+
+def test_a_given_event_that_cannot_be_measured_is_an_error(stages, frames, monkeypatch):
+    """The caller asked for this one, so there is nothing else to answer with."""
+
+    def turned_away(*args, **kwargs):
+        raise FaceLost("turned away", stage="faces", frame=1)
+
+    monkeypatch.setattr("server.pipeline.stages.align_to", turned_away)
+    with pytest.raises(FaceLost):
+        stages(_job(frames, onset_s=1.1, apex_s=1.3), lambda _: None)
