@@ -21,6 +21,17 @@ _QUALITY_EVERY_S = 0.2
 _QUALITY_FIELDS = ("iod_px", "sharpness", "yaw_deg", "pitch_deg", "roll_deg", "inside")
 
 
+_WHITE = 233.0
+"""Just under the white of video luma, 235."""
+_WHITE_SHARE = 0.1
+_FACE = (slice(48, 240, 2), slice(32, 224, 2))
+
+
+def _burnt_out(crop: Crop) -> bool:
+    """Whether so much of the face is clipped to white that its texture, and with it motion, is gone."""
+    return float(np.mean(crop.gray[_FACE] >= _WHITE)) > _WHITE_SHARE
+
+
 class FaceLog:
     """Regional motion, alignment and quality of one track."""
 
@@ -56,7 +67,7 @@ class FaceLog:
         self._times.append(frame.time_s)
         self._transforms.frombytes(np.ascontiguousarray(face.transform, dtype=np.float64).tobytes())
         self._displacement.frombytes(displacement.tobytes())
-        self._unsteady.append(face.residual_iod > UNSTEADY_IOD)
+        self._unsteady.append(face.residual_iod > UNSTEADY_IOD or _burnt_out(crop))
         if frame.time_s >= self._quality_due_s:
             self._qualities.extend(getattr(face.quality, name) for name in _QUALITY_FIELDS)
             self._quality_due_s = frame.time_s + _QUALITY_EVERY_S

@@ -62,9 +62,10 @@ def spot(signal: MotionSignal) -> list[Interval]:
     Returns:
         Intervals with frames of the clip. None for a face at rest, for blinks and for what the head did.
     """
-    if len(signal.times_s) < 2:
+    steady = ~signal.unsteady
+    if steady.sum() < 2:
         return []
-    grid, displacement = regular(signal.times_s, signal.displacement)
+    grid, displacement = regular(signal.times_s[steady], signal.displacement[steady])
     size = np.linalg.norm(displacement - at_rest(grid, displacement), axis=-1).astype(np.float32)
     thresholds = _thresholds(size, float(grid[-1] - grid[0]))
     events = _group(_movements(size, thresholds))

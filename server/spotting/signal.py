@@ -61,7 +61,7 @@ class MotionSignal:
     """Regional displacement over a clip, in the order of `REGIONS`.
 
     `frames` int64 [T] indices in the clip; `times_s` float64 [T], strictly increasing; `displacement` float32
-    [T, R, 2], x and y in IOD; `unsteady` bool [T]: the head turned so far that the alignment is in doubt.
+    [T, R, 2], x and y in IOD; `unsteady` bool [T]: the head turned or the face is burnt out, so motion is in doubt.
     """
 
     frames: np.ndarray[tuple[int, ...], np.dtype[np.int64]]

@@ -246,13 +246,14 @@ def test_no_event_in_poor_pictures_is_not_a_clean_answer(service, negative):
 
 
 def test_a_change_of_light_is_no_expression(service, negative):
-    """Lights that dim by 60 % at once, flicker by a third, or come up slowly: a still face stays still."""
+    """Lights that dim at once, flicker by a third, come up slowly or flash to white: a still face stays still."""
     rng = np.random.default_rng(0)
     still = np.clip(negative[0].astype(float) * 0.7, 0, 255)
     curves = {
         "step": [1.0 if i < 40 else 0.4 for i in range(90)],
         "flicker": [1 + 0.35 * np.sin(i / 2) for i in range(90)],
         "dawn": [0.4 + 0.6 * i / 90 for i in range(90)],
+        "flash": [2.2 if i % 3 == 1 else 1.0 for i in range(90)],
     }
     for gains in curves.values():
         frames = [np.clip(still * g + rng.normal(0, 1, still.shape), 0, 255).astype(np.uint8) for g in gains]

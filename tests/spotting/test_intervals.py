@@ -141,6 +141,16 @@ def test_unsteady_stretches_are_not_trusted():
     assert spot(signal) == []
 
 
+def test_single_unsteady_frames_are_bridged():
+    """Every third frame is burnt out and shows nonsense: the movement between them is found where it is."""
+    times = np.arange(180) / 60
+    signal = _signal(times, (BROWS, 1.5, 0.2, 0.2, 0.045, -1))
+    signal.unsteady[::3] = True
+    signal.displacement[::3] += 0.05
+    (event,) = spot(signal)
+    assert event.apex_s == pytest.approx(1.7, abs=0.04)
+
+
 def test_frames_are_those_of_the_clip():
     """A face that comes into view late keeps the clip's frame numbers."""
     times = 2.0 + np.arange(90) / 30
