@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from export.cli_evaluate import evaluate, score
 from export.cli_options import (
     PROCESSES,
     REPOSITORY,
     Arch,
-    Backend,
     FlowChoice,
     Kind,
     Name,
@@ -159,69 +159,8 @@ def train(
         print(place)
 
 
-@app.command()
-def evaluate(
-    ctx: typer.Context,
-    model: Annotated[
-        str, typer.Argument(metavar="NAME|ARCH", help="Published model; network with per-subject weights.")
-    ],
-    *,
-    data: Annotated[Path, typer.Option(help="Folder with an index.csv.")],
-    weights_per_subject: Annotated[Path | None, typer.Option(help="Folder of <subject>.pth.")] = None,
-    backend: Backend = "local",
-    triton_address: TritonAddress = None,
-    repository: Repository = REPOSITORY,
-    json: Annotated[Path | None, typer.Option(metavar="OUT", help="Write the measures as JSON.")] = None,
-    log: Annotated[Path | None, typer.Option(metavar="CSV", help="Write the answer to every sample.")] = None,
-    record: Annotated[bool, typer.Option("--record", help="Add the result to the model's card.")] = False,
-) -> None:
-    """Score a model on real samples: UF1 and UAR of the MEGC2019 protocol, nothing fitted to them."""
-    from export.cards import with_result
-    from export.data.flow_images import read_flow_images
-    from export.output import counting, evaluation_table, message, write_json, write_log
-    from export.protocol import evaluate_model, evaluate_per_subject
-    from export.repository import read_published, write_card
-
-    if triton_address and backend != "triton":
-        raise OptionError("--triton-address needs --backend triton", option="triton-address")
-    if weights_per_subject and (triton_address or record):
-        raise OptionError(
-            "--weights-per-subject serves its models from a repository of its own: neither --triton-address nor "
-            "--record applies",
-            option="weights-per-subject",
-        )
-    samples = read_flow_images(data)
-    with counting("samples") as progress:
-        if weights_per_subject:
-            result = evaluate_per_subject(
-                samples, model, weights_per_subject, backend, report=message, on_progress=progress
-            )
-        else:
-            result = evaluate_model(
-                samples,
-                repository,
-                model,
-                backend,
-                triton_address=triton_address,
-                report=message,
-                on_progress=progress,
-            )
-    summary = {
-        "command": ctx.obj,
-        "model": model,
-        "backend": backend,
-        "data": data.name,
-        "data_sha256": samples.sha256,
-        **result.summary(),
-    }
-    if log:
-        write_log(log, samples, result)
-    if json:
-        write_json(json, summary)
-    if record:
-        published = read_published(repository, model)
-        write_card(published.folder, with_result(published.card, summary))
-    print(evaluation_table(result))
+app.command()(evaluate)
+app.command()(score)
 
 
 @app.command()

@@ -19,7 +19,14 @@ FlowChoice = Annotated[FlowMethod | None, typer.Option("--flow", help="Flow esti
 TritonAddress = Annotated[
     str | None, typer.Option(metavar="HOST:PORT", help="A running Triton instead of a local one.")
 ]
-Backend = Annotated[Literal["torch", "local", "triton"], typer.Option("--backend", help="Where inference runs.")]
+Backend = Annotated[
+    Literal["torch", "local", "triton"] | None,
+    typer.Option("--backend", help="Where inference runs: local unless given, torch for loso."),
+]
+Protocol = Annotated[
+    Literal["zero-shot", "loso"],
+    typer.Option("--protocol", help="A model as it is, or a network trained without each subject in turn."),
+]
 Kind = Annotated[Literal["clips", "flow"], typer.Option("--kind", help="Rendered clips, or flow images.")]
 Seed = Annotated[int, typer.Option(min=0, help="Same seed, same result.")]
 Processes = Annotated[int, typer.Option(min=1, help="Processes that synthesise; the result does not depend on it.")]

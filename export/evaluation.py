@@ -35,15 +35,11 @@ class Measures:
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluation:
-    """Measures over all samples and by data set, with the answer to each sample: `predictions` int64 [N],
-    `probabilities` float32 [N, classes].
-    """
+class Scores:
+    """Measures over all samples and by data set."""
 
     overall: Measures
     datasets: Mapping[str, Measures]
-    predictions: Int64Array
-    probabilities: Float32Array
 
     def summary(self) -> dict[str, Any]:
         """JSON-able, four decimals."""
@@ -53,6 +49,14 @@ class Evaluation:
             "confusion": self.overall.confusion.tolist(),
             "datasets": {name: _rounded(measures) for name, measures in self.datasets.items()},
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation(Scores):
+    """Scores with the answer to each sample: `predictions` int64 [N], `probabilities` float32 [N, classes]."""
+
+    predictions: Int64Array
+    probabilities: Float32Array
 
 
 def confusion_matrix(truth: Int64Array, predictions: Int64Array) -> Int64Array:
@@ -82,6 +86,28 @@ def measure(confusion: Int64Array, where: str = "the data") -> Measures:
     )
 
 
+def score_predictions(truth: Int64Array, predictions: Int64Array, datasets: Sequence[str]) -> Scores:
+    """Scores of `predictions` int64 [N] for `truth` int64 [N], pooled over all samples and over each data set.
+
+    Raises `InputError` as `measure` does.
+    """
+    names = np.array(datasets)
+    return Scores(
+        overall=measure(confusion_matrix(truth, predictions)),
+        datasets={
+            name: measure(confusion_matrix(truth[names == name], predictions[names == name]), name)
+            for name in sorted(set(datasets))
+        },
+    )
+
+
+def evaluate_answers(data: FlowImages, probabilities: Float32Array) -> Evaluation:
+    """Scores of the most probable class of each sample. Raises `InputError` as `measure` does."""
+    predictions = probabilities.argmax(axis=1).astype(np.int64)
+    scores = score_predictions(data.labels, predictions, data.datasets)
+    return Evaluation(scores.overall, scores.datasets, predictions, probabilities)
+
+
 def evaluate(
     data: FlowImages, models: Sequence[str], score: Score, on_progress: Callable[[int, int], None] | None = None
 ) -> Evaluation:
@@ -98,17 +124,7 @@ def evaluate(
         done += int(chosen.sum())
         if on_progress:
             on_progress(done, len(flow))
-    predictions = probabilities.argmax(axis=1).astype(np.int64)
-    datasets = np.array(data.datasets)
-    return Evaluation(
-        overall=measure(confusion_matrix(data.labels, predictions)),
-        datasets={
-            name: measure(confusion_matrix(data.labels[datasets == name], predictions[datasets == name]), name)
-            for name in sorted(set(data.datasets))
-        },
-        predictions=predictions,
-        probabilities=probabilities,
-    )
+    return evaluate_answers(data, probabilities)
 
 
 def _rounded(measures: Measures) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from export.data.flow_images import FlowImages
 from export.evaluation import Evaluation
 from export.labels import LABELS
+from export.loso import FoldReport
 from export.repository import replace_file
 from export.training import EpochReport
 
@@ -42,17 +43,12 @@ def show_epoch(report: EpochReport) -> None:
     )
 
 
-def evaluation_table(evaluation: Evaluation) -> str:
-    """Measures by data set and the confusion matrix, as aligned text."""
-    lines = [f"{'data':<12}{'samples':>8}{'UF1':>8}{'UAR':>8}{'accuracy':>10}"]
-    for name, measures in (*evaluation.datasets.items(), ("all", evaluation.overall)):
-        lines.append(
-            f"{name:<12}{measures.samples:>8}{measures.uf1:>8.4f}{measures.uar:>8.4f}{measures.accuracy:>10.4f}"
-        )
-    lines += ["", f"{'truth':<12}" + "".join(f"{label:>10}" for label in LABELS)]
-    for label, row in zip(LABELS, evaluation.overall.confusion, strict=True):
-        lines.append(f"{label:<12}" + "".join(f"{count:>10}" for count in row))
-    return "\n".join(lines)
+def show_fold(report: FoldReport) -> None:
+    """One line per fold."""
+    message(
+        f"fold {report.done}/{report.total}: seed {report.seed}, without {report.fold.dataset} {report.fold.subject}, "
+        f"{report.remaining_s:.0f} s left"
+    )
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from export.augmentation import augment
 from export.checkpoint import Checkpoint, checkpoint_bytes
@@ -20,7 +17,7 @@ from export.networks.registry import find_network
 from export.synthesis.flow_fields import one_thread
 from export.training_data import TrainingData
 from server.errors import OptionError
-from server.types import UInt8Array
+from server.types import Float32Array
 
 _PREPARATION: Preparation = "nose_centred"
 
@@ -46,12 +43,15 @@ FOLDER_PLAN = TrainingPlan(epochs=60, batch_size=64)
 
 @dataclass(frozen=True, slots=True)
 class EpochReport:
-    """After an epoch: mean training loss, accuracy on held-out samples, and the time the rest will take."""
+    """After an epoch: mean training loss, accuracy on held-out samples, their probabilities float32 [N, classes], and
+    the time the rest will take.
+    """
 
     epoch: int
     epochs: int
     loss: float
     validation_accuracy: float
+    validation_probabilities: Float32Array
     remaining_s: float
 
 
@@ -68,10 +68,12 @@ def train(
     *,
     command: str,
     start: Checkpoint | None = None,
+    class_weights: Sequence[float] | None = None,
     on_epoch: Callable[[EpochReport], None] | None = None,
 ) -> Checkpoint:
     """Train `network` on `data`, from random weights or from `start`. The same plan and data give the same weights.
 
+    `class_weights`, one for each label, multiply the loss of a sample; held-out samples are only looked at.
     Runs on one thread, on which sums have one order. Raises `OptionError` for an unknown network, for numbers out of
     range, and for a `start` whose input normalisation is not the one that training uses.
     """
@@ -87,7 +89,7 @@ def train(
     with one_thread(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(plan.seed)
         model = start.build() if start else architecture.build(padding=weights.padding)
-        accuracy = _fit(model, data, plan, on_epoch)
+        accuracy = _fit(model, data, plan, class_weights, on_epoch)
     training = {
         "data": data.description,
         "data_sha256": data.sha256,
@@ -105,16 +107,17 @@ def train(
     return replace(checkpoint, sha256=sha256(checkpoint_bytes(checkpoint)).hexdigest())
 
 
-def accuracy_on(graph: nn.Module, images: UInt8Array, labels: npt.NDArray[np.int64]) -> float:
-    """Share of `images` uint8 [N, 3, 28, 28] whose most probable class is that of `labels` int64 [N]."""
-    with torch.inference_mode():
-        predictions = graph(torch.from_numpy(images).float()).argmax(1)
-    return float((predictions == torch.from_numpy(labels)).float().mean())
-
-
 def _fit(
-    model: nn.Module, data: TrainingData, plan: TrainingPlan, on_epoch: Callable[[EpochReport], None] | None
+    model: nn.Module,
+    data: TrainingData,
+    plan: TrainingPlan,
+    class_weights: Sequence[float] | None,
+    on_epoch: Callable[[EpochReport], None] | None,
 ) -> float:
+    loss_of = nn.CrossEntropyLoss(
+        weight=None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32),
+        label_smoothing=plan.label_smoothing,
+    )
     images, labels = torch.from_numpy(data.images), torch.from_numpy(data.labels)
     steps = plan.epochs * -(-len(labels) // plan.batch_size)
     optimizer = torch.optim.AdamW(model.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay)
@@ -127,21 +130,24 @@ def _fit(
         model.train()
         total = 0.0
         for batch in torch.split(torch.randperm(len(labels)), plan.batch_size):
-            loss = _step(model, optimizer, images[batch], labels[batch], plan.label_smoothing)
+            loss = _step(model, optimizer, images[batch], labels[batch], loss_of)
             schedule.step()
             total += loss * len(batch)
-        accuracy = accuracy_on(flow_graph(model, _PREPARATION), data.validation_images, data.validation_labels)
+        with torch.inference_mode():
+            held_out = torch.from_numpy(data.validation_images).float()
+            probabilities: Float32Array = flow_graph(model, _PREPARATION)(held_out).numpy()
+        accuracy = float((probabilities.argmax(1) == data.validation_labels).mean())
         if on_epoch:
             remaining_s = (time.monotonic() - started) / epoch * (plan.epochs - epoch)
-            on_epoch(EpochReport(epoch, plan.epochs, total / len(labels), accuracy, remaining_s))
+            on_epoch(EpochReport(epoch, plan.epochs, total / len(labels), accuracy, probabilities, remaining_s))
     return accuracy
 
 
 def _step(
-    model: nn.Module, optimizer: torch.optim.Optimizer, images: Tensor, labels: Tensor, label_smoothing: float
+    model: nn.Module, optimizer: torch.optim.Optimizer, images: Tensor, labels: Tensor, loss_of: nn.Module
 ) -> float:
     logits = model(augment(NoseCentred()(images.float())))
-    loss = functional.cross_entropy(logits, labels, label_smoothing=label_smoothing)
+    loss = loss_of(logits, labels)
     optimizer.zero_grad(set_to_none=True)
     torch.autograd.backward(loss)
     optimizer.step()

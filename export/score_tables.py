@@ -1,0 +1,64 @@
+"""Scores as aligned text, each with the interval that another choice of subjects could have given."""
+
+from __future__ import annotations
+
+from export.bootstrap import DRAWS, Intervals, ScoreIntervals
+from export.evaluation import Int64Array, Measures, Scores
+from export.labels import LABELS
+from export.loso import LosoResult, mean_and_sd
+
+
+def score_table(scores: Scores, intervals: ScoreIntervals) -> str:
+    """UF1 and UAR with 95 % intervals and accuracy, by data set and over all, and the confusion matrix."""
+    rows = [(name, scores.datasets[name], intervals.datasets[name]) for name in scores.datasets]
+    lines = [f"{'data':<12}{'samples':>8}{'UF1':>8} {'95 %':<13}{'UAR':>8} {'95 %':<13}{'accuracy':>9}"]
+    for name, measures, interval in (*rows, ("all", scores.overall, intervals.overall)):
+        lines.append(
+            f"{name:<12}{measures.samples:>8}{measures.uf1:>8.4f} {_bounds(interval.uf1):<13}"
+            f"{measures.uar:>8.4f} {_bounds(interval.uar):<13}{measures.accuracy:>9.4f}"
+        )
+    return "\n".join([*lines, _note(intervals.overall), "", *_confusion(scores.overall.confusion)])
+
+
+def loso_table(result: LosoResult, intervals: ScoreIntervals) -> str:
+    """The table of the only seed, or mean and standard deviation over seeds with the confusions added up."""
+    runs = [run.evaluation for run in result.runs]
+    if len(runs) == 1:
+        return score_table(runs[0], intervals)
+    lines = [f"{'data':<12}{'samples':>8}{'UF1':>8}{'sd':>8} {'95 %':<13}{'UAR':>8}{'sd':>8} {'95 %':<13}"]
+    rows: list[tuple[str, list[Measures], Intervals]] = [
+        (name, [run.datasets[name] for run in runs], intervals.datasets[name]) for name in runs[0].datasets
+    ]
+    for name, measures, interval in (*rows, ("all", [run.overall for run in runs], intervals.overall)):
+        mean = mean_and_sd(measures)
+        lines.append(
+            f"{name:<12}{mean['samples']:>8}{mean['uf1']:>8.4f}{mean['uf1_sd']:>8.4f} {_bounds(interval.uf1):<13}"
+            f"{mean['uar']:>8.4f}{mean['uar_sd']:>8.4f} {_bounds(interval.uar):<13}"
+        )
+    seeds = ", ".join(str(run.seed) for run in result.runs)
+    added = sum((run.overall.confusion for run in runs[1:]), start=runs[0].overall.confusion)
+    lines += [_note(intervals.overall), f"mean and standard deviation over seeds {seeds}; confusions added up", ""]
+    return "\n".join([*(line.rstrip() for line in lines), *_confusion(added)])
+
+
+def inflation_warning(result: LosoResult) -> str:
+    """What is lost by not cheating, so that scores of other code can be read."""
+    return (
+        f"warning: choosing each fold's epoch on its own test samples would have added {result.inflation:.4f} to UF1; "
+        "scores made that way cannot be compared with these"
+    )
+
+
+def _bounds(interval: tuple[float, float]) -> str:
+    return f"{interval[0]:.3f}-{interval[1]:.3f}"
+
+
+def _note(intervals: Intervals) -> str:
+    return f"95 %: {DRAWS} draws of subjects; {intervals.redrawn} over all data repeated for want of a class"
+
+
+def _confusion(matrix: Int64Array) -> list[str]:
+    lines = [f"{'truth':<12}" + "".join(f"{label:>10}" for label in LABELS)]
+    for label, row in zip(LABELS, matrix, strict=True):
+        lines.append(f"{label:<12}" + "".join(f"{count:>10}" for count in row))
+    return lines
