@@ -12,6 +12,7 @@ import typer
 
 from export.cli_evaluate import evaluate, score
 from export.cli_options import (
+    ASSETS,
     PROCESSES,
     REPOSITORY,
     Arch,
@@ -25,12 +26,14 @@ from export.cli_options import (
     TritonAddress,
     Version,
 )
+from export.cli_prepare import prepare
 from server.errors import GlimpseError, OptionError
 
 if TYPE_CHECKING:
     from export.training_data import TrainingData
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app.command()(prepare)
 
 PROGRAM = "glimpse-export"
 SYNTHETIC = "synthetic"
@@ -38,9 +41,7 @@ SYNTHETIC = "synthetic"
 
 @app.command()
 def faces(
-    output: Annotated[Path, typer.Option(help="Folder for the networks and their notice.")] = Path(
-        "server/faces/assets"
-    ),
+    output: Annotated[Path, typer.Option(help="Folder for the networks and their notice.")] = ASSETS,
     wheel: Annotated[Path | None, typer.Option(help="Wheel that was downloaded before.")] = None,
 ) -> None:
     """Build the face detector and the landmark network."""

@@ -32,4 +32,5 @@ Seed = Annotated[int, typer.Option(min=0, help="Same seed, same result.")]
 Processes = Annotated[int, typer.Option(min=1, help="Processes that synthesise; the result does not depend on it.")]
 
 REPOSITORY = Path("model_repository")
+ASSETS = Path("server/faces/assets")
 PROCESSES = min(2, os.cpu_count() or 1)
