@@ -1,4 +1,4 @@
-"""What is kept of one face while a clip streams by: 250 bytes a frame, no pictures."""
+"""What is kept of one face while a clip streams by: a few hundred bytes a frame, no pictures."""
 
 from __future__ import annotations
 
