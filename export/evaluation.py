@@ -7,7 +7,7 @@ F1 = 2 TP / (2 TP + FP + FN) and recall = TP / N, each averaged over the classes
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -15,12 +15,13 @@ import numpy.typing as npt
 
 from export.data.flow_images import FlowImages
 from export.labels import LABELS
+from server.contract import PROBABILITIES
 from server.errors import InputError
 from server.types import Float32Array
 
 Int64Array: TypeAlias = npt.NDArray[np.int64]
-Score: TypeAlias = Callable[[str, Float32Array], Float32Array]
-"""Probabilities float32 [N, classes] of a named model for `flow` float32 [N, 3, 28, 28]."""
+Score: TypeAlias = Callable[[str, Float32Array], Mapping[str, Float32Array]]
+"""The outputs of a named model for `flow` float32 [N, 3, 28, 28]: `probabilities` [N, classes] and what else there is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +54,13 @@ class Scores:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation(Scores):
-    """Scores with the answer to each sample: `predictions` int64 [N], `probabilities` float32 [N, classes]."""
+    """Scores with the answer to each sample: `predictions` int64 [N], `probabilities` float32 [N, classes], and the
+    other outputs of the model, float32 [N, ...] by name.
+    """
 
     predictions: Int64Array
     probabilities: Float32Array
+    extras: Mapping[str, Float32Array] = field(default_factory=dict)
 
 
 def confusion_matrix(truth: Int64Array, predictions: Int64Array) -> Int64Array:
@@ -101,11 +105,13 @@ def score_predictions(truth: Int64Array, predictions: Int64Array, datasets: Sequ
     )
 
 
-def evaluate_answers(data: FlowImages, probabilities: Float32Array) -> Evaluation:
+def evaluate_answers(
+    data: FlowImages, probabilities: Float32Array, extras: Mapping[str, Float32Array] | None = None
+) -> Evaluation:
     """Scores of the most probable class of each sample. Raises `InputError` as `measure` does."""
     predictions = probabilities.argmax(axis=1).astype(np.int64)
     scores = score_predictions(data.labels, predictions, data.datasets)
-    return Evaluation(scores.overall, scores.datasets, predictions, probabilities)
+    return Evaluation(scores.overall, scores.datasets, predictions, probabilities, extras or {})
 
 
 def evaluate(
@@ -113,18 +119,22 @@ def evaluate(
 ) -> Evaluation:
     """Zero-shot: sample i is answered by `models[i]` as it is; nothing is fitted to `data`.
 
-    `on_progress(done, total)` counts samples. Raises `InputError` as `measure` does, and whatever `score` raises.
+    Outputs that not every model has are left out. `on_progress(done, total)` counts samples. Raises `InputError` as
+    `measure` does, and whatever `score` raises.
     """
     flow = data.images.astype(np.float32)
-    probabilities = np.zeros((len(flow), len(LABELS)), np.float32)
-    done = 0
+    answers: list[Mapping[str, Float32Array]] = []
+    rows: list[Int64Array] = []
     for model in dict.fromkeys(models):
-        chosen = np.array([name == model for name in models])
-        probabilities[chosen] = score(model, flow[chosen])
-        done += int(chosen.sum())
+        chosen = np.flatnonzero([name == model for name in models])
+        answers.append(score(model, flow[chosen]))
+        rows.append(chosen)
         if on_progress:
-            on_progress(done, len(flow))
-    return evaluate_answers(data, probabilities)
+            on_progress(sum(map(len, rows)), len(flow))
+    order = np.argsort(np.concatenate(rows))
+    shared = set.intersection(*(set(answer) for answer in answers))
+    outputs = {name: np.concatenate([answer[name] for answer in answers])[order] for name in sorted(shared)}
+    return evaluate_answers(data, outputs.pop(PROBABILITIES), outputs)
 
 
 def _rounded(measures: Measures) -> dict[str, Any]:

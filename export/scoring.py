@@ -1,4 +1,4 @@
-"""Asks a model for probabilities through torch, through ONNX Runtime in this process, or through a real Triton."""
+"""Asks a model for its outputs through torch, through ONNX Runtime in this process, or through a real Triton."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import torch
 
 from export.checkpoint import Checkpoint, load_checkpoint
 from export.evaluation import Score
+from export.networks.outputs import named_outputs
 from export.networks.registry import FLOW_INPUT, NETWORKS
 from export.onnx import served_graph
 from export.repository import read_published
-from server.contract import PROBABILITIES
 from server.predict.base import Predictor
 from server.predict.local import LocalPredictor
 from server.predict.repository import ModelRepository
@@ -52,13 +52,13 @@ def open_backend(
 
 
 def torch_score(checkpoints: Mapping[str, Checkpoint]) -> Score:
-    """Scores with the graphs of `checkpoints` in torch, by name."""
+    """Answers of the graphs of `checkpoints` in torch, by name."""
     graphs = {name: served_graph(checkpoint) for name, checkpoint in checkpoints.items()}
 
-    def score(model: str, flow: Float32Array) -> Float32Array:
+    def score(model: str, flow: Float32Array) -> Mapping[str, Float32Array]:
         with torch.inference_mode():
-            probabilities: Float32Array = graphs[model](torch.from_numpy(flow)).numpy()
-        return probabilities
+            outputs = named_outputs(graphs[model](torch.from_numpy(flow)))
+        return {name: output.numpy() for name, output in outputs.items()}
 
     return score
 
@@ -70,7 +70,7 @@ def published_checkpoint(repository: Path, name: str) -> Checkpoint:
 
 
 def _torch_score(repository: Path) -> Score:
-    def score(model: str, flow: Float32Array) -> Float32Array:
+    def score(model: str, flow: Float32Array) -> Mapping[str, Float32Array]:
         return torch_score({model: published_checkpoint(repository, model)})(model, flow)
 
     return score
@@ -85,16 +85,11 @@ def _ask(connect: Callable[[], Predictor]) -> Iterator[Score]:
 
         predictor = runner.run(build())
 
-        def score(model: str, flow: Float32Array) -> Float32Array:
+        def score(model: str, flow: Float32Array) -> Mapping[str, Float32Array]:
             deadline = time.monotonic() + ANSWER_TIMEOUT_S
-            return runner.run(_predict(predictor, model, flow, deadline))
+            return runner.run(predictor.predict(model, {FLOW_INPUT.name: flow}, deadline=deadline))
 
         try:
             yield score
         finally:
             runner.run(predictor.close())
-
-
-async def _predict(predictor: Predictor, model: str, flow: Float32Array, deadline: float) -> Float32Array:
-    answer = await predictor.predict(model, {FLOW_INPUT.name: flow}, deadline=deadline)
-    return answer[PROBABILITIES]

@@ -13,7 +13,7 @@ from export.cards import SYNTHETIC_DATA
 from export.data.flow_images import FlowImages, read_flow_images
 from export.synthesis.flow_fields import synthesize_flow
 from server.errors import InputError
-from server.types import UInt8Array
+from server.types import Float32Array, UInt8Array
 
 VALIDATION_SAMPLES = 1500
 HELD_OUT_SHARE = 0.1
@@ -21,7 +21,11 @@ HELD_OUT_SHARE = 0.1
 
 @dataclass(frozen=True, slots=True)
 class TrainingData:
-    """`images` uint8 [N, 3, 28, 28] and `labels` int64 [N], those held out for validation, and where they come from."""
+    """`images` uint8 [N, 3, 28, 28] and `labels` int64 [N], those held out for validation, and where they come from.
+
+    `action_units` float32 [N, 2, units], columns as `synthesis.action_units.UNITS`: how strongly each unit moves the
+    image-left and the image-right side; None where that is not known. `validation_action_units` are those held out.
+    """
 
     images: UInt8Array
     labels: npt.NDArray[np.int64]
@@ -29,6 +33,8 @@ class TrainingData:
     validation_labels: npt.NDArray[np.int64]
     description: str
     sha256: str
+    action_units: Float32Array | None = None
+    validation_action_units: Float32Array | None = None
 
 
 def synthetic_data(
@@ -46,6 +52,8 @@ def synthetic_data(
         validation_labels=made.labels[samples:],
         description=SYNTHETIC_DATA,
         sha256=made.sha256(),
+        action_units=made.action_units[:samples],
+        validation_action_units=made.action_units[samples:],
     )
 
 

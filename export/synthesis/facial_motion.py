@@ -91,10 +91,13 @@ def draw_acts(draws: Draws, labels: Tensor) -> Acts:
 
 
 def unit_intensities(acts: Acts) -> Tensor:
-    """The strongest absolute intensity of every unit: float32 [N, len(UNITS)], 0 where it does not act."""
-    result = torch.zeros(len(acts.unit), len(UNITS) + 1)
-    slots = torch.where(acts.unit == ABSENT, len(UNITS), acts.unit)
-    return result.scatter_reduce(1, slots, acts.intensity.abs(), "amax")[:, :-1]
+    """How strongly each unit moves the image-left and the image-right side: float32 [N, 2, len(UNITS)], the strongest
+    absolute intensity there, 0 where it does not act.
+    """
+    result = torch.zeros(len(acts.unit), len(UNITS) + 1, 2)
+    slots = torch.where(acts.unit == ABSENT, len(UNITS), acts.unit)[..., None].expand(acts.sides.shape)
+    strength = (acts.intensity[..., None] * acts.sides).abs()
+    return result.scatter_reduce(1, slots, strength, "amax")[:, :-1].transpose(1, 2).contiguous()
 
 
 def place_bumps(draws: Draws, acts: Acts, face: FaceGeometry) -> Bumps:

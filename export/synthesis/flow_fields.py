@@ -35,7 +35,7 @@ CHUNK = 512
 @dataclass(frozen=True, slots=True)
 class FlowSamples:
     """`images` uint8 [N, 3, 28, 28] (u, v, strain), `labels` int64 [N] into `LABELS`, and `action_units` float32
-    [N, units] (columns as `action_units.UNITS`), the intensity of each unit.
+    [N, 2, units] (columns as `action_units.UNITS`), how strongly each unit moves the image-left and -right side.
     """
 
     images: UInt8Array

@@ -21,8 +21,8 @@ DATASET = "synthetic"
 def write_flow_samples(output: Path, samples: FlowSamples) -> None:
     """Write `samples` to `output`, an .npz file if its name says so, else a folder of PNG files with an index.
 
-    The file holds `images`, `labels`, `label_names`, `action_units` and `action_unit_numbers`. The same samples give
-    the same bytes. Raises `InputError` when the folder already has an index.
+    The file holds `images`, `labels`, `label_names`, `action_units` [N, 2, units] and `action_unit_numbers`. The
+    same samples give the same bytes. Raises `InputError` when the folder already has an index.
     """
     if output.suffix != ".npz":
         write_flow_images(output, samples.images, samples.labels, DATASET)

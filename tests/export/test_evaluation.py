@@ -7,6 +7,7 @@ import pytest
 
 from export.data.flow_images import FlowImages
 from export.evaluation import confusion_matrix, evaluate, measure
+from server.contract import PROBABILITIES
 from server.errors import InputError
 from server.types import Float32Array
 
@@ -22,10 +23,11 @@ def _data(labels: list[int], datasets: list[str]) -> FlowImages:
     return FlowImages(images, np.array(labels), tuple(datasets), names, names, "0" * 64)
 
 
-def _oracle(model: str, flow: Float32Array) -> Float32Array:
-    """Right about everything, but `wrong` is off by one."""
-    shift = 1 if model == "wrong" else 0
-    return np.eye(3, dtype=np.float32)[(flow[:, 0, 0, 0].astype(int) + shift) % 3]
+def _oracle(model: str, flow: Float32Array) -> dict[str, Float32Array]:
+    """Right about everything, but `wrong` is off by one; `shown` is the first pixel, which `wrong` does not tell."""
+    if model == "wrong":
+        return {PROBABILITIES: np.eye(3, dtype=np.float32)[(flow[:, 0, 0, 0].astype(int) + 1) % 3]}
+    return {PROBABILITIES: np.eye(3, dtype=np.float32)[flow[:, 0, 0, 0].astype(int)], "shown": flow[:, 0, 0, :1]}
 
 
 def test_published_confusion_matrix() -> None:
@@ -89,6 +91,14 @@ def test_each_sample_is_answered_by_its_model() -> None:
     """Only the samples of the wrong model are wrong."""
     result = evaluate(_data([0, 1, 2, 0, 1, 2], ["a"] * 6), ["right"] * 3 + ["wrong"] * 3, _oracle)
     assert result.predictions.tolist() == [0, 1, 2, 1, 2, 0]
+
+
+def test_other_outputs_stand_beside_the_answers() -> None:
+    """An output that every model has is kept in the order of the samples; one that some lack is not."""
+    labels = [0, 1, 2, 2, 1, 0]
+    both = evaluate(_data(labels, ["a"] * 6), ["m", "n"] * 3, _oracle)
+    assert both.extras["shown"][:, 0].tolist() == labels
+    assert evaluate(_data(labels, ["a"] * 6), ["m", "wrong"] * 3, _oracle).extras == {}
 
 
 def test_scores_are_pooled_not_averaged_over_data_sets() -> None:

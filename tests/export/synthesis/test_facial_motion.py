@@ -81,7 +81,7 @@ def test_empty_slots_do_not_move() -> None:
 def test_each_class_shows_its_units() -> None:
     """Smiles have unit 12 or 6, surprise 1, 2, 5, 25 or 26; lowered brows are common in the negative class alone."""
     labels = torch.arange(3).repeat_interleave(400)
-    shown = unit_intensities(draw_acts(Draws(len(labels), (2,)), labels)) > 0.3
+    shown = unit_intensities(draw_acts(Draws(len(labels), (2,)), labels)).amax(1) > 0.3
 
     def share(label: str, *units: int) -> float:
         rows = labels == LABELS.index(label)
@@ -94,8 +94,10 @@ def test_each_class_shows_its_units() -> None:
 
 
 def test_intensity_is_the_strongest_of_a_unit_that_occurs_twice() -> None:
-    """Two acts of one unit count once, with the larger absolute intensity; empty slots count nowhere."""
+    """Two acts of one unit count once on each side, with the larger absolute strength; empty slots count nowhere."""
     unit = torch.tensor([[UNITS.index(12), UNITS.index(12), ABSENT]])
-    result = unit_intensities(Acts(unit, torch.tensor([[0.3, -0.7, 0.9]]), torch.ones(1, 3, 2)))
-    assert result[0, UNITS.index(12)] == pytest.approx(0.7)
-    assert result.sum() == pytest.approx(0.7)
+    sides = torch.tensor([[[1.0, 1.0], [0.2, 1.0], [1.0, 1.0]]])
+    result = unit_intensities(Acts(unit, torch.tensor([[0.3, -0.7, 0.9]]), sides))
+    assert result.shape == (1, 2, len(UNITS))
+    assert result[0, :, UNITS.index(12)].tolist() == pytest.approx([0.3, 0.7])
+    assert result.sum() == pytest.approx(1.0)

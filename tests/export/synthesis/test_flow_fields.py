@@ -65,10 +65,11 @@ def test_classes_are_equally_likely(samples: FlowSamples) -> None:
 
 
 def test_action_units_are_told(samples: FlowSamples) -> None:
-    """Every sample says which units it shows, in 0..1 but for wide blinks."""
-    assert samples.action_units.shape == (600, len(UNITS))
-    assert (samples.action_units.max(1) > 0).all()
-    assert samples.action_units.max() <= 1.6
+    """Every sample says how strongly which units move either side: intensity times share, each at most 1.6."""
+    assert samples.action_units.shape == (600, 2, len(UNITS))
+    assert (samples.action_units.max((1, 2)) > 0).all()
+    assert samples.action_units.max() <= 1.6 * 1.6
+    assert (samples.action_units[:, 0] != samples.action_units[:, 1]).any(1).all()
 
 
 def test_surprise_lifts_the_brows_and_anger_lowers_them(samples: FlowSamples) -> None:

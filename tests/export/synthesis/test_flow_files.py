@@ -19,7 +19,7 @@ def test_archive_holds_samples_and_action_units(tmp_path: Path) -> None:
         np.testing.assert_array_equal(archive["images"], samples.images)
         np.testing.assert_array_equal(archive["labels"], samples.labels)
         assert archive["label_names"].tolist() == ["negative", "positive", "surprise"]
-        assert archive["action_units"].shape[1] == len(archive["action_unit_numbers"])
+        assert archive["action_units"].shape[2] == len(archive["action_unit_numbers"])
 
 
 def test_archive_is_the_same_twice(tmp_path: Path) -> None:
