@@ -1,6 +1,12 @@
-"""Variation of normalised flow images during training. Draws come from torch's global generator."""
+"""Variation of normalised flow images during training.
+
+Draws come from torch's global generator of the CPU, whatever device the images are on, so that one seed means one
+sequence of variations.
+"""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,14 +21,28 @@ NOISE = 0.15
 _MIRROR_SIGNS = torch.tensor([-1.0, 1.0, 1.0])[:, None, None]
 
 
-def augment(images: Tensor) -> Tensor:
+class Varied(NamedTuple):
+    """`images` float32 [N, 3, 28, 28], and bool [N], which of them were mirrored: their sides have changed places."""
+
+    images: Tensor
+    mirrored: Tensor
+
+
+def augment(images: Tensor) -> Varied:
     """A varied copy of `images` float32 [N, 3, 28, 28] (u, v, strain; zero motion is 0)."""
-    return _noisy(_rescaled(_moved(_mirrored(images))))
+    mirrored, chosen = _mirrored(images)
+    return Varied(_noisy(_rescaled(_moved(mirrored))), chosen)
 
 
-def _mirrored(images: Tensor) -> Tensor:
-    chosen = (torch.rand(len(images)) < 0.5)[:, None, None, None]
-    return torch.where(chosen, images.flip(3) * _MIRROR_SIGNS, images)
+def swap_sides(units: Tensor, mirrored: Tensor) -> Tensor:
+    """`units` [N, 2, units] of image-left and image-right as they are in images of which `mirrored` bool [N] are."""
+    return torch.where(mirrored[:, None, None], units.flip(1), units)
+
+
+def _mirrored(images: Tensor) -> tuple[Tensor, Tensor]:
+    chosen = (torch.rand(len(images)) < 0.5).to(images.device)
+    flipped = images.flip(3) * _MIRROR_SIGNS.to(images.device)
+    return torch.where(chosen[:, None, None, None], flipped, images), chosen
 
 
 def _moved(images: Tensor) -> Tensor:
@@ -34,7 +54,8 @@ def _moved(images: Tensor) -> Tensor:
         torch.stack([scale[:, 0], -angle, shift[:, 0]], dim=1),
         torch.stack([angle, scale[:, 1], shift[:, 1]], dim=1),
     )
-    grid = functional.affine_grid(torch.stack(rows, dim=1), list(images.shape), align_corners=False)
+    turn = torch.stack(rows, dim=1).to(images.device)
+    grid = functional.affine_grid(turn, list(images.shape), align_corners=False)
     return functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
 
 
@@ -43,10 +64,11 @@ def _rescaled(images: Tensor) -> Tensor:
     gain = torch.exp(GAIN * torch.randn(n, 3, 1, 1))
     offset = OFFSET * torch.randn(n, 3, 1, 1)
     offset[:, 2] = 0
-    return images * gain + offset
+    return images * gain.to(images.device) + offset.to(images.device)
 
 
 def _noisy(images: Tensor) -> Tensor:
     n = len(images)
     smooth = functional.interpolate(torch.randn(n, 3, 7, 7), size=images.shape[2:], mode="bilinear")
-    return images + NOISE * torch.rand(n, 1, 1, 1) * (0.5 * torch.randn_like(images) + smooth)
+    level = NOISE * torch.rand(n, 1, 1, 1)
+    return images + (level * (0.5 * torch.randn(images.shape) + smooth)).to(images.device)

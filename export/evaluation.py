@@ -21,7 +21,7 @@ from server.types import Float32Array
 
 Int64Array: TypeAlias = npt.NDArray[np.int64]
 Score: TypeAlias = Callable[[str, Float32Array], Mapping[str, Float32Array]]
-"""The outputs of a named model for `flow` float32 [N, 3, 28, 28]: `probabilities` [N, classes] and what else there is."""
+"""Outputs of a named model for `flow` float32 [N, 3, 28, 28]: `probabilities` [N, classes] and any others it has."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,14 +18,14 @@ from export.checkpoint import Checkpoint
 from export.data.flow_images import FlowImages
 from export.evaluation import Evaluation, Measures, evaluate_answers, score_predictions
 from export.labels import LABELS
-from export.training import FOLDER_PLAN, EpochReport, TrainingPlan, train
+from export.training import FOLDER_PLAN, TUNING_PLAN, seen_data, train
 from export.training_data import TrainingData
+from export.training_progress import EpochReport
+from export.training_run import TrainingPlan
 from server.errors import InputError, OptionError
 from server.types import Float32Array
 
 SEEDS = (0, 1, 2)
-TUNING_PLAN = TrainingPlan(epochs=14, batch_size=64, learning_rate=1e-3, weight_decay=0.05, label_smoothing=0.1)
-"""From weights that know the task: fewer and smaller steps than `FOLDER_PLAN`."""
 _WEIGHT_POWER = 0.5
 """Class weights are frequencies to the power of -0.5: full compensation makes rare classes guesses of doubt."""
 
@@ -146,7 +146,7 @@ def leave_one_subject_out(
     """
     if not seeds or len(set(seeds)) < len(seeds):
         raise OptionError("seeds must be given, each once", option="seeds")
-    if start and start.training.get("data_sha256") == data.sha256:
+    if start and data.sha256 in seen_data(start.training):
         raise OptionError("these weights were trained on the very samples to be scored", option="weights")
     folds = subject_folds(data)
     score_predictions(data.labels, data.labels, data.datasets)
@@ -186,7 +186,7 @@ def _answers(network: str, data: FlowImages, fold: Fold, plan: TrainingPlan, sta
         class_weights=class_weights(labels),
         on_epoch=reports.append,
     )
-    return np.stack([report.validation_probabilities for report in reports])
+    return np.stack([report.held_out.probabilities for report in reports])
 
 
 def _best_epochs(probabilities: Float32Array, data: FlowImages, folds: Sequence[Fold]) -> Float32Array:

@@ -18,7 +18,7 @@ from export.evaluation import Evaluation
 from export.labels import LABELS
 from export.loso import FoldReport
 from export.repository import replace_file
-from export.training import EpochReport
+from export.training_progress import EpochReport
 
 
 def message(text: str) -> None:
@@ -37,9 +37,12 @@ def counting(what: str) -> Iterator[Callable[[int, int], None]]:
 
 def show_epoch(report: EpochReport) -> None:
     """One line per epoch."""
+    held_out = report.held_out
+    scores = {"UF1": held_out.uf1, "UAR": held_out.uar, "action-unit F1": held_out.unit_f1}
+    told = "".join(f", {name} {value:.4f}" for name, value in scores.items() if value is not None)
     message(
         f"epoch {report.epoch}/{report.epochs}: loss {report.loss:.4f}, "
-        f"held-out accuracy {report.validation_accuracy:.4f}, {report.remaining_s:.0f} s left"
+        f"held-out accuracy {held_out.accuracy:.4f}{told}, {report.remaining_s:.0f} s left"
     )
 
 

@@ -1,8 +1,9 @@
-"""What a network is trained on and what its progress is measured on: synthetic samples, or a folder of real ones."""
+"""What a network is trained on and its progress measured on: synthetic samples, folders of real ones, or both."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +12,9 @@ import numpy.typing as npt
 
 from export.cards import SYNTHETIC_DATA
 from export.data.flow_images import FlowImages, read_flow_images
+from export.synthesis.action_units import UNITS
 from export.synthesis.flow_fields import synthesize_flow
-from server.errors import InputError
+from server.errors import InputError, OptionError
 from server.types import Float32Array, UInt8Array
 
 VALIDATION_SAMPLES = 1500
@@ -20,11 +22,25 @@ HELD_OUT_SHARE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
+class Source:
+    """One of several sources, whose samples lie together: how many are trained on, how many of them are `drawn` in an
+    epoch (more than there are means some twice), and how many are held out.
+    """
+
+    name: str
+    sha256: str
+    samples: int
+    drawn: int
+    held_out: int
+
+
+@dataclass(frozen=True, slots=True)
 class TrainingData:
     """`images` uint8 [N, 3, 28, 28] and `labels` int64 [N], those held out for validation, and where they come from.
 
     `action_units` float32 [N, 2, units], columns as `synthesis.action_units.UNITS`: how strongly each unit moves the
-    image-left and the image-right side; None where that is not known. `validation_action_units` are those held out.
+    image-left and the image-right side; None where that is not known, not a number for samples of which it is not.
+    `validation_action_units` are those held out. `sources` is empty where there is one source alone.
     """
 
     images: UInt8Array
@@ -35,6 +51,20 @@ class TrainingData:
     sha256: str
     action_units: Float32Array | None = None
     validation_action_units: Float32Array | None = None
+    sources: tuple[Source, ...] = ()
+
+    @property
+    def epoch_samples(self) -> int:
+        """How many samples an epoch has."""
+        return sum(source.drawn for source in self.sources) if self.sources else len(self.labels)
+
+    def content_sha256(self) -> str:
+        """Hash of all that training can see: samples, labels, units, how they are split and drawn."""
+        digest = hashlib.sha256(repr(self.sources).encode())
+        arrays = (self.images, self.labels, self.validation_images, self.validation_labels)
+        for array in (*arrays, self.action_units, self.validation_action_units):
+            digest.update(b"none" if array is None else repr(array.shape).encode() + array.tobytes())
+        return digest.hexdigest()
 
 
 def synthetic_data(
@@ -73,6 +103,55 @@ def folder_data(folder: Path, seed: int) -> TrainingData:
         description=f"{folder.name}: {counts}",
         sha256=data.sha256,
     )
+
+
+def mixed_data(parts: Sequence[tuple[str, TrainingData]], shares: Sequence[float] | None = None) -> TrainingData:
+    """Several sources, by name, as one. Held-out samples stay held out.
+
+    An epoch has as many samples as there are. Without `shares` it is every sample once; with them (one positive number
+    for each source) source i gives its share of the epoch, in whole passes over its samples as far as that goes. A
+    single source is returned as it is. Raises `OptionError` for shares that do not fit, and for a source given twice.
+    """
+    if shares is not None and (len(shares) != len(parts) or not all(0 < share < np.inf for share in shares)):
+        raise OptionError(f"a mix of {len(parts)} sources needs {len(parts)} positive numbers", option="mix")
+    if len({data.sha256 for _, data in parts}) < len(parts):
+        raise OptionError("a source was given twice; to draw it more often, use a mix", option="data")
+    if len(parts) == 1:
+        return parts[0][1]
+    every = [data for _, data in parts]
+    counts = [len(data.labels) for data in every]
+    drawn = counts if shares is None else _rounded_shares(shares, sum(counts))
+    sources = tuple(
+        Source(name, data.sha256, count, take, len(data.validation_labels))
+        for (name, data), count, take in zip(parts, counts, drawn, strict=True)
+    )
+    told = [f"{data.description} ({take} drawn an epoch)" for data, take in zip(every, drawn, strict=True)]
+    return TrainingData(
+        images=np.concatenate([data.images for data in every]),
+        labels=np.concatenate([data.labels for data in every]),
+        validation_images=np.concatenate([data.validation_images for data in every]),
+        validation_labels=np.concatenate([data.validation_labels for data in every]),
+        description=" + ".join(told),
+        sha256=hashlib.sha256("".join(data.sha256 for data in every).encode()).hexdigest(),
+        action_units=_stacked_units([(data.action_units, len(data.labels)) for data in every]),
+        validation_action_units=_stacked_units(
+            [(data.validation_action_units, len(data.validation_labels)) for data in every]
+        ),
+        sources=sources,
+    )
+
+
+def _rounded_shares(shares: Sequence[float], total: int) -> list[int]:
+    """Whole numbers in the proportion of `shares` that add up to `total`, but for those that would be none."""
+    bounds = np.round(np.cumsum(shares) / np.sum(shares) * total).astype(int)
+    return [max(1, int(count)) for count in np.diff(bounds, prepend=0)]
+
+
+def _stacked_units(parts: Sequence[tuple[Float32Array | None, int]]) -> Float32Array | None:
+    if all(units is None for units, _ in parts):
+        return None
+    unknown = [np.full((count, 2, len(UNITS)), np.nan, np.float32) for _, count in parts]
+    return np.concatenate([blank if units is None else units for (units, _), blank in zip(parts, unknown, strict=True)])
 
 
 def _held_out(data: FlowImages, seed: int) -> npt.NDArray[np.bool_]:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor, nn
 
 from export.build import publish_checkpoint
 from export.checkpoint import Checkpoint
+from export.networks.blocks import NoseCentred, Preparation, flow_graph
+from export.networks.outputs import Outputs
 from export.networks.registry import NETWORKS, Weights
+from export.synthesis.action_units import UNITS
 
 
 def make_checkpoint(seed: int = 0, source: str = "trained") -> Checkpoint:
@@ -22,6 +27,64 @@ def make_checkpoint(seed: int = 0, source: str = "trained") -> Checkpoint:
         model(torch.randn(64, 3, 28, 28))
     training = {"data": "noise", "data_sha256": "0" * 64, "command": "a test"} if source == "trained" else {}
     return Checkpoint("ststnet", source, weights, model.state_dict(), training, sha256="f" * 64)
+
+
+class TinyEnsemble(nn.Module):
+    """Two independent networks with an action-unit head, and `seen`, what was put in last."""
+
+    members = 2
+
+    def __init__(self, *, padding: int) -> None:
+        super().__init__()
+        self.nets = nn.ModuleList(
+            nn.Sequential(
+                nn.Conv2d(3, 8, 5, stride=2, padding=padding),
+                nn.ReLU(),
+                nn.AdaptiveAvgPool2d(4),
+                nn.Flatten(),
+                nn.Linear(128, 3 + 2 * len(UNITS)),
+            )
+            for _ in range(self.members)
+        )
+        self.seen = torch.zeros(0)
+
+    def forward(self, images: Tensor) -> Outputs:
+        """`Outputs`, in training of [members, N, 3, 28, 28], one's own images for each member."""
+        self.seen = images
+        inputs = images if self.training else [images] * self.members
+        answers = torch.stack([net(part) for net, part in zip(self.nets, inputs, strict=True)])
+        return Outputs(answers[..., :3], answers[..., 3:].unflatten(2, (2, len(UNITS))))
+
+
+class TinyGraph(nn.Module):
+    """What serves a `TinyEnsemble`."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.prepare, self.network = NoseCentred(), network
+
+    def forward(self, flow: Tensor) -> dict[str, Tensor]:
+        """Means over the members."""
+        outputs = self.network(self.prepare(flow))
+        return {
+            "probabilities": torch.softmax(outputs.logits, 2).mean(0),
+            "action_units": torch.sigmoid(outputs.units).mean(0),
+        }
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name under which `TinyEnsemble` is a registered network."""
+    weights = Weights(padding=2, preparation="nose_centred")
+    network = replace(NETWORKS["ststnet"], name="tiny", build=TinyEnsemble, trained=weights)
+    monkeypatch.setitem(NETWORKS, "tiny", network)
+
+    def graph(network: nn.Module, preparation: Preparation) -> nn.Module:
+        served = TinyGraph(network) if isinstance(network, TinyEnsemble) else flow_graph(network, preparation)
+        return served.eval()
+
+    monkeypatch.setattr("export.training_progress.flow_graph", graph)
+    return "tiny"
 
 
 @pytest.fixture(scope="session")

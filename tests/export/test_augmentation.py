@@ -7,15 +7,15 @@ import torch
 from torch import Tensor
 
 from export import augmentation
-from export.augmentation import augment
+from export.augmentation import augment, swap_sides
 
 
 def test_strain_is_not_negated_and_u_is() -> None:
     """Mirroring flips the image and the sign of u alone."""
     torch.manual_seed(0)
     images = torch.rand(64, 3, 28, 28) + 1.0
-    varied = augmentation._mirrored(images)
-    mirrored = varied[:, 0].amax((1, 2)) < 0
+    varied, mirrored = augmentation._mirrored(images)
+    assert torch.equal(mirrored, varied[:, 0].amax((1, 2)) < 0)
     assert 0.25 < mirrored.float().mean() < 0.75
     torch.testing.assert_close(varied[mirrored][:, 1:], images[mirrored][:, 1:].flip(3))
     torch.testing.assert_close(varied[~mirrored], images[~mirrored])
@@ -58,5 +58,15 @@ def test_input_is_not_changed() -> None:
     """The originals stay as they are for the next epoch."""
     images = torch.rand(8, 3, 28, 28)
     before = images.clone()
-    assert augment(images).shape == images.shape
+    varied = augment(images)
+    assert varied.images.shape == images.shape
+    assert varied.mirrored.shape == (8,)
     assert torch.equal(images, before)
+
+
+def test_sides_change_places_where_the_image_is_mirrored() -> None:
+    """What moved on the left of the original moves on the right of its mirror image, and nowhere else."""
+    units = torch.rand(3, 2, 5)
+    swapped = swap_sides(units, torch.tensor([True, False, True]))
+    assert torch.equal(swapped[1], units[1])
+    assert torch.equal(swapped[[0, 2]], units[[0, 2]].flip(1))

@@ -15,8 +15,9 @@ from export.cli import main
 from export.data.flow_images import INDEX, FlowImages, write_flow_images
 from export.loso import FoldReport, class_weights, leave_one_subject_out, loso_plan, subject_folds
 from export.synthesis.flow_fields import synthesize_flow
-from export.training import TrainingPlan, train
+from export.training import train
 from export.training_data import TrainingData
+from export.training_run import TrainingPlan
 from server.errors import InputError, OptionError
 
 PLAN = TrainingPlan(epochs=3, batch_size=16)
@@ -100,7 +101,7 @@ def test_answers_are_those_of_the_last_epoch(data: FlowImages) -> None:
     weights = class_weights(data.labels[~test])
     prepared = TrainingData(*parts, "", "")
     train("ststnet", prepared, PLAN, command="", class_weights=weights, on_epoch=reports.append)
-    np.testing.assert_array_equal(run.evaluation.probabilities[test], reports[-1].validation_probabilities)
+    np.testing.assert_array_equal(run.evaluation.probabilities[test], reports[-1].held_out.probabilities)
     one_epoch = leave_one_subject_out("ststnet", data, replace(PLAN, epochs=1), [0])
     assert one_epoch.inflation == 0
     assert result.inflation == run.best_epoch_uf1 - run.evaluation.overall.uf1

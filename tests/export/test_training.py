@@ -9,9 +9,11 @@ import pytest
 import torch
 
 from export.checkpoint import Checkpoint
-from export.training import FOLDER_PLAN, SYNTHETIC_PLAN, EpochReport, TrainingPlan, plan_for, train
+from export.training import FOLDER_PLAN, SYNTHETIC_PLAN, TUNING_PLAN, plan_for, seen_data, train
 from export.training_data import TrainingData, synthetic_data
-from server.errors import OptionError
+from export.training_progress import EpochReport
+from export.training_run import TrainingPlan
+from server.errors import ConfigurationError, OptionError
 
 
 @pytest.fixture(scope="module")
@@ -47,10 +49,10 @@ def test_training_learns_and_reports(data: TrainingData) -> None:
     reports: list[EpochReport] = []
     checkpoint = train("ststnet", data, replace(PLAN, epochs=4), command="the command", on_epoch=reports.append)
     assert [report.epoch for report in reports] == [1, 2, 3, 4]
-    assert reports[-1].validation_accuracy > 0.75
+    assert reports[-1].held_out.accuracy > 0.75
     assert reports[-1].loss < reports[0].loss
     assert reports[-1].remaining_s == 0
-    assert checkpoint.training["validation"]["accuracy"] == pytest.approx(reports[-1].validation_accuracy, abs=1e-4)
+    assert checkpoint.training["validation"]["accuracy"] == pytest.approx(reports[-1].held_out.accuracy, abs=1e-4)
     assert checkpoint.training["command"] == "the command"
     assert checkpoint.training["data_sha256"] == data.sha256
     assert checkpoint.weights.preparation == "nose_centred"
@@ -65,6 +67,8 @@ def test_training_goes_on_from_weights(data: TrainingData) -> None:
     )
     assert reports[0].loss < 0.7
     assert tuned.training["start_sha256"] == start.sha256
+    other = train("ststnet", replace(data, sha256="e" * 64), PLAN, command="c", start=tuned)
+    assert seen_data(other.training) == {data.sha256, "e" * 64}
 
 
 def test_published_weights_cannot_be_tuned(data: TrainingData, imported_checkpoint: Checkpoint) -> None:
@@ -85,6 +89,14 @@ def test_plans_differ_by_data() -> None:
     assert plan_for(synthetic=True, seed=3, epochs=None) == replace(SYNTHETIC_PLAN, seed=3)
     assert plan_for(synthetic=False, seed=0, epochs=None) == FOLDER_PLAN
     assert plan_for(synthetic=False, seed=0, epochs=9).epochs == 9
+    assert plan_for(synthetic=True, seed=0, epochs=None, tuned=True) == TUNING_PLAN
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_missing_gpu_is_said(data: TrainingData) -> None:
+    """Asking for CUDA where there is none is a problem of the installation, not a traceback."""
+    with pytest.raises(ConfigurationError, match="no CUDA device"):
+        train("ststnet", data, PLAN, command="c", device="cuda")
 
 
 def test_labels_have_an_effect(data: TrainingData) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,10 @@ import pytest
 
 from export.data.flow_images import COLUMNS, write_flow_images
 from export.labels import LABELS
+from export.synthesis.action_units import UNITS
 from export.synthesis.flow_fields import synthesize_flow
-from export.training_data import VALIDATION_SAMPLES, folder_data, synthetic_data
-from server.errors import InputError
+from export.training_data import VALIDATION_SAMPLES, Source, TrainingData, folder_data, mixed_data, synthetic_data
+from server.errors import InputError, OptionError
 
 
 def _folder(path: Path, subjects: int) -> Path:
@@ -30,6 +32,73 @@ def test_synthetic_samples_are_split() -> None:
     np.testing.assert_array_equal(data.validation_images, everything.images[100:])
     assert len(data.validation_labels) == VALIDATION_SAMPLES
     assert data.sha256 == everything.sha256()
+    np.testing.assert_array_equal(data.action_units, everything.action_units[:100])
+    np.testing.assert_array_equal(data.validation_action_units, everything.action_units[100:])
+
+
+def _part(samples: int, held_out: int, *, units: bool, name: str) -> TrainingData:
+    images = np.zeros((samples + held_out, 3, 28, 28), np.uint8)
+    labels = np.zeros(samples + held_out, np.int64)
+    strengths = np.ones((samples + held_out, 2, len(UNITS)), np.float32)
+    return TrainingData(
+        images[:samples],
+        labels[:samples],
+        images[samples:],
+        labels[samples:],
+        name,
+        name,
+        strengths[:samples] if units else None,
+        strengths[samples:] if units else None,
+    )
+
+
+def test_sources_lie_together() -> None:
+    """Samples of several sources follow each other; units are not a number where a source does not know them."""
+    one, two = _part(6, 2, units=True, name="one"), _part(3, 1, units=False, name="two")
+    mixed = mixed_data([("a", one), ("b", two)], [1, 2])
+    assert mixed.sources == (Source("a", "one", 6, 3, 2), Source("b", "two", 3, 6, 1))
+    assert (len(mixed.labels), len(mixed.validation_labels), mixed.epoch_samples) == (9, 3, 9)
+    assert np.isnan(mixed.action_units[6:]).all()
+    assert (mixed.action_units[:6] == 1).all()
+    assert np.isnan(mixed.validation_action_units[2:]).all()
+    assert mixed.description == "one (3 drawn an epoch) + two (6 drawn an epoch)"
+    assert mixed_data([("b", two), ("c", _part(2, 1, units=False, name="three"))]).action_units is None
+
+
+def test_one_source_stays_as_it_is() -> None:
+    """Nothing is said of a mix where nothing is mixed."""
+    one = _part(6, 2, units=True, name="one")
+    assert mixed_data([("a", one)]) is one
+
+
+@pytest.mark.parametrize("shares", [[1], [1, 2, 3], [1, 0], [1, -1], [1, float("nan")], [1, float("inf")]])
+def test_shares_must_fit_the_sources(shares: list[float]) -> None:
+    """A positive number for each source, or none at all."""
+    parts = [("a", _part(6, 2, units=True, name="one")), ("b", _part(3, 1, units=False, name="two"))]
+    with pytest.raises(OptionError, match="2 positive numbers"):
+        mixed_data(parts, shares)
+
+
+def test_source_given_twice_is_refused() -> None:
+    """A folder that is named twice would count twice without anybody having said so."""
+    one = _part(6, 2, units=True, name="one")
+    with pytest.raises(OptionError, match="twice"):
+        mixed_data([("a", one), ("b", one)])
+
+
+def test_hash_of_the_content_covers_what_is_trained_on() -> None:
+    """Another label, unit, split or mix is other content."""
+    one, two = _part(6, 2, units=True, name="one"), _part(3, 1, units=False, name="two")
+    contents = [
+        one,
+        replace(one, labels=one.labels + 1),
+        replace(one, action_units=one.action_units / 2),
+        replace(one, action_units=None),
+        _part(5, 3, units=True, name="one"),
+        mixed_data([("a", one), ("b", two)]),
+        mixed_data([("a", one), ("b", two)], [1, 1]),
+    ]
+    assert len({content.content_sha256() for content in contents}) == len(contents)
 
 
 def test_subjects_are_held_out_whole(tmp_path: Path) -> None:
