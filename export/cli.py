@@ -6,7 +6,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -27,16 +27,13 @@ from export.cli_options import (
     Version,
 )
 from export.cli_prepare import prepare
+from export.cli_train import train
 from server.errors import GlimpseError, OptionError
-
-if TYPE_CHECKING:
-    from export.training_data import TrainingData
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.command()(prepare)
 
 PROGRAM = "glimpse-export"
-SYNTHETIC = "synthetic"
 
 
 @app.command()
@@ -108,58 +105,7 @@ def model(
     print(place)
 
 
-@app.command()
-def train(
-    ctx: typer.Context,
-    arch: Arch,
-    *,
-    data: Annotated[str, typer.Option(help="'synthetic', or a folder with an index.csv.")],
-    seed: Seed = 0,
-    epochs: Annotated[int | None, typer.Option(min=1, help="6 for synthetic data, 60 for a folder.")] = None,
-    samples: Annotated[int | None, typer.Option(min=1, help="Synthetic samples: 28500 unless given.")] = None,
-    weights: Annotated[Path | None, typer.Option(help="Weights to start from instead of random ones.")] = None,
-    output: Annotated[Path | None, typer.Option(help="Folder for weights.pth: runs/ARCH-seedN unless given.")] = None,
-    publish: Annotated[bool, typer.Option("--publish/--no-publish", help="Publish the result as well.")] = False,
-    name: Name = None,
-    repository: Repository = REPOSITORY,
-    flow: FlowChoice = None,
-    model_version: Version = 1,
-    overwrite: Overwrite = False,
-    processes: Processes = PROCESSES,
-) -> None:
-    """Train a network, on synthetic data without any real sample unless a folder is given."""
-    from export.build import publish_checkpoint
-    from export.checkpoint import checkpoint_bytes, load_checkpoint
-    from export.networks.registry import find_network
-    from export.output import show_epoch
-    from export.repository import check_free, replace_file
-    from export.training import plan_for
-    from export.training import train as train_network
-
-    find_network(arch)
-    if publish:
-        check_free(repository, name or arch, version=model_version, overwrite=overwrite)
-    start = load_checkpoint(weights, arch) if weights else None
-    prepared = _training_data(data, samples, seed, processes)
-    plan = plan_for(synthetic=data == SYNTHETIC, seed=seed, epochs=epochs)
-    checkpoint = train_network(arch, prepared, plan, command=ctx.obj, start=start, on_epoch=show_epoch)
-    folder = output or Path("runs") / f"{arch}-seed{seed}"
-    folder.mkdir(parents=True, exist_ok=True)
-    replace_file(folder / "weights.pth", checkpoint_bytes(checkpoint))
-    print(folder / "weights.pth")
-    if publish:
-        place = publish_checkpoint(
-            checkpoint,
-            repository,
-            name=name or arch,
-            command=ctx.obj,
-            flow=flow,
-            version=model_version,
-            overwrite=overwrite,
-        )
-        print(place)
-
-
+app.command()(train)
 app.command()(evaluate)
 app.command()(score)
 
@@ -224,16 +170,3 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
         message(f"error: {error}")
         raise SystemExit(1) from None
-
-
-def _training_data(data: str, samples: int | None, seed: int, processes: int) -> TrainingData:
-    from export.output import counting
-    from export.training import SYNTHETIC_SAMPLES
-    from export.training_data import folder_data, synthetic_data
-
-    if data != SYNTHETIC:
-        if samples is not None:
-            raise OptionError(f"--samples needs --data {SYNTHETIC}", option="samples")
-        return folder_data(Path(data), seed)
-    with counting("synthesising") as progress:
-        return synthetic_data(samples or SYNTHETIC_SAMPLES, seed, processes=processes, on_progress=progress)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from export.cli_options import REPOSITORY, Backend, Protocol, Repository, TritonAddress
+from export.cli_options import REPOSITORY, Backend, Protocol, Repository, TritonAddress, parse_seeds
 from server.errors import OptionError
 
 if TYPE_CHECKING:
@@ -62,6 +62,8 @@ def evaluate(
     record: Annotated[bool, typer.Option("--record", help="Add the result to the model's card.")] = False,
 ) -> None:
     """Score a model on real samples: UF1 and UAR of MEGC2019, with intervals over subjects."""
+    from export.loso import SEEDS
+
     files = _Files(json, log, megc_log)
     if protocol == "loso":
         if backend not in (None, "torch"):
@@ -73,7 +75,13 @@ def evaluate(
                 option="protocol",
             )
         _leave_one_subject_out(
-            files, command=ctx.obj, network=model, folder=data, seeds=_seeds(seeds), epochs=epochs, weights=weights
+            files,
+            command=ctx.obj,
+            network=model,
+            folder=data,
+            seeds=SEEDS if seeds is None else parse_seeds(seeds),
+            epochs=epochs,
+            weights=weights,
         )
         return
     if seeds is not None or epochs is not None or weights is not None:
@@ -207,17 +215,6 @@ def _leave_one_subject_out(
     files.write(summary, data, {f"-seed{run.seed}" if several else "": run.evaluation for run in result.runs})
     message(inflation_warning(result))
     print(loso_table(result, intervals))
-
-
-def _seeds(text: str | None) -> tuple[int, ...]:
-    from export.loso import SEEDS
-
-    if text is None:
-        return SEEDS
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isascii() and part.isdigit() for part in parts):
-        raise OptionError(f"--seeds are whole numbers with commas between them, not {text!r}", option="seeds")
-    return tuple(int(part) for part in parts)
 
 
 def _suffixed(path: Path, suffix: str) -> Path:

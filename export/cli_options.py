@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from server.contract import FlowMethod
+from server.errors import OptionError
 
 Arch = Annotated[str, typer.Argument(metavar="ARCH", help="Network, such as ststnet.")]
 Repository = Annotated[Path, typer.Option(help="Model repository.")]
@@ -28,9 +29,28 @@ Protocol = Annotated[
     typer.Option("--protocol", help="A model as it is, or a network trained without each subject in turn."),
 ]
 Kind = Annotated[Literal["clips", "flow"], typer.Option("--kind", help="Rendered clips, or flow images.")]
+Device = Annotated[
+    Literal["cpu", "cuda"],
+    typer.Option("--device", help="Where training computes. On cuda, runs may differ in the last bits."),
+]
+Plan = Annotated[
+    Literal["scratch", "fine-tune"] | None,
+    typer.Option("--plan", help="Settings of the training: fine-tune from given weights, else scratch."),
+]
 Seed = Annotated[int, typer.Option(min=0, help="Same seed, same result.")]
 Processes = Annotated[int, typer.Option(min=1, help="Processes that synthesise; the result does not depend on it.")]
 
 REPOSITORY = Path("model_repository")
 ASSETS = Path("server/faces/assets")
 PROCESSES = min(2, os.cpu_count() or 1)
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """Seeds such as 0,1,2. Raises `OptionError` for anything but whole numbers, each once."""
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isascii() and part.isdigit() for part in parts):
+        raise OptionError(f"--seeds are whole numbers with commas between them, not {text!r}", option="seeds")
+    seeds = tuple(int(part) for part in parts)
+    if len(set(seeds)) < len(seeds):
+        raise OptionError("--seeds must be given once each", option="seeds")
+    return seeds

@@ -1,0 +1,189 @@
+"""`glimpse-export train`: one network, on synthetic data or on folders or on both, once for each seed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from export.cli_options import (
+    PROCESSES,
+    REPOSITORY,
+    Arch,
+    Device,
+    FlowChoice,
+    Name,
+    Overwrite,
+    Plan,
+    Processes,
+    Repository,
+    Version,
+    parse_seeds,
+)
+from server.errors import OptionError
+
+if TYPE_CHECKING:
+    from export.checkpoint import Checkpoint
+    from export.training_data import TrainingData
+
+SYNTHETIC = "synthetic"
+RESULT_FILE = "result.json"
+
+
+@dataclass(frozen=True, slots=True)
+class _Sources:
+    """What `--data`, `--mix` and `--samples` said."""
+
+    names: tuple[str, ...]
+    shares: tuple[float, ...] | None
+    samples: int | None
+    processes: int
+
+    def read(self, seed: int) -> TrainingData:
+        """The data of one seed: what is synthesised and who is held out depend on it."""
+        from export.output import counting
+        from export.training import SYNTHETIC_SAMPLES
+        from export.training_data import folder_data, mixed_data, synthetic_data
+
+        parts: list[tuple[str, TrainingData]] = []
+        for source in self.names:
+            if source == SYNTHETIC:
+                with counting("synthesising") as progress:
+                    samples = self.samples or SYNTHETIC_SAMPLES
+                    data = synthetic_data(samples, seed, processes=self.processes, on_progress=progress)
+            else:
+                data = folder_data(Path(source), seed)
+            name = SYNTHETIC if source == SYNTHETIC else Path(source).name
+            taken = [known for known, _ in parts]
+            parts.append((f"{name}-{len(parts) + 1}" if name in taken else name, data))
+        return mixed_data(parts, self.shares)
+
+
+def train(
+    ctx: typer.Context,
+    arch: Arch,
+    *,
+    data: Annotated[
+        list[str], typer.Option(help="'synthetic', or a folder with an index.csv. Given several times: all of them.")
+    ],
+    mix: Annotated[
+        str | None, typer.Option(help="Shares of the sources in an epoch, such as 3,1; as many as there are else.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Same seed, same result; 0 unless given.")] = None,
+    seeds: Annotated[str | None, typer.Option(help="Several seeds, such as 0,1,2: a run of its own for each.")] = None,
+    plan: Plan = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="6 with synthetic data, 60 for folders, 14 to fine-tune.")
+    ] = None,
+    samples: Annotated[int | None, typer.Option(min=1, help="Synthetic samples: 28500 unless given.")] = None,
+    weights: Annotated[Path | None, typer.Option(help="Weights to start from instead of random ones.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the run: runs/ARCH-seedN unless given; with several seeds, of their folders."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in the folder where there is one.")
+    ] = False,
+    device: Device = "cpu",
+    publish: Annotated[bool, typer.Option("--publish/--no-publish", help="Publish the result as well.")] = False,
+    name: Name = None,
+    repository: Repository = REPOSITORY,
+    flow: FlowChoice = None,
+    model_version: Version = 1,
+    overwrite: Overwrite = False,
+    processes: Processes = PROCESSES,
+) -> None:
+    """Train a network, on synthetic data without any real sample unless a folder is given."""
+    from export.build import publish_checkpoint
+    from export.checkpoint import load_checkpoint
+    from export.networks.registry import find_network
+    from export.output import message, show_epoch
+    from export.repository import check_free
+    from export.training import check_device, plan_for
+    from export.training import train as train_network
+
+    find_network(arch)
+    check_device(device)
+    chosen = _seeds(seed, seeds)
+    if publish and len(chosen) > 1:
+        raise OptionError("--publish needs one seed: publish one of several runs with `model`", option="publish")
+    if publish:
+        check_free(repository, name or arch, version=model_version, overwrite=overwrite)
+    sources = _sources(data, mix, samples, processes)
+    start = load_checkpoint(weights, arch) if weights else None
+    tuned = plan == "fine-tune" if plan else start is not None
+    if tuned and not start:
+        raise OptionError("--plan fine-tune needs --weights to start from", option="plan")
+    for each in chosen:
+        if len(chosen) > 1:
+            message(f"seed {each}")
+        folder = _folder(output, arch, each, several=len(chosen) > 1)
+        settings = plan_for(synthetic=SYNTHETIC in sources.names, seed=each, epochs=epochs, tuned=tuned)
+        checkpoint = train_network(
+            arch,
+            sources.read(each),
+            settings,
+            command=ctx.obj,
+            start=start,
+            on_epoch=show_epoch,
+            device=device,
+            folder=folder,
+            resume=resume,
+        )
+        print(_write(checkpoint, folder))
+        if publish:
+            place = publish_checkpoint(
+                checkpoint,
+                repository,
+                name=name or arch,
+                command=ctx.obj,
+                flow=flow,
+                version=model_version,
+                overwrite=overwrite,
+            )
+            print(place)
+
+
+def _write(checkpoint: Checkpoint, folder: Path) -> Path:
+    """The weights, and beside them what there is to say of them."""
+    from export.checkpoint import checkpoint_bytes
+    from export.repository import replace_file
+
+    result = {"network": checkpoint.network, "weights_sha256": checkpoint.sha256, **checkpoint.training}
+    weights = folder / "weights.pth"
+    replace_file(weights, checkpoint_bytes(checkpoint))
+    replace_file(folder / RESULT_FILE, (json.dumps(result, indent=2) + "\n").encode())
+    return weights
+
+
+def _folder(output: Path | None, arch: str, seed: int, *, several: bool) -> Path:
+    if output is None:
+        return Path("runs") / f"{arch}-seed{seed}"
+    return output / f"seed{seed}" if several else output
+
+
+def _seeds(seed: int | None, seeds: str | None) -> tuple[int, ...]:
+    if seeds is None:
+        return (seed or 0,)
+    if seed is not None:
+        raise OptionError("--seed and --seeds exclude each other", option="seeds")
+    return parse_seeds(seeds)
+
+
+def _sources(data: list[str], mix: str | None, samples: int | None, processes: int) -> _Sources:
+    if samples is not None and SYNTHETIC not in data:
+        raise OptionError(f"--samples needs --data {SYNTHETIC}", option="samples")
+    if len(set(data)) < len(data):
+        raise OptionError("--data names a source twice; to draw it more often, use --mix", option="data")
+    if mix is None:
+        return _Sources(tuple(data), None, samples, processes)
+    try:
+        shares = tuple(float(part) for part in mix.split(","))
+    except ValueError:
+        raise OptionError(f"--mix is numbers with commas between them, not {mix!r}", option="mix") from None
+    if len(shares) != len(data):
+        raise OptionError(f"--mix needs {len(data)} numbers, one for each --data", option="mix")
+    return _Sources(tuple(data), shares, samples, processes)
