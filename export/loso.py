@@ -6,14 +6,19 @@ at one image alone, and class weights come from the training fold.
 
 from __future__ import annotations
 
+import multiprocessing
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
+from export.calibration import Reliability, mean_reliability, measure_reliability
 from export.checkpoint import Checkpoint
 from export.data.flow_images import FlowImages
 from export.evaluation import Evaluation, Measures, evaluate_answers, score_predictions
@@ -25,7 +30,6 @@ from export.training_run import TrainingPlan
 from server.errors import InputError, OptionError
 from server.types import Float32Array
 
-SEEDS = (0, 1, 2)
 _WEIGHT_POWER = 0.5
 """Class weights are frequencies to the power of -0.5: full compensation makes rare classes guesses of doubt."""
 
@@ -60,6 +64,7 @@ class SeedResult:
     seed: int
     evaluation: Evaluation
     best_epoch_uf1: float
+    reliability: Reliability
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,16 +80,25 @@ class LosoResult:
         """UF1 that choosing the epoch on the test fold would have added, mean over seeds."""
         return float(np.mean([run.best_epoch_uf1 - run.evaluation.overall.uf1 for run in self.runs]))
 
+    @property
+    def reliability(self) -> Reliability:
+        """The mean over seeds."""
+        return mean_reliability([run.reliability for run in self.runs])
+
     def summary(self) -> dict[str, Any]:
         """JSON-able, four decimals: mean and population standard deviation over seeds, and each seed."""
         names = self.runs[0].evaluation.datasets
         return {
             **mean_and_sd([run.evaluation.overall for run in self.runs]),
             "datasets": {name: mean_and_sd([run.evaluation.datasets[name] for run in self.runs]) for name in names},
+            "calibration": self.reliability.summary(),
             "folds": self.folds,
             "epochs": self.plan.epochs,
             "best_epoch_on_test_fold_would_add_uf1": round(self.inflation, 4),
-            "runs": [{"seed": run.seed, **run.evaluation.summary()} for run in self.runs],
+            "runs": [
+                {"seed": run.seed, **run.evaluation.summary(), "calibration": run.reliability.summary()}
+                for run in self.runs
+            ],
         }
 
 
@@ -137,36 +151,72 @@ def leave_one_subject_out(
     seeds: Sequence[int],
     *,
     start: Checkpoint | None = None,
+    processes: int = 1,
     on_fold: Callable[[FoldReport], None] | None = None,
 ) -> LosoResult:
     """Train and answer every fold once for each of `seeds` (which replace that of `plan`), from `start` where given.
 
-    The same plan, data and seeds give the same answers. Raises `OptionError` as `train` does, without seeds, and for a
-    `start` that was trained on these samples; `InputError` as `subject_folds` and `measure` do, before any training.
+    The same plan, data and seeds give the same answers, for any number of `processes`. Raises `OptionError` as `train`
+    does, without seeds, and for a `start` that was trained on these samples; `InputError` as `subject_folds` and
+    `measure` do, before any training.
     """
     if not seeds or len(set(seeds)) < len(seeds):
         raise OptionError("seeds must be given, each once", option="seeds")
+    if processes < 1:
+        raise OptionError("processes must be at least 1", option="processes")
     if start and data.sha256 in seen_data(start.training):
         raise OptionError("these weights were trained on the very samples to be scored", option="weights")
     folds = subject_folds(data)
     score_predictions(data.labels, data.labels, data.datasets)
     started = time.monotonic()
-    total = len(seeds) * len(folds)
+    tasks = [(seed, fold) for seed in seeds for fold in folds]
+    answer = partial(_answers, network, data, plan, _Start(start) if start else None)
+    probabilities = {seed: np.zeros((plan.epochs, len(data.labels), len(LABELS)), np.float32) for seed in seeds}
+    for count, ((seed, fold), found) in enumerate(zip(tasks, _run(answer, tasks, processes), strict=True), start=1):
+        probabilities[seed][:, fold.test] = found
+        if on_fold:
+            remaining_s = (time.monotonic() - started) / count * (len(tasks) - count)
+            on_fold(FoldReport(seed, fold, count, len(tasks), remaining_s))
     runs = []
-    for turn, seed in enumerate(seeds):
-        probabilities = np.zeros((plan.epochs, len(data.labels), len(LABELS)), np.float32)
-        for count, fold in enumerate(folds, start=turn * len(folds) + 1):
-            probabilities[:, fold.test] = _answers(network, data, fold, replace(plan, seed=seed), start)
-            if on_fold:
-                remaining_s = (time.monotonic() - started) / count * (total - count)
-                on_fold(FoldReport(seed, fold, count, total, remaining_s))
-        best = evaluate_answers(data, _best_epochs(probabilities, data, folds))
-        runs.append(SeedResult(seed, evaluate_answers(data, probabilities[-1]), best.overall.uf1))
+    for seed, answers in probabilities.items():
+        best = evaluate_answers(data, _best_epochs(answers, data, folds))
+        reliability = measure_reliability(data.labels, answers[-1])
+        runs.append(SeedResult(seed, evaluate_answers(data, answers[-1]), best.overall.uf1, reliability))
     return LosoResult(plan, len(folds), tuple(runs))
 
 
-def _answers(network: str, data: FlowImages, fold: Fold, plan: TrainingPlan, start: Checkpoint | None) -> Float32Array:
+class _Start:
+    """A checkpoint that crosses to another process by value: PyTorch would send its tensors as shared memory."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self._bare = replace(checkpoint, state={})
+        self._state = {name: value.numpy() for name, value in checkpoint.state.items()}
+
+    def checkpoint(self) -> Checkpoint:
+        """What it was made of."""
+        return replace(self._bare, state={name: torch.from_numpy(value) for name, value in self._state.items()})
+
+
+def _run(
+    answer: Callable[[tuple[int, Fold]], Float32Array], tasks: Sequence[tuple[int, Fold]], processes: int
+) -> Iterator[Float32Array]:
+    """`answer` to each task in their order; each runs on one thread, so several fill as many cores."""
+    if processes == 1:
+        yield from map(answer, tasks)
+        return
+    with ProcessPoolExecutor(min(processes, len(tasks)), mp_context=multiprocessing.get_context("spawn")) as pool:
+        try:
+            yield from pool.map(answer, tasks)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _answers(
+    network: str, data: FlowImages, plan: TrainingPlan, start: _Start | None, task: tuple[int, Fold]
+) -> Float32Array:
     """Probabilities float32 [epochs, samples of the fold, classes] after each epoch."""
+    seed, fold = task
     reports: list[EpochReport] = []
     labels = data.labels[~fold.test]
     prepared = TrainingData(
@@ -180,9 +230,9 @@ def _answers(network: str, data: FlowImages, fold: Fold, plan: TrainingPlan, sta
     train(
         network,
         prepared,
-        plan,
+        replace(plan, seed=seed),
         command="",
-        start=start,
+        start=start.checkpoint() if start else None,
         class_weights=class_weights(labels),
         on_epoch=reports.append,
     )

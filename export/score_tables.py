@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from export.bootstrap import DRAWS, Intervals, ScoreIntervals
+from collections.abc import Sequence
+
+from export.bootstrap import DRAWS, Intervals, ScoreDifferences, ScoreIntervals
+from export.calibration import BINS, Abstention, Reliability
 from export.evaluation import Int64Array, Measures, Scores
 from export.labels import LABELS
 from export.loso import LosoResult, mean_and_sd
+from export.unit_measures import RankMeasure
 
 
 def score_table(scores: Scores, intervals: ScoreIntervals) -> str:
@@ -39,6 +43,37 @@ def loso_table(result: LosoResult, intervals: ScoreIntervals) -> str:
     added = sum((run.overall.confusion for run in runs[1:]), start=runs[0].overall.confusion)
     lines += [_note(intervals.overall), f"mean and standard deviation over seeds {seeds}; confusions added up", ""]
     return "\n".join([*(line.rstrip() for line in lines), *_confusion(added)])
+
+
+def difference_table(differences: ScoreDifferences, network: str, baseline: str) -> str:
+    """By how much `network` is above `baseline`, by data set and over all, with paired 95 % intervals."""
+    lines = [f"{network} minus {baseline}", f"{'data':<12}{'UF1':>8} {'95 %':<15}{'UAR':>8} {'95 %':<15}"]
+    for name, each in (*differences.datasets.items(), ("all", differences.overall)):
+        bounds = [f"{low:+.3f} {high:+.3f}" for low, high in (each.intervals.uf1, each.intervals.uar)]
+        lines.append(f"{name:<12}{each.uf1:>+8.4f} {bounds[0]:<15}{each.uar:>+8.4f} {bounds[1]:<15}")
+    note = f"95 %: {DRAWS} draws of subjects, the same for both; an interval around 0 shows no difference"
+    return "\n".join([*(line.rstrip() for line in lines), note])
+
+
+def reliability_lines(reliability: Reliability, abstention: Abstention | None = None) -> str:
+    """Whether confidence can be believed, and what withholding doubtful answers leaves."""
+    text = (
+        f"calibration error {reliability.ece:.4f} ({BINS} equal bins), {reliability.adaptive_ece:.4f} "
+        f"({BINS} equally full bins); Brier {reliability.brier:.4f}; log likelihood {-reliability.nll:.4f}"
+    )
+    if abstention is None or abstention.threshold == 0:
+        return text
+    accuracy = "no answer" if abstention.accuracy is None else f"accuracy {abstention.accuracy:.4f}"
+    return f"{text}\nanswered from confidence {abstention.threshold:.2f}: {abstention.coverage:.1%}, {accuracy}"
+
+
+def rank_lines(ranks: Sequence[RankMeasure]) -> str:
+    """How often the units that a class nearly always shows rank first or second."""
+    return "\n".join(
+        f"AU {' or '.join(map(str, rank.units))} ranks first or second in {rank.share:.1%} of {rank.samples} "
+        f"{rank.label} samples"
+        for rank in ranks
+    )
 
 
 def inflation_warning(result: LosoResult) -> str:

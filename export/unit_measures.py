@@ -73,6 +73,15 @@ class RankMeasure:
     samples: int
     share: float
 
+    def summary(self) -> dict[str, Any]:
+        """JSON-able, four decimals."""
+        return {
+            "label": self.label,
+            "units": list(self.units),
+            "samples": self.samples,
+            "first_or_second": round(self.share, 4),
+        }
+
 
 def measure_units(
     probabilities: Float32Array, strengths: Float32Array, units: Sequence[int] = UNITS
@@ -108,8 +117,11 @@ def rank_units(
     """How often the units that a class nearly always shows rank first or second in `probabilities` [N, 2, units].
 
     The rank is that of the larger side; blinks and gaze are left out. `labels` int64 [N] into `LABELS`. A class
-    without a sample, and one none of whose units the model knows, has no entry.
+    without a sample, and one none of whose units the model knows, has no entry. Raises `InputError` where the units do
+    not fit `probabilities`.
     """
+    if probabilities.shape[1:] != (2, len(units)):
+        raise InputError(f"action units {list(probabilities.shape)} are not [N, 2, {len(units)}]")
     columns = [i for i, unit in enumerate(units) if unit not in (BLINK, GAZE)]
     order = np.argsort(-probabilities.max(1)[:, columns], axis=1, kind="stable")[:, :_TOP]
     top = np.array([units[i] for i in columns])[order]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from export.bootstrap import DRAWS, score_intervals, subject_intervals
+from export.bootstrap import DRAWS, paired_difference, score_differences, score_intervals, subject_intervals
 from export.evaluation import confusion_matrix, measure
 from server.errors import InputError
 
@@ -68,3 +68,53 @@ def test_interval_of_several_runs_is_that_of_their_mean() -> None:
     one = subject_intervals(TRUTH, [PREDICTIONS], PEOPLE)
     both = subject_intervals(TRUTH, [PREDICTIONS, TRUTH], PEOPLE)
     assert both.uf1 == pytest.approx(tuple((1 + bound) / 2 for bound in one.uf1))
+
+
+def test_paired_interval_is_narrower_than_those_of_the_scores() -> None:
+    """Two methods that fail on the same samples differ with little doubt, whatever their own intervals are."""
+    better = PREDICTIONS.copy()
+    mistakes = np.flatnonzero(better != TRUTH)[::3]
+    better[mistakes] = TRUTH[mistakes]
+    found = paired_difference(TRUTH, [better], [PREDICTIONS], PEOPLE)
+    scores = [measure(confusion_matrix(TRUTH, run)) for run in (better, PREDICTIONS)]
+    assert found.uf1 == pytest.approx(scores[0].uf1 - scores[1].uf1)
+    assert found.uar == pytest.approx(scores[0].uar - scores[1].uar)
+    low, high = found.intervals.uf1
+    assert 0 < low < found.uf1 < high
+    alone = subject_intervals(TRUTH, [PREDICTIONS], PEOPLE).uf1
+    assert high - low < (alone[1] - alone[0]) / 2
+
+
+def test_difference_has_a_sign() -> None:
+    """Exchanging the two turns the difference round; a method does not differ from itself."""
+    one = paired_difference(TRUTH, [TRUTH], [PREDICTIONS], PEOPLE)
+    other = paired_difference(TRUTH, [PREDICTIONS], [TRUTH], PEOPLE)
+    assert other.uf1 == -one.uf1
+    assert other.intervals.uf1 == pytest.approx(tuple(-bound for bound in reversed(one.intervals.uf1)))
+    none = paired_difference(TRUTH, [PREDICTIONS], [PREDICTIONS], PEOPLE)
+    assert (none.uf1, none.intervals.uf1) == (0, (0, 0))
+
+
+def test_difference_agrees_with_a_plain_loop() -> None:
+    """Bounds are those of resampled people on whom both are scored, up to the noise of another sequence."""
+    rng = np.random.default_rng(1)
+    other = np.where(RNG.random(180) < 0.6, TRUTH, RNG.integers(0, 3, 180))
+    samples = [np.flatnonzero(np.array(PEOPLE) == person) for person in sorted(set(PEOPLE))]
+    differences = []
+    for _ in range(DRAWS):
+        rows = np.concatenate([samples[i] for i in rng.integers(0, len(samples), len(samples))])
+        one, two = (measure(confusion_matrix(TRUTH[rows], run[rows])).uf1 for run in (PREDICTIONS, other))
+        differences.append(one - two)
+    assert paired_difference(TRUTH, [PREDICTIONS], [other], PEOPLE).intervals.uf1 == pytest.approx(
+        tuple(np.quantile(differences, [0.025, 0.975])), abs=0.015
+    )
+
+
+def test_differences_are_told_by_data_set() -> None:
+    """Where a method is better in one data set alone, the other shows no difference."""
+    datasets = ["a"] * 96 + ["b"] * 84
+    first = np.concatenate([TRUTH[:96], PREDICTIONS[96:]])
+    found = score_differences(TRUTH, [first], [PREDICTIONS], datasets, PEOPLE)
+    assert found.datasets["a"].uf1 > found.overall.uf1 > 0
+    assert found.datasets["b"].uf1 == 0
+    assert {"uf1", "uar", "intervals", "datasets", "draws", "seed", "level"} <= found.summary().keys()

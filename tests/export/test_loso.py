@@ -92,6 +92,30 @@ def test_same_seed_same_answers(data: FlowImages) -> None:
     assert summary["uf1_sd"] == pytest.approx(abs(scores[0] - scores[1]) / 2, abs=1e-4)
 
 
+def test_number_of_processes_changes_no_answer(data: FlowImages) -> None:
+    """Folds that are trained side by side, here from weights, give what they give one by one, in the same order."""
+    parts = (data.images, data.labels, data.images, data.labels)
+    start = train("ststnet", TrainingData(*parts, "", "e" * 64), PLAN, command="")
+    reports: tuple[list[FoldReport], list[FoldReport]] = ([], [])
+    alone, beside = (
+        leave_one_subject_out(
+            "ststnet", data, PLAN, [0, 1], start=start, processes=processes, on_fold=reports[processes - 1].append
+        )
+        for processes in (1, 2)
+    )
+    for one, other in zip(alone.runs, beside.runs, strict=True):
+        np.testing.assert_array_equal(one.evaluation.probabilities, other.evaluation.probabilities)
+    told = [[(report.seed, report.fold.subject, report.done) for report in half] for half in reports]
+    assert told[0] == told[1]
+
+
+def test_ensembles_with_a_head_leave_subjects_out(data: FlowImages, tiny: str) -> None:
+    """Members and an action-unit head need no units: folds know classes alone."""
+    result = leave_one_subject_out(tiny, data, PLAN, [0])
+    np.testing.assert_allclose(result.runs[0].evaluation.probabilities.sum(1), 1, rtol=1e-5)
+    assert result.summary()["calibration"]["nll"] > 0
+
+
 def test_answers_are_those_of_the_last_epoch(data: FlowImages) -> None:
     """A fold's answers are what its network, trained without it, says in the end; the best epoch stays a warning."""
     result = leave_one_subject_out("ststnet", data, PLAN, [0])
@@ -115,8 +139,10 @@ def test_start_is_used_and_must_not_know_the_samples(data: FlowImages) -> None:
     fresh = leave_one_subject_out("ststnet", data, PLAN, [0])
     assert not np.array_equal(tuned.runs[0].evaluation.probabilities, fresh.runs[0].evaluation.probabilities)
     leaked = replace(start, training={**start.training, "data_sha256": data.sha256})
-    with pytest.raises(OptionError, match="trained on the very samples"):
-        leave_one_subject_out("ststnet", data, PLAN, [0], start=leaked)
+    earlier = replace(start, training={**start.training, "seen_sha256": [data.sha256]})
+    for weights in (leaked, earlier):
+        with pytest.raises(OptionError, match="trained on the very samples"):
+            leave_one_subject_out("ststnet", data, PLAN, [0], start=weights)
 
 
 def test_plans_are_fixed() -> None:
@@ -140,18 +166,24 @@ def test_absent_class_is_noticed_before_training(data: FlowImages) -> None:
     assert reports == []
 
 
-def test_command_scores_logs_and_warns(data: FlowImages, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The command prints the table, writes JSON and one log per seed, and tells what cheating would have given."""
+@pytest.fixture
+def folder(data: FlowImages, tmp_path: Path) -> Path:
+    """The samples as a folder of one data set, `x`, with four subjects."""
     write_flow_images(tmp_path / "data", data.images, data.labels, "x")
     index = tmp_path / "data" / INDEX
     lines = index.read_text().splitlines()
     rows = [line.split(",") for line in lines[1:]]
     named = [f"{row[0]},x,s{i // 9},{row[3]}" for i, row in enumerate(rows)]
     index.write_text("\n".join([lines[0], *named]) + "\n")
+    return tmp_path / "data"
+
+
+def test_command_scores_logs_and_warns(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The command prints the table, writes JSON and one log per seed, and tells what cheating would have given."""
     report, log = tmp_path / "out.json", tmp_path / "log.txt"
     options = ["--protocol", "loso", "--seeds", "0, 1", "--epochs", "2", "--json", str(report), "--megc-log", str(log)]
     with pytest.raises(SystemExit) as end:
-        main(["evaluate", "ststnet", "--data", str(tmp_path / "data"), *options])
+        main(["evaluate", "ststnet", "--data", str(folder), *options])
     assert not end.value.code
     printed = capsys.readouterr()
     assert "fold 8/8: seed 1, without x s3" in printed.err
@@ -167,3 +199,25 @@ def test_command_scores_logs_and_warns(data: FlowImages, tmp_path: Path, capsys:
             main(["score", str(tmp_path / f"log-seed{seed}.txt")])
         printed_uf1 = capsys.readouterr().out.splitlines()[2].split()[2]
         assert float(printed_uf1) == pytest.approx(summary["runs"][seed]["uf1"], abs=1e-4)
+
+
+def test_baseline_is_trained_beside(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Both tables and the paired difference are printed and written; two equal trainings do not differ."""
+    report, plot = tmp_path / "out.json", tmp_path / "plot.png"
+    options = ["--protocol", "loso", "--seeds", "0", "--epochs", "2", "--baseline", "ststnet", "--baseline-epochs"]
+    files = ["--json", str(report), "--plot", str(plot)]
+    printed, differences = [], []
+    for epochs in ("2", "3"):
+        with pytest.raises(SystemExit) as end:
+            main(["evaluate", "ststnet", "--data", str(folder), *options, epochs, *files])
+        assert not end.value.code
+        printed.append(capsys.readouterr().out)
+        summary = json.loads(report.read_text())
+        differences.append(summary["difference"]["uf1"])
+        assert summary["difference"]["uf1"] == pytest.approx(summary["uf1"] - summary["baseline"]["uf1"], abs=2e-4)
+        assert summary["baseline"]["epochs"] == int(epochs)
+    assert differences[0] == 0
+    assert "baseline ststnet" in printed[0]
+    assert "ststnet minus ststnet" in printed[0]
+    assert "calibration error" in printed[0]
+    assert plot.read_bytes().startswith(b"\x89PNG")
