@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,11 @@ import torch
 
 from export.checkpoint import Checkpoint
 from export.cli import main
+from export.evaluation import Evaluation
 from export.networks.ststnet import STSTNet
+from export.protocol import evaluate_model
 from export.repository import read_published
+from export.synthesis.action_units import UNITS
 
 
 def _run(*arguments: str | Path) -> int:
@@ -172,6 +176,40 @@ def test_folder_training_reports_held_out_subjects(
     assert _run("train", "ststnet", "--data", data, *options) == 0
     assert (tmp_path / "run" / "weights.pth").is_file()
     assert "held-out accuracy" in capsys.readouterr().err
+
+
+def test_evaluation_tells_more_than_scores(
+    data: Path, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Calibration, what withholding leaves, the ranks of action units where the model answers them, and a picture."""
+    report, plot = tmp_path / "report.json", tmp_path / "plot.png"
+    units = np.zeros((24, 2, len(UNITS)), np.float32)
+    units[:, 1, UNITS.index(12)] = 1
+
+    def with_units(*arguments: object, **options: object) -> Evaluation:
+        return replace(evaluate_model(*arguments, **options), extras={"action_units": units})
+
+    monkeypatch.setattr("export.protocol.evaluate_model", with_units)
+    options = ("--repository", repository, "--json", report, "--plot", plot)
+    assert _run("evaluate", "ours", "--data", data, *options) == 0
+    summary = json.loads(report.read_text())
+    assert summary["calibration"].keys() == {"bins", "samples", "ece", "adaptive_ece", "brier", "nll"}
+    assert summary["abstention"] == {"threshold": 0.0, "coverage": 1.0, "accuracy": summary["accuracy"]}
+    assert [rank["first_or_second"] for rank in summary["action_unit_ranks"]] == [1.0, 1.0]
+    printed = capsys.readouterr().out
+    assert "calibration error" in printed
+    assert "AU 12 ranks first or second in 100.0%" in printed
+    assert plot.read_bytes().startswith(b"\x89PNG")
+
+
+def test_samples_of_the_training_are_no_test(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A model that is scored on the folder it was trained on gets a warning, and its result a mark."""
+    repository, report = tmp_path / "models", tmp_path / "report.json"
+    options = ("--epochs", "1", "--output", tmp_path / "run", "--publish", "--repository", repository)
+    assert _run("train", "ststnet", "--data", data, *options) == 0
+    assert _run("evaluate", "ststnet", "--data", data, "--repository", repository, "--json", report) == 0
+    assert "was trained on these very samples" in capsys.readouterr().err
+    assert json.loads(report.read_text())["seen_in_training"] is True
 
 
 def test_flow_is_written_as_archive(tmp_path: Path) -> None:
