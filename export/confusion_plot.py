@@ -35,7 +35,7 @@ class Panel:
 
 def write_confusion_plot(path: Path, title: str, panels: Sequence[Panel]) -> None:
     """Write `panels` side by side to a PNG file; `title` says which model and protocol."""
-    figure = Figure(figsize=(_PANEL_INCHES * len(panels), _PANEL_INCHES + 1.1), dpi=_DPI, layout="constrained")
+    figure = Figure(figsize=(_PANEL_INCHES * len(panels), _PANEL_INCHES + 0.5), dpi=_DPI, layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(title, fontsize=11)
     for axes, panel in zip(np.ravel(figure.subplots(1, len(panels))), panels, strict=True):

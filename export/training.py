@@ -81,7 +81,7 @@ def train(
         if folder:
             run.keep_state(folder, resume=resume, network=network, start_sha256=start.sha256 if start else "")
         run.train(on_epoch)
-    held_out = run.history[-1]
+    held_out = run.held_out()
     training = {
         "data": data.description,
         "data_sha256": data.sha256,
@@ -96,7 +96,8 @@ def train(
         "validation": {
             "data": f"{len(data.validation_labels)} samples held out from training",
             "samples": len(data.validation_labels),
-            **{name: held_out[name] for name in ("accuracy", "uf1", "uar", "unit_f1") if held_out[name] is not None},
+            **{name: value for name, value in held_out.record().items() if value is not None},
+            **({"units": held_out.units.summary()["units"]} if held_out.units else {}),
         },
         "command": command,
     }

@@ -15,7 +15,7 @@ from export.evaluation import confusion_matrix, measure
 from export.networks.blocks import Preparation, flow_graph
 from export.networks.outputs import ACTION_UNITS, named_outputs
 from export.training_data import TrainingData
-from export.unit_measures import measure_units
+from export.unit_measures import UnitMeasures, measure_units
 from server.contract import PROBABILITIES
 from server.errors import InputError
 from server.types import Float32Array
@@ -23,7 +23,7 @@ from server.types import Float32Array
 
 @dataclass(frozen=True, slots=True)
 class HeldOutScore:
-    """Accuracy, UF1 and UAR on held-out samples, and the mean F1 of action units where both the network and the data
+    """Accuracy, UF1 and UAR on held-out samples, and the measures of action units where both the network and the data
     have them. UF1 and UAR are None where a class is absent. `sources` has the same of each of several sources.
     """
 
@@ -31,8 +31,13 @@ class HeldOutScore:
     accuracy: float
     uf1: float | None
     uar: float | None
-    unit_f1: float | None
+    units: UnitMeasures | None
     sources: Mapping[str, HeldOutScore] = field(default_factory=dict)
+
+    @property
+    def unit_f1(self) -> float | None:
+        """Mean F1 of the commonest action units."""
+        return self.units.mean_f1 if self.units else None
 
     def record(self) -> dict[str, Any]:
         """JSON-able, four decimals."""
@@ -109,6 +114,6 @@ class HeldOut:
             accuracy=float((predictions == truth).mean()),
             uf1=measures.uf1 if measures else None,
             uar=measures.uar if measures else None,
-            unit_f1=found.mean_f1 if found else None,
+            units=found,
             sources=sources or {},
         )

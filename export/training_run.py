@@ -18,7 +18,7 @@ from export.networks.blocks import NoseCentred, Preparation
 from export.networks.outputs import as_outputs, members_of
 from export.synthesis.flow_fields import one_thread
 from export.training_data import TrainingData
-from export.training_progress import EpochReport, HeldOut
+from export.training_progress import EpochReport, HeldOut, HeldOutScore
 from export.training_state import TrainingState, identity_of, read_state, write_state
 
 Device: TypeAlias = Literal["cpu", "cuda"]
@@ -70,6 +70,7 @@ class TrainingRun:
         self.devices: list[str] = [name for name in get_args(Device) if name == device]
         self._prepare = NoseCentred().to(device)
         self._held_out = HeldOut(data, PREPARATION, device)
+        self._measured: HeldOutScore | None = None
         weights = None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32, device=device)
         self._loss = Loss(weights, plan.label_smoothing, plan.unit_weight)
         self._images, self._labels = torch.from_numpy(data.images).to(device), torch.from_numpy(data.labels).to(device)
@@ -111,7 +112,7 @@ class TrainingRun:
         for epoch in range(first, self._plan.epochs + 1):
             started = time.monotonic()
             loss = self._epoch()
-            measured = self._held_out.measure(self._model)
+            self._measured = measured = self._held_out.measure(self._model)
             now = time.monotonic()
             report = EpochReport(
                 epoch=epoch,
@@ -126,6 +127,10 @@ class TrainingRun:
                 write_state(self._folder, self._state(epoch))
             if on_epoch:
                 on_epoch(report)
+
+    def held_out(self) -> HeldOutScore:
+        """The score of the network as it is."""
+        return self._measured or self._held_out.measure(self._model)
 
     def _epoch(self) -> float:
         """Train every sample of one epoch once; the mean loss of a member."""

@@ -13,6 +13,7 @@ import torch
 import export.training_run
 from export.augmentation import Varied
 from export.checkpoint import Checkpoint, checkpoint_bytes
+from export.synthesis.action_units import UNITS
 from export.synthesis.flow_fields import synthesize_flow
 from export.training import train
 from export.training_data import TrainingData, mixed_data
@@ -73,15 +74,16 @@ def test_resumed_run_is_the_uninterrupted_one(
     assert timeless[0] == timeless[1]
 
 
-def test_finished_run_is_not_repeated(data: TrainingData, tmp_path: Path) -> None:
+@pytest.mark.parametrize("network", ["ststnet", "tiny"])
+def test_finished_run_is_not_repeated(network: str, data: TrainingData, tmp_path: Path, tiny: str) -> None:
     """Resuming what has ended gives the same weights without an epoch; without resuming it begins anew."""
     plan = replace(PLAN, epochs=1)
-    first = train("ststnet", data, plan, command="c", folder=tmp_path)
+    first = train(network, data, plan, command="c", folder=tmp_path)
     reports: list[EpochReport] = []
-    again = train("ststnet", data, plan, command="c", folder=tmp_path, resume=True, on_epoch=reports.append)
+    again = train(network, data, plan, command="c", folder=tmp_path, resume=True, on_epoch=reports.append)
     assert reports == []
     assert again.sha256 == first.sha256
-    train("ststnet", data, plan, command="c", folder=tmp_path, on_epoch=reports.append)
+    train(network, data, plan, command="c", folder=tmp_path, on_epoch=reports.append)
     assert len(reports) == 1
 
 
@@ -131,6 +133,7 @@ def test_log_has_a_line_for_each_epoch(data: TrainingData, tmp_path: Path, tiny:
     assert lines == [report.record() for report in reports]
     assert lines[0].keys() == {"epoch", "epochs", "loss", "accuracy", "uf1", "uar", "unit_f1", "seconds"}
     assert checkpoint.training["validation"]["unit_f1"] == lines[-1]["unit_f1"]
+    assert checkpoint.training["validation"]["units"].keys() == {str(unit) for unit in UNITS}
     assert checkpoint.training["device"] == "cpu"
 
 
