@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +35,15 @@ class FlowImages:
     sha256: str
 
 
+@dataclass(frozen=True, slots=True)
+class UnlabelledImages:
+    """`images` uint8 [N, 3, 28, 28] as those of `FlowImages`, whose classes are not known or not to be looked at."""
+
+    images: UInt8Array
+    paths: tuple[str, ...]
+    sha256: str
+
+
 def read_flow_images(folder: Path) -> FlowImages:
     """The samples of `folder` in the order of its index.
 
@@ -41,7 +51,7 @@ def read_flow_images(folder: Path) -> FlowImages:
     `InputError` naming the file or the line when the index lacks a column, a label is unknown, a path leaves the
     folder, a sample is listed twice, a file is missing or unreadable, or an image is not 28 x 28.
     """
-    rows = _read_index(folder / INDEX)
+    rows = _read_index(folder / INDEX, COLUMNS)
     images = np.empty((len(rows), 3, SIDE, SIDE), np.uint8)
     digest = hashlib.sha256()
     for i, row in enumerate(rows):
@@ -56,6 +66,20 @@ def read_flow_images(folder: Path) -> FlowImages:
         paths=tuple(row["path"] for row in rows),
         sha256=digest.hexdigest(),
     )
+
+
+def read_unlabelled_images(folder: Path) -> UnlabelledImages:
+    """The images of `folder` in the order of its index, of which only the column path is read.
+
+    Raises `InputError` as `read_flow_images` does, but for what concerns the other columns.
+    """
+    rows = _read_index(folder / INDEX, ("path",))
+    paths = tuple(row["path"] for row in rows)
+    images = np.stack([_read_image(folder, path) for path in paths])
+    digest = hashlib.sha256()
+    for path, image in zip(paths, images, strict=True):
+        digest.update(path.encode() + b"\0" + image.tobytes())
+    return UnlabelledImages(images, paths, digest.hexdigest())
 
 
 def write_flow_images(folder: Path, images: UInt8Array, labels: npt.NDArray[np.int64], dataset: str) -> None:
@@ -81,12 +105,12 @@ def encode_image(image: UInt8Array) -> bytes:
     return cv2.imencode(".png", np.ascontiguousarray(image[::-1].transpose(1, 2, 0)))[1].tobytes()
 
 
-def _read_index(index: Path) -> list[dict[str, str]]:
+def _read_index(index: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     if not index.is_file():
-        raise InputError(f"{index} does not exist; a data folder has an {INDEX} with {', '.join(COLUMNS)}")
+        raise InputError(f"{index} does not exist; a data folder has an {INDEX} with {', '.join(columns)}")
     with index.open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file, restval="")
-        missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
+        missing = [column for column in columns if column not in (reader.fieldnames or ())]
         if missing:
             raise InputError(f"{index} has no column {', '.join(missing)}")
         rows = list(reader)
@@ -94,18 +118,18 @@ def _read_index(index: Path) -> list[dict[str, str]]:
         raise InputError(f"{index} lists no sample")
     seen: set[str] = set()
     for number, row in enumerate(rows, start=2):
-        _check_row(row, f"{index}, line {number}")
+        _check_row(row, columns, f"{index}, line {number}")
         if row["path"] in seen:
             raise InputError(f"{index}, line {number}: {row['path']} is listed twice")
         seen.add(row["path"])
     return rows
 
 
-def _check_row(row: dict[str, str], where: str) -> None:
-    empty = [column for column in COLUMNS if not row[column]]
+def _check_row(row: dict[str, str], columns: Sequence[str], where: str) -> None:
+    empty = [column for column in columns if not row[column]]
     if empty:
         raise InputError(f"{where}: no {', '.join(empty)}")
-    if row["label"] not in LABELS:
+    if "label" in columns and row["label"] not in LABELS:
         raise InputError(f"{where}: label {row['label']!r} is none of {', '.join(LABELS)}")
     path = Path(row["path"])
     if path.is_absolute() or ".." in path.parts:

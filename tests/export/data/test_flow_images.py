@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from export.data.flow_images import read_flow_images, write_flow_images
+from export.data.flow_images import read_flow_images, read_unlabelled_images, write_flow_images
 from server.errors import InputError
 
 HEADER = "path,dataset,subject,label\n"
@@ -104,3 +104,21 @@ def test_real_samples_have_the_published_counts(shared: Path) -> None:
     assert len(set(zip(data.datasets, data.subjects, strict=True))) == 40
     assert (data.images.min((2, 3)) == 0).all()
     assert (data.images.max((2, 3)) == 255).all()
+
+
+def test_unlabelled_images_need_no_label(tmp_path: Path) -> None:
+    """An index of paths is enough; a label, even an unknown one, is neither read nor part of the hash."""
+    bare = read_unlabelled_images(_folder(tmp_path, "path\na.png\n"))
+    labelled = read_unlabelled_images(_folder(tmp_path, HEADER + "a.png,smic,,nonsense\n"))
+    assert bare.paths == labelled.paths == ("a.png",)
+    assert bare.images[0, :, 5, 7].tolist() == [10, 20, 30]
+    assert bare.sha256 == labelled.sha256
+
+
+@pytest.mark.parametrize(
+    "index", ["file\na.png\n", "path\n", "path\n../a.png\n", "path\nb.png\n", "path\na.png\na.png\n"]
+)
+def test_wrong_unlabelled_index_is_refused(tmp_path: Path, index: str) -> None:
+    """A missing column, no sample, a path outside, a missing file and a repeated one are faults here as well."""
+    with pytest.raises(InputError):
+        read_unlabelled_images(_folder(tmp_path, index))
