@@ -30,7 +30,8 @@ _NAMES_SHOWN = 4
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
     """Weights with all that is needed to use them. `sha256` is that of the file; `training` says how they were made
-    (JSON-able, empty for somebody else's).
+    (JSON-able, empty for somebody else's). `prior_ratio` multiplies the probability of each class in the served graph
+    (see `networks.prior_shift`); empty where they are served as they are.
     """
 
     network: str
@@ -39,6 +40,7 @@ class Checkpoint:
     state: Mapping[str, Tensor]
     training: Mapping[str, Any]
     sha256: str
+    prior_ratio: tuple[float, ...] = ()
 
     def build(self) -> nn.Module:
         """The network with these weights, in evaluation mode."""
@@ -76,6 +78,7 @@ def load_checkpoint(path: Path, network: str) -> Checkpoint:
         state=checked,
         training=content["training"] if ours else {},
         sha256=hashlib.sha256(data).hexdigest(),
+        prior_ratio=tuple(content.get("prior_ratio", ())) if ours else (),
     )
 
 
@@ -90,6 +93,8 @@ def checkpoint_bytes(checkpoint: Checkpoint) -> bytes:
         "training": dict(checkpoint.training),
         "state": {name: tensor.detach().clone().cpu() for name, tensor in checkpoint.state.items()},
     }
+    if checkpoint.prior_ratio:
+        content["prior_ratio"] = list(checkpoint.prior_ratio)
     # A file object has no name that could end up in the archive.
     buffer = io.BytesIO()
     torch.save(content, buffer)

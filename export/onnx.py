@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from export.checkpoint import Checkpoint
-from export.networks.blocks import FlowGraph, flow_graph
+from export.networks.blocks import flow_graph
+from export.networks.prior_shift import PriorShift
 from export.networks.registry import FLOW_INPUT
 from server.contract import PROBABILITIES
 
@@ -22,14 +23,16 @@ IR_VERSION = 10
 BATCH_AXIS = "batch"
 
 
-def served_graph(checkpoint: Checkpoint) -> FlowGraph:
-    """The graph that is served: normalisation, the network in its fastest form, softmax. In evaluation mode.
+def served_graph(checkpoint: Checkpoint) -> nn.Module:
+    """The graph that is served: normalisation, the network in its fastest form, softmax, and the shift to other shares
+    of the classes where the checkpoint was adapted to some. In evaluation mode.
 
     Input float32 [N, 3, 28, 28] (u, v, strain, 0..255), output probabilities float32 [N, classes].
     """
     network = checkpoint.build()
     faster = getattr(network, "for_serving", None)
-    return flow_graph(faster() if faster else network, checkpoint.weights.preparation)
+    graph = flow_graph(faster() if faster else network, checkpoint.weights.preparation)
+    return PriorShift(graph, checkpoint.prior_ratio).eval() if checkpoint.prior_ratio else graph
 
 
 def onnx_bytes(graph: nn.Module) -> bytes:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from torch import nn
+
 from export.networks.blocks import Preparation
 from export.networks.ststnet import STSTNet
+from export.networks.tgsr_flow import TGSRFlow
 from server.contract import TensorSpec
 from server.errors import OptionError
 
@@ -32,7 +35,7 @@ class Network:
     """
 
     name: str
-    build: Callable[..., STSTNet]
+    build: Callable[..., nn.Module]
     citation: str
     recipe: str
     inputs: tuple[TensorSpec, ...]
@@ -55,6 +58,18 @@ NETWORKS: dict[str, Network] = {
             # The padding of the published weights, so that both can be compared and one can be tuned into the other.
             trained=Weights(padding=2, preparation="nose_centred"),
             published=Weights(padding=2, preparation="published_order"),
+        ),
+        Network(
+            name="tgsr_flow",
+            build=TGSRFlow,
+            citation=(
+                "Jiang, Zong, Zheng, Liu, Wei: Seeking Salient Facial Regions for Cross-Database Micro-Expression "
+                "Recognition. ICPR 2022, arXiv 2111.15361; on statistics of optical flow instead of LBP-TOP"
+            ),
+            recipe="flow_uvs_28",
+            inputs=(FLOW_INPUT,),
+            trained=Weights(padding=0, preparation="nose_centred"),
+            published=Weights(padding=0, preparation="nose_centred"),
         ),
     )
 }
