@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from export.cli_adapt import adapt
 from export.cli_evaluate import evaluate, score
 from export.cli_options import (
     ASSETS,
@@ -108,6 +109,7 @@ def model(
 app.command()(train)
 app.command()(evaluate)
 app.command()(score)
+app.command()(adapt)
 
 
 @app.command()
