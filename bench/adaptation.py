@@ -165,17 +165,25 @@ def paired_differences(truth: Int64Array, one: Row, other: Row, people: Sequence
 
 
 def print_table(title: str, target: FlowImages, rows: Sequence[Row]) -> None:
-    """UF1 and UAR of every row with intervals, and the difference to its base."""
-    print(f"\n| {title} | UF1 (95 %) | UAR (95 %) | UF1 gained (95 %) | UAR gained (95 %) |\n|---|---|---|---|---|")
+    """UF1 and UAR of every row with intervals, its accuracy, and the difference to its base."""
+    columns = (title, "UF1 (95 %)", "UAR (95 %)", "accuracy", "UF1 gained (95 %)", "UAR gained (95 %)")
+    print("\n| " + " | ".join(columns) + " |\n" + "|---" * len(columns) + "|")
     named = {row.name: row for row in rows}
     for row in rows:
         measures = [measure(confusion_matrix(target.labels, run)) for run in row.predictions]
         interval = subject_intervals(target.labels, row.predictions, target.subjects)
         uf1, uar = np.mean([m.uf1 for m in measures]), np.mean([m.uar for m in measures])
-        cells = [f"{uf1:.4f} ({bounds(interval.uf1)})", f"{uar:.4f} ({bounds(interval.uar)})", "", ""]
+        accuracy = np.mean([m.accuracy for m in measures])
+        cells = [
+            f"{uf1:.4f} ({bounds(interval.uf1)})",
+            f"{uar:.4f} ({bounds(interval.uar)})",
+            f"{accuracy:.4f}",
+            "",
+            "",
+        ]
         if row.base:
             found = paired_differences(target.labels, row, named[row.base], target.subjects)
-            cells[2:] = [f"{gained:+.4f} ({low:+.3f} to {high:+.3f})" for gained, low, high in found]
+            cells[3:] = [f"{gained:+.4f} ({low:+.3f} to {high:+.3f})" for gained, low, high in found]
         print(f"| {row.name} | " + " | ".join(cells) + " |", flush=True)
     print()
 
