@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import pickle
 import warnings
 import zipfile
@@ -18,6 +19,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from export.labels import LABELS
 from export.networks.registry import Weights, find_network
 from server.errors import InputError
 
@@ -78,7 +80,7 @@ def load_checkpoint(path: Path, network: str) -> Checkpoint:
         state=checked,
         training=content["training"] if ours else {},
         sha256=hashlib.sha256(data).hexdigest(),
-        prior_ratio=tuple(content.get("prior_ratio", ())) if ours else (),
+        prior_ratio=_checked_ratio(content.get("prior_ratio", ()), path) if ours else (),
     )
 
 
@@ -139,6 +141,13 @@ def _checked(state: Mapping[str, Any], network: nn.Module, path: Path) -> dict[s
         if not bool(torch.isfinite(value).all()):
             raise InputError(f"{path}: {name} holds values that are not finite")
     return {name: state[name].to(wanted.dtype) for name, wanted in expected.items()}
+
+
+def _checked_ratio(ratio: Any, path: Path) -> tuple[float, ...]:
+    numbers = isinstance(ratio, list | tuple) and all(isinstance(each, float) and 0 < each < math.inf for each in ratio)
+    if not numbers or len(ratio) not in (0, len(LABELS)):
+        raise InputError(f"{path}: prior_ratio is not one positive number for each of {', '.join(LABELS)}")
+    return tuple(ratio)
 
 
 def _short(names: list[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -69,6 +70,16 @@ def test_a_checkpoint_without_ratio_is_written_as_before(checkpoint: Checkpoint,
     (tmp_path / "weights.pth").write_bytes(checkpoint_bytes(checkpoint))
     assert "prior_ratio" not in torch.load(tmp_path / "weights.pth", weights_only=True)
     assert load_checkpoint(tmp_path / "weights.pth", "ststnet").prior_ratio == ()
+
+
+@pytest.mark.parametrize("ratio", [(1.0, 2.0), (1.0, 1.0, 0.0), (1.0, 1.0, float("nan")), ("a", "b", "c"), 3.0])
+def test_a_file_with_a_wrong_ratio_is_refused(checkpoint: Checkpoint, tmp_path: Path, ratio: Any) -> None:
+    """A ratio that would make probabilities negative, nothing or no number is named with the file."""
+    (tmp_path / "weights.pth").write_bytes(checkpoint_bytes(checkpoint))
+    content = torch.load(tmp_path / "weights.pth", weights_only=True)
+    torch.save({**content, "prior_ratio": ratio}, tmp_path / "weights.pth")
+    with pytest.raises(InputError, match=r"weights\.pth: prior_ratio is not one positive number for each of negative"):
+        load_checkpoint(tmp_path / "weights.pth", "ststnet")
 
 
 def test_an_adapted_model_is_not_adapted_again(base: Checkpoint, target: UnlabelledImages) -> None:
