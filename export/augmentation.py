@@ -28,10 +28,13 @@ class Varied(NamedTuple):
     mirrored: Tensor
 
 
-def augment(images: Tensor) -> Varied:
-    """A varied copy of `images` float32 [N, 3, 28, 28] (u, v, strain; zero motion is 0)."""
+def augment(images: Tensor, share: float = 1.0) -> Varied:
+    """A varied copy of `images` float32 [N, 3, 28, 28] (u, v, strain; zero motion is 0).
+
+    `share` of all variation but the mirroring, of which there is no half.
+    """
     mirrored, chosen = _mirrored(images)
-    return Varied(_noisy(_rescaled(_moved(mirrored))), chosen)
+    return Varied(_noisy(_rescaled(_moved(mirrored, share), share), share), chosen)
 
 
 def swap_sides(units: Tensor, mirrored: Tensor) -> Tensor:
@@ -45,11 +48,11 @@ def _mirrored(images: Tensor) -> tuple[Tensor, Tensor]:
     return torch.where(chosen[:, None, None, None], flipped, images), chosen
 
 
-def _moved(images: Tensor) -> Tensor:
+def _moved(images: Tensor, share: float) -> Tensor:
     n = len(images)
-    angle = ROTATION_RAD * torch.randn(n)
-    scale = 1 + SCALE * torch.randn(n, 2)
-    shift = (2 * torch.rand(n, 2) - 1) * SHIFT_PX * 2 / images.shape[-1]
+    angle = share * ROTATION_RAD * torch.randn(n)
+    scale = 1 + share * SCALE * torch.randn(n, 2)
+    shift = (2 * torch.rand(n, 2) - 1) * share * SHIFT_PX * 2 / images.shape[-1]
     rows = (
         torch.stack([scale[:, 0], -angle, shift[:, 0]], dim=1),
         torch.stack([angle, scale[:, 1], shift[:, 1]], dim=1),
@@ -59,16 +62,16 @@ def _moved(images: Tensor) -> Tensor:
     return functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
 
 
-def _rescaled(images: Tensor) -> Tensor:
+def _rescaled(images: Tensor, share: float) -> Tensor:
     n = len(images)
-    gain = torch.exp(GAIN * torch.randn(n, 3, 1, 1))
-    offset = OFFSET * torch.randn(n, 3, 1, 1)
+    gain = torch.exp(share * GAIN * torch.randn(n, 3, 1, 1))
+    offset = share * OFFSET * torch.randn(n, 3, 1, 1)
     offset[:, 2] = 0
     return images * gain.to(images.device) + offset.to(images.device)
 
 
-def _noisy(images: Tensor) -> Tensor:
+def _noisy(images: Tensor, share: float) -> Tensor:
     n = len(images)
     smooth = functional.interpolate(torch.randn(n, 3, 7, 7), size=images.shape[2:], mode="bilinear")
-    level = NOISE * torch.rand(n, 1, 1, 1)
+    level = share * NOISE * torch.rand(n, 1, 1, 1)
     return images + (level * (0.5 * torch.randn(images.shape) + smooth)).to(images.device)

@@ -8,11 +8,16 @@ from typing import Any
 
 from export.checkpoint import Checkpoint
 from export.labels import LABELS
+from export.networks.outputs import ACTION_UNITS
 from export.networks.registry import find_network
 from server.contract import PROBABILITIES, FlowMethod, ModelContract, Provenance, TensorSpec
 
 FORMAT = "glimpse.card/1"
 SYNTHETIC_DATA = "synthetic: flow images made from action units, without any person's data"
+
+_UNITS_MEANING = "image-left and image-right; a score for each action unit that says moved from 0.5 on; 61 is gaze"
+ABSTAIN_BELOW = 0.5
+"""Of a calibrated model: an answer that is more likely wrong than right is withheld."""
 
 _INTENDED_USE = (
     "Classifying the motion between the onset and the apex of a spotted facial movement as negative, positive or "
@@ -32,14 +37,18 @@ _THEIR_LICENCE = "that of the imported checkpoint, which its holder must know; i
 def build_contract(checkpoint: Checkpoint, name: str, flow: FlowMethod, command: str) -> ModelContract:
     """The contract of a model called `name` that serves `checkpoint`."""
     network = find_network(checkpoint.network)
-    outputs = (TensorSpec(name=PROBABILITIES, dims=(len(LABELS),), meaning="probability of each label"),)
+    outputs = [TensorSpec(name=PROBABILITIES, dims=(len(LABELS),), meaning="probability of each label")]
+    if network.units:
+        outputs.append(TensorSpec(name=ACTION_UNITS, dims=(2, len(network.units)), meaning=_UNITS_MEANING))
     return ModelContract(
         name=name,
         recipe=network.recipe,
         flow=flow,
         inputs=network.inputs,
-        outputs=outputs,
+        outputs=tuple(outputs),
         labels=LABELS,
+        action_units=network.units,
+        abstain_below=ABSTAIN_BELOW if network.calibrated else 0.0,
         provenance=Provenance(
             network=checkpoint.network,
             source=checkpoint.source,

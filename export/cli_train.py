@@ -27,6 +27,7 @@ from server.errors import OptionError
 
 if TYPE_CHECKING:
     from export.checkpoint import Checkpoint
+    from export.networks.registry import Network
     from export.training_data import TrainingData
 
 SYNTHETIC = "synthetic"
@@ -42,18 +43,22 @@ class _Sources:
     samples: int | None
     processes: int
 
-    def read(self, seed: int) -> TrainingData:
+    def read(self, seed: int, network: Network) -> TrainingData:
         """The data of one seed: what is synthesised and who is held out depend on it."""
         from export.output import counting
-        from export.training import SYNTHETIC_SAMPLES
         from export.training_data import folder_data, mixed_data, synthetic_data
 
         parts: list[tuple[str, TrainingData]] = []
         for source in self.names:
             if source == SYNTHETIC:
                 with counting("synthesising") as progress:
-                    samples = self.samples or SYNTHETIC_SAMPLES
-                    data = synthetic_data(samples, seed, processes=self.processes, on_progress=progress)
+                    data = synthetic_data(
+                        self.samples or network.samples,
+                        seed,
+                        calibration=network.calibrated,
+                        processes=self.processes,
+                        on_progress=progress,
+                    )
             else:
                 data = folder_data(Path(source), seed)
             name = SYNTHETIC if source == SYNTHETIC else Path(source).name
@@ -78,7 +83,9 @@ def train(
     epochs: Annotated[
         int | None, typer.Option(min=1, help="6 with synthetic data, 60 for folders, 14 to fine-tune.")
     ] = None,
-    samples: Annotated[int | None, typer.Option(min=1, help="Synthetic samples: 28500 unless given.")] = None,
+    samples: Annotated[
+        int | None, typer.Option(min=1, help="Synthetic samples: as many as the network asks for unless given.")
+    ] = None,
     weights: Annotated[Path | None, typer.Option(help="Weights to start from instead of random ones.")] = None,
     output: Annotated[
         Path | None,
@@ -105,7 +112,7 @@ def train(
     from export.training import check_device, plan_for
     from export.training import train as train_network
 
-    find_network(arch)
+    network = find_network(arch)
     check_device(device)
     chosen = _seeds(seed, seeds)
     if publish and len(chosen) > 1:
@@ -124,7 +131,7 @@ def train(
         settings = plan_for(synthetic=SYNTHETIC in sources.names, seed=each, epochs=epochs, tuned=tuned)
         checkpoint = train_network(
             arch,
-            sources.read(each),
+            sources.read(each, network),
             settings,
             command=ctx.obj,
             start=start,

@@ -23,18 +23,20 @@ class Loss:
     unit_weight: float
 
     def __call__(self, outputs: Outputs, labels: Tensor, strengths: Tensor | None) -> Tensor:
-        """The sum over members of each one's own loss, so that none feels another.
+        """The sum of each member's and each head's own loss, so that none feels another.
 
-        `labels` int64 [N]; `strengths` float32 [members, N, 2, units], not a number where the units of a sample are
-        not known. A network without a head, and samples whose units are not known, have no such term.
+        `labels` int64 [N]; `strengths` float32 [parts, N, 2, units], one for each variation of the images, of which
+        the heads see the last; not a number where the units of a sample are not known. A network without a head, and
+        samples whose units are not known, have no such term.
         """
         total = torch.zeros((), device=labels.device)
-        for member, logits in enumerate(outputs.logits):
+        for logits in outputs.logits:
             total = total + functional.cross_entropy(
                 logits, labels, weight=self.class_weights, label_smoothing=self.label_smoothing
             )
-            if outputs.units is not None and strengths is not None:
-                total = total + self.unit_weight * _unit_loss(outputs.units[member], strengths[member])
+        if outputs.units is not None and strengths is not None:
+            for logits, seen in zip(outputs.units, strengths[-len(outputs.units) :], strict=True):
+                total = total + self.unit_weight * _unit_loss(logits, seen)
         return total
 
 

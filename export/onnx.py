@@ -13,9 +13,9 @@ from torch import nn
 
 from export.checkpoint import Checkpoint
 from export.networks.blocks import flow_graph
+from export.networks.outputs import named_outputs
 from export.networks.prior_shift import PriorShift
 from export.networks.registry import FLOW_INPUT
-from server.contract import PROBABILITIES
 
 OPSET = 18
 """Opset 18 and IR 10 are read by ONNX Runtime from 1.18, thus by every Triton container from 24.05."""
@@ -27,7 +27,8 @@ def served_graph(checkpoint: Checkpoint) -> nn.Module:
     """The graph that is served: normalisation, the network in its fastest form, softmax, and the shift to other shares
     of the classes where the checkpoint was adapted to some. In evaluation mode.
 
-    Input float32 [N, 3, 28, 28] (u, v, strain, 0..255), output probabilities float32 [N, classes].
+    Input float32 [N, 3, 28, 28] (u, v, strain, 0..255), output probabilities float32 [N, classes], or
+    `networks.blocks.Answer`, which has action units as well.
     """
     network = checkpoint.build()
     faster = getattr(network, "for_serving", None)
@@ -41,6 +42,8 @@ def onnx_bytes(graph: nn.Module) -> bytes:
     The same graph gives the same bytes, which name no file of the machine that wrote them.
     """
     example = torch.zeros(2, *FLOW_INPUT.dims)
+    with torch.inference_mode():
+        names = list(named_outputs(graph.eval()(example)))
     with warnings.catch_warnings(), _quiet_exporter():
         # torch.export copies tree descriptions that its own newer version deprecates.
         warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
@@ -50,7 +53,7 @@ def onnx_bytes(graph: nn.Module) -> bytes:
             dynamo=True,
             opset_version=OPSET,
             input_names=[FLOW_INPUT.name],
-            output_names=[PROBABILITIES],
+            output_names=names,
             dynamic_shapes=({0: torch.export.Dim(BATCH_AXIS, min=1, max=1 << 16)},),
             verbose=False,
         )

@@ -81,6 +81,8 @@ def train(
         if folder:
             run.keep_state(folder, resume=resume, network=network, start_sha256=start.sha256 if start else "")
         run.train(on_epoch)
+        if data.calibration:
+            run.calibrate(data.calibration)
     held_out = run.held_out()
     training = {
         "data": data.description,

@@ -13,12 +13,15 @@ import numpy.typing as npt
 from export.cards import SYNTHETIC_DATA
 from export.data.flow_images import FlowImages, read_flow_images
 from export.synthesis.action_units import UNITS
-from export.synthesis.flow_fields import synthesize_flow
+from export.synthesis.flow_fields import FlowSamples, synthesize_flow
 from server.errors import InputError, OptionError
 from server.types import Float32Array, UInt8Array
 
 VALIDATION_SAMPLES = 1500
+CALIBRATION_SAMPLES = 6000
 HELD_OUT_SHARE = 0.1
+_CALIBRATION_SEEDS = 1 << 32
+"""Added to a seed, so that people of the calibration are those of no training."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,8 @@ class TrainingData:
 
     `action_units` float32 [N, 2, units], columns as `synthesis.action_units.UNITS`: how strongly each unit moves the
     image-left and the image-right side; None where that is not known, not a number for samples of which it is not.
-    `validation_action_units` are those held out. `sources` is empty where there is one source alone.
+    `validation_action_units` are those held out. `calibration` are further synthetic samples, which a network that can
+    be calibrated is calibrated on. `sources` is empty where there is one source alone.
     """
 
     images: UInt8Array
@@ -51,6 +55,7 @@ class TrainingData:
     sha256: str
     action_units: Float32Array | None = None
     validation_action_units: Float32Array | None = None
+    calibration: FlowSamples | None = None
     sources: tuple[Source, ...] = ()
 
     @property
@@ -68,9 +73,15 @@ class TrainingData:
 
 
 def synthetic_data(
-    samples: int, seed: int, *, processes: int = 1, on_progress: Callable[[int, int], None] | None = None
+    samples: int,
+    seed: int,
+    *,
+    calibration: bool = False,
+    processes: int = 1,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> TrainingData:
-    """`samples` synthetic samples to train on and `VALIDATION_SAMPLES` more. Reads no file.
+    """`samples` synthetic samples to train on and `VALIDATION_SAMPLES` more, with `calibration` also
+    `CALIBRATION_SAMPLES` of other people. Reads no file.
 
     `on_progress(done, total)` counts samples. Raises `OptionError` for numbers out of range.
     """
@@ -84,6 +95,11 @@ def synthetic_data(
         sha256=made.sha256(),
         action_units=made.action_units[:samples],
         validation_action_units=made.action_units[samples:],
+        calibration=(
+            synthesize_flow(CALIBRATION_SAMPLES, seed + _CALIBRATION_SEEDS, processes=processes)
+            if calibration
+            else None
+        ),
     )
 
 
@@ -137,6 +153,7 @@ def mixed_data(parts: Sequence[tuple[str, TrainingData]], shares: Sequence[float
         validation_action_units=_stacked_units(
             [(data.validation_action_units, len(data.validation_labels)) for data in every]
         ),
+        calibration=next((data.calibration for data in every if data.calibration), None),
         sources=sources,
     )
 

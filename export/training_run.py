@@ -13,10 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from export.augmentation import augment, swap_sides
+from export.calibration_fit import calibrate
 from export.losses import Loss
 from export.networks.blocks import NoseCentred, Preparation
-from export.networks.outputs import as_outputs, members_of
-from export.synthesis.flow_fields import one_thread
+from export.networks.outputs import Calibrated, as_outputs, members_of, variations_of
+from export.synthesis.flow_fields import FlowSamples, one_thread
 from export.training_data import TrainingData
 from export.training_progress import EpochReport, HeldOut, HeldOutScore
 from export.training_state import TrainingState, identity_of, read_state, write_state
@@ -128,6 +129,13 @@ class TrainingRun:
             if on_epoch:
                 on_epoch(report)
 
+    def calibrate(self, samples: FlowSamples) -> None:
+        """Calibrate the network, where it can be, on samples that it has not seen."""
+        if isinstance(self._model, Calibrated):
+            self._measured = None
+            calibrate(self._model.cpu(), PREPARATION, samples)
+            self._model.to(self._device)
+
     def held_out(self) -> HeldOutScore:
         """The score of the network as it is."""
         return self._measured or self._held_out.measure(self._model)
@@ -143,9 +151,10 @@ class TrainingRun:
         return total / seen / members_of(self._model)
 
     def _step(self, batch: Tensor) -> float:
-        """One step on the samples `batch`, which every member of the network sees in a variation of its own."""
+        """One step on the samples `batch`, which every part of the network sees in a variation of its own."""
         images = self._prepare(self._images[batch].float())
-        varied = [augment(images) for _ in range(members_of(self._model))]
+        shares = variations_of(self._model, units_known=self._strengths is not None)
+        varied = [augment(images, share) for share in shares]
         strengths = None
         if self._strengths is not None:
             chosen = self._strengths[batch]

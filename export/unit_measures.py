@@ -1,6 +1,7 @@
 """How well a network tells which action units moved: F1 by unit where that is known, ranks where only the class is.
 
-Every side of a sample is a decision of its own: a unit is said to move a side from a probability of .5.
+A unit is said to move a side from a score of .5. It counts once for a sample, by its stronger side, as a report lists
+it; whether the side is right is a measure of its own.
 """
 
 from __future__ import annotations
@@ -27,24 +28,26 @@ _EXPECTED: Mapping[str, tuple[int, ...]] = {"positive": (12,), "surprise": (1, 2
 
 @dataclass(frozen=True, slots=True)
 class UnitScore:
-    """One unit, over all sides of all samples: how many it moved, and precision, recall and F1 of the decisions.
+    """One unit: in how many samples it moved, precision, recall and F1, and the F1 of its sides as decisions each.
 
     Precision and recall without any case are 0; F1 is 0 where there is neither a case nor a decision.
     """
 
     unit: int
-    sides: int
+    shown: int
     precision: float
     recall: float
     f1: float
+    side_f1: float
 
 
 @dataclass(frozen=True, slots=True)
 class UnitMeasures:
-    """`units` in their order, and the mean F1 over the `COMMON_UNITS` that move most sides."""
+    """`units` in their order; mean F1 over the `COMMON_UNITS` that most samples show, without blinks and gaze."""
 
     samples: int
     mean_f1: float
+    mean_side_f1: float
     units: tuple[UnitScore, ...]
 
     def summary(self) -> dict[str, Any]:
@@ -52,12 +55,14 @@ class UnitMeasures:
         return {
             "samples": self.samples,
             "mean_f1": round(self.mean_f1, 4),
+            "mean_side_f1": round(self.mean_side_f1, 4),
             "units": {
                 str(score.unit): {
-                    "sides": score.sides,
+                    "shown": score.shown,
                     "precision": round(score.precision, 4),
                     "recall": round(score.recall, 4),
                     "f1": round(score.f1, 4),
+                    "side_f1": round(score.side_f1, 4),
                 }
                 for score in self.units
             },
@@ -100,15 +105,44 @@ def measure_units(
     if not known.any():
         return None
     said, shown = probabilities[known] >= THRESHOLD, strengths[known] >= VISIBLE
-    hits, answered, sides = ((said & shown).sum((0, 1)), said.sum((0, 1)), shown.sum((0, 1)))
-    f1 = 2 * hits / np.maximum(answered + sides, 1)
-    commonest = np.argsort(-sides, kind="stable")[:COMMON_UNITS]
-    scores = zip(units, sides, hits / np.maximum(answered, 1), hits / np.maximum(sides, 1), f1, strict=True)
+    by_side = _Counts.of(said.reshape(-1, len(units)), shown.reshape(-1, len(units)))
+    counts = _Counts.of(said.max(axis=1), shown.max(axis=1))
+    ranked = [i for i in np.argsort(-counts.shown, kind="stable") if units[i] not in (BLINK, GAZE)]
+    commonest = ranked[:COMMON_UNITS]
     return UnitMeasures(
         samples=int(known.sum()),
-        mean_f1=float(f1[commonest].mean()),
-        units=tuple(UnitScore(unit, int(n), float(p), float(r), float(f)) for unit, n, p, r, f in scores),
+        mean_f1=float(counts.f1[commonest].mean()),
+        mean_side_f1=float(by_side.f1[commonest].mean()),
+        units=tuple(
+            UnitScore(
+                unit,
+                int(counts.shown[i]),
+                float(counts.hits[i] / max(counts.said[i], 1)),
+                float(counts.hits[i] / max(counts.shown[i], 1)),
+                float(counts.f1[i]),
+                float(by_side.f1[i]),
+            )
+            for i, unit in enumerate(units)
+        ),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Counts:
+    """int64 [units] each."""
+
+    hits: npt.NDArray[np.int64]
+    said: npt.NDArray[np.int64]
+    shown: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, said: npt.NDArray[np.bool_], shown: npt.NDArray[np.bool_]) -> _Counts:
+        return cls((said & shown).sum(0), said.sum(0), shown.sum(0))
+
+    @property
+    def f1(self) -> npt.NDArray[np.float64]:
+        f1: npt.NDArray[np.float64] = 2 * self.hits / np.maximum(self.said + self.shown, 1)
+        return f1
 
 
 def rank_units(

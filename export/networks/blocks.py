@@ -1,4 +1,5 @@
-"""What surrounds a flow network in the served graph: its input normalisation, the mirrored image, and the softmax.
+"""What surrounds a flow network in the served graph: its input normalisation, the mirrored image, the mean over
+members, the softmax and its temperature.
 
 The served input is `flow` float32 [N, 3, 28, 28], channels u, v, strain, each stretched to 0..255 per image. Networks
 differ in what they make of it, so that is part of the graph and no caller can get it wrong.
@@ -7,16 +8,19 @@ differ in what they make of it, so that is part of the graph and no caller can g
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
+
+from export.networks.outputs import Calibrated, as_outputs
 
 Preparation: TypeAlias = Literal["nose_centred", "published_order"]
 
 _NOSE_ROWS, _NOSE_COLUMNS = slice(8, 17), slice(11, 17)
 _NOSE_PIXELS = 9 * 6
 _FLOOR = 8.0
+_LEAST = 1e-6
 
 
 class NoseCentred(nn.Module):
@@ -46,10 +50,22 @@ class PublishedOrder(nn.Module):
         return flow.flip(1)
 
 
-class FlowGraph(nn.Module):
-    """`prepare`, `network` and softmax; with `mirrored`, the mean over the image and its mirror image.
+class Answer(NamedTuple):
+    """What a served graph answers, by the names of the contract: `probabilities` float32 [N, classes], and
+    `action_units` float32 [N, 2, units], a score for each unit on the image-left and the image-right side that says
+    "moved" from .5 on.
+    """
 
-    Mirroring comes after `prepare`, where u has a sign that can be negated; the stretched u has none.
+    probabilities: Tensor
+    action_units: Tensor
+
+
+class FlowGraph(nn.Module):
+    """`prepare`, `network`, softmax, the mean over members and, with `mirrored`, over the image and its mirror image.
+
+    Mirroring comes after `prepare`, where u has a sign that can be negated; the stretched u has none. A network that
+    was calibrated says so by its buffers: probabilities are raised to the power 1 / `temperature` (Guo, Pleiss, Sun and
+    Weinberger, ICML 2017, applied to the mean) and `unit_shift` is added to the log odds of the units.
     """
 
     mirror_signs: Tensor
@@ -61,14 +77,31 @@ class FlowGraph(nn.Module):
         self.mirrored = mirrored
         self.register_buffer("mirror_signs", torch.tensor([-1.0, 1.0, 1.0])[None, :, None, None])
 
-    def forward(self, flow: Tensor) -> Tensor:
-        """Probabilities float32 [N, classes] of `flow` float32 [N, 3, 28, 28]."""
+    def forward(self, flow: Tensor) -> Tensor | Answer:
+        """Probabilities float32 [N, classes] of `flow` float32 [N, 3, 28, 28], with the units where there is a head."""
         images = self.prepare(flow)
+        if self.mirrored:
+            images = torch.cat([images, images.flip(3) * self.mirror_signs])
+        outputs = as_outputs(self.network(images))
+        every = torch.softmax(outputs.logits, dim=2)
+        probabilities = self._mean(every.mean(0))
+        network = self.network
+        if isinstance(network, Calibrated):
+            probabilities = torch.softmax(torch.log(probabilities.clamp(min=_LEAST)) / network.temperature, dim=1)
+        if outputs.units is None:
+            return probabilities
+        units = self._mean(torch.sigmoid(outputs.units).mean(0), sides=1)
+        if isinstance(network, Calibrated):
+            units = torch.sigmoid(torch.logit(units, eps=_LEAST) + network.unit_shift)
+        return Answer(probabilities, units)
+
+    def _mean(self, values: Tensor, *, sides: int | None = None) -> Tensor:
+        """The mean of `values` [N, ...] of the images and of their mirror images, whose axis `sides` is turned back."""
         if not self.mirrored:
-            return torch.softmax(self.network(images), dim=1)
-        both = torch.cat([images, images.flip(3) * self.mirror_signs])
-        probabilities = torch.softmax(self.network(both), dim=1)
-        return probabilities.reshape(2, -1, probabilities.shape[1]).mean(0)
+            return values
+        plain, mirrored = values.reshape(2, -1, *values.shape[1:])
+        mean: Tensor = (plain + (mirrored if sides is None else mirrored.flip(sides))) / 2
+        return mean
 
 
 _PREPARATIONS: dict[Preparation, tuple[Callable[[], nn.Module], bool]] = {

@@ -5,6 +5,9 @@ of that many independent networks under one name: training calls it on images fl
 member's own variation of the same N samples, and member i maps images[i] alone, so that the sum of the members' losses
 trains each as if it were by itself. Any other network gets [N, 3, 28, 28] and counts as one member.
 
+A network whose attribute `unit_variation` is a number has an action-unit head apart from its members. Where the units
+of the samples are known it gets [members + 1, N, 3, 28, 28], the last varied by that share of what the members see.
+
 In evaluation mode every network takes [N, 3, 28, 28]; what the members say is averaged in the served graph.
 """
 
@@ -13,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from server.contract import PROBABILITIES
@@ -22,12 +26,27 @@ ACTION_UNITS = "action_units"
 
 
 class Outputs(NamedTuple):
-    """`logits` float32 [members, N, classes], and `units` float32 [members, N, 2, units], the logits of each action
-    unit on the image-left and the image-right side (columns as `synthesis.action_units.UNITS`), where there is a head.
+    """`logits` float32 [members, N, classes], and `units` float32 [heads, N, 2, units], the logits of each action unit
+    on the image-left and the image-right side (columns as `synthesis.action_units.UNITS`), where there is a head: one
+    for each member, or one apart from them.
     """
 
     logits: Tensor
     units: Tensor | None = None
+
+
+class Calibrated(nn.Module):
+    """A network with an action-unit head whose answers the served graph corrects: `temperature` float32 [] and
+    `unit_shift` float32 [units] are not trained but found afterwards, by `export.calibration_fit`.
+    """
+
+    temperature: Tensor
+    unit_shift: Tensor
+
+    def __init__(self, units: int) -> None:
+        super().__init__()
+        self.register_buffer("temperature", torch.ones(()))
+        self.register_buffer("unit_shift", torch.zeros(units))
 
 
 def as_outputs(answer: Tensor | Outputs) -> Outputs:
@@ -36,8 +55,17 @@ def as_outputs(answer: Tensor | Outputs) -> Outputs:
 
 
 def members_of(network: nn.Module) -> int:
-    """How many independent networks `network` holds."""
+    """How many independent classifiers `network` holds."""
     return int(getattr(network, "members", 1))
+
+
+def variations_of(network: nn.Module, *, units_known: bool) -> tuple[float, ...]:
+    """How much the images of each part of `network` are varied in training: 1 for each member, in full, and what an
+    action-unit head apart from them asks for.
+    """
+    own = getattr(network, "unit_variation", None)
+    head = () if own is None or not units_known else (float(own),)
+    return (1.0,) * members_of(network) + head
 
 
 def named_outputs(answer: Tensor | Mapping[str, Tensor] | tuple[Any, ...]) -> dict[str, Tensor]:

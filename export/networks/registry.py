@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from torch import nn
 
 from export.networks.blocks import Preparation
+from export.networks.glimpse_flow import GlimpseFlow
 from export.networks.ststnet import STSTNet
 from export.networks.tgsr_flow import TGSRFlow
+from export.synthesis.action_units import UNITS
 from server.contract import TensorSpec
 from server.errors import OptionError
 
@@ -31,7 +33,8 @@ class Weights:
 @dataclass(frozen=True, slots=True)
 class Network:
     """A registered architecture. `build` takes the keyword `padding`. `trained` is how we train it, `published` how
-    the weights that its authors released were made.
+    the weights that its authors released were made. `samples` synthetic samples are what it is trained on unless told
+    otherwise; one that is `calibrated` gets further ones for that. `units` are those that its action-unit head knows.
     """
 
     name: str
@@ -41,6 +44,9 @@ class Network:
     inputs: tuple[TensorSpec, ...]
     trained: Weights
     published: Weights
+    samples: int = 28_500
+    calibrated: bool = False
+    units: tuple[int, ...] = ()
 
 
 NETWORKS: dict[str, Network] = {
@@ -58,6 +64,21 @@ NETWORKS: dict[str, Network] = {
             # The padding of the published weights, so that both can be compared and one can be tuned into the other.
             trained=Weights(padding=2, preparation="nose_centred"),
             published=Weights(padding=2, preparation="published_order"),
+        ),
+        Network(
+            name="glimpse_flow",
+            build=GlimpseFlow,
+            citation=(
+                "Glimpse, export/networks/glimpse_flow.py: classifiers of the form of STSTNet (Liong et al., FG 2019, "
+                "arXiv 1902.03634), trained in the spirit of MiE-X (Liu et al., ECCV 2022, arXiv 2112.01730)"
+            ),
+            recipe="flow_uvs_28",
+            inputs=(FLOW_INPUT,),
+            trained=Weights(padding=2, preparation="nose_centred"),
+            published=Weights(padding=2, preparation="nose_centred"),
+            samples=60_000,
+            calibrated=True,
+            units=UNITS,
         ),
         Network(
             name="tgsr_flow",

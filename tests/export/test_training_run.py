@@ -176,7 +176,7 @@ def test_units_change_sides_with_the_image(data: TrainingData, tiny: str, monkey
         asked.append(strengths)
         return outputs.logits.sum()
 
-    monkeypatch.setattr(export.training_run, "augment", lambda images: Varied(images, turned))
+    monkeypatch.setattr(export.training_run, "augment", lambda images, share: Varied(images, turned))
     run = _run(data, export.training.find_network(tiny).build(padding=2).train())
     run._loss = loss
     run._step(torch.arange(4))

@@ -6,24 +6,34 @@ import numpy as np
 import pytest
 
 from export.labels import LABELS
-from export.synthesis.action_units import BLINK, UNITS
+from export.synthesis.action_units import BLINK, GAZE, UNITS
 from export.unit_measures import COMMON_UNITS, measure_units, rank_units
 from server.errors import InputError
 
 
-def test_f1_counts_sides() -> None:
-    """Each side of a sample is a decision: one hit, one miss and one false alarm give F1 one half."""
+def test_f1_counts_samples_and_sides() -> None:
+    """A unit counts once for a sample, by its stronger side, and each side is a decision of a measure of its own."""
     strengths, said = np.zeros((2, 2, 2), np.float32), np.zeros((2, 2, 2), np.float32)
     strengths[0, :, 0] = 1.0
     said[0, 0, 0] = said[1, 1, 0] = 0.9
     found = measure_units(said, strengths, (4, 12))
-    assert (found.units[0].unit, found.units[0].sides) == (4, 2)
-    assert (found.units[0].precision, found.units[0].recall, found.units[0].f1) == (0.5, 0.5, 0.5)
-    assert found.units[1].f1 == 0
+    assert (found.units[0].unit, found.units[0].shown) == (4, 1)
+    assert (found.units[0].precision, found.units[0].recall) == (0.5, 1.0)
+    assert found.units[0].f1 == pytest.approx(2 / 3)
+    assert found.units[0].side_f1 == 0.5
+    assert found.units[1].f1 == found.units[1].side_f1 == 0
+
+
+def test_blinks_and_gaze_are_no_expressions() -> None:
+    """However common, they do not count among the commonest units."""
+    strengths = np.ones((4, 2, 3), np.float32)
+    said = strengths.copy()
+    said[:, :, 1:] = 0
+    assert measure_units(said, strengths, (4, BLINK, GAZE)).mean_f1 == 1
 
 
 def test_mean_is_over_the_commonest_units() -> None:
-    """Of all units the twelve that move most sides count, whatever is said of the rest."""
+    """Of all units of expressions the twelve that most samples show count, whatever is said of the rest."""
     strengths = np.zeros((30, 2, len(UNITS)), np.float32)
     for column in range(len(UNITS)):
         strengths[: 30 - column, :, column] = 0.5
@@ -37,7 +47,7 @@ def test_mean_is_over_the_commonest_units() -> None:
 def test_weak_movement_is_none() -> None:
     """Below the visible strength a unit does not count as moved."""
     strengths = np.full((1, 2, 1), 0.2, np.float32)
-    assert measure_units(np.ones((1, 2, 1), np.float32), strengths, (4,)).units[0].sides == 0
+    assert measure_units(np.ones((1, 2, 1), np.float32), strengths, (4,)).units[0].shown == 0
 
 
 def test_unknown_samples_are_left_out() -> None:
@@ -48,7 +58,8 @@ def test_unknown_samples_are_left_out() -> None:
     assert measure_units(said, strengths, (4,)).summary() == {
         "samples": 2,
         "mean_f1": 1.0,
-        "units": {"4": {"sides": 4, "precision": 1.0, "recall": 1.0, "f1": 1.0}},
+        "mean_side_f1": 1.0,
+        "units": {"4": {"shown": 2, "precision": 1.0, "recall": 1.0, "f1": 1.0, "side_f1": 1.0}},
     }
     assert measure_units(said, np.full_like(strengths, np.nan), (4,)) is None
 
