@@ -27,10 +27,18 @@ def _image_with_dot() -> Tensor:
     return images
 
 
+def test_no_share_leaves_only_the_mirroring() -> None:
+    """Variation is in proportion to its share, down to none."""
+    torch.manual_seed(0)
+    images = torch.rand(16, 3, 28, 28)
+    varied, mirrored = augment(images, share=0.0)
+    torch.testing.assert_close(varied[~mirrored], images[~mirrored])
+
+
 def test_images_move_by_about_two_pixels() -> None:
     """A dot in the middle stays within three pixels of where it was."""
     torch.manual_seed(0)
-    moved = augmentation._moved(_image_with_dot())[:, 2]
+    moved = augmentation._moved(_image_with_dot(), 1.0)[:, 2]
     rows, columns = torch.meshgrid(torch.arange(28.0), torch.arange(28.0), indexing="ij")
     weight = moved.sum((1, 2))
     x, y = (moved * columns).sum((1, 2)) / weight, (moved * rows).sum((1, 2)) / weight
@@ -42,7 +50,7 @@ def test_images_move_by_about_two_pixels() -> None:
 def test_offset_leaves_strain_alone() -> None:
     """Strain has a true zero, so it is scaled but never shifted."""
     torch.manual_seed(0)
-    varied = augmentation._rescaled(torch.zeros(32, 3, 28, 28))
+    varied = augmentation._rescaled(torch.zeros(32, 3, 28, 28), 1.0)
     assert not varied[:, 2].any()
     assert varied[:, :2].std() == pytest.approx(0.1, rel=0.4)
 
@@ -50,7 +58,7 @@ def test_offset_leaves_strain_alone() -> None:
 def test_noise_is_bounded_in_level() -> None:
     """Noise has at most 0.15 of the spread of white plus smooth noise."""
     torch.manual_seed(0)
-    noise = augmentation._noisy(torch.zeros(64, 3, 28, 28))
+    noise = augmentation._noisy(torch.zeros(64, 3, 28, 28), 1.0)
     assert 0.02 < noise.std() < 0.15
 
 
