@@ -23,6 +23,9 @@ FaceChoice: TypeAlias = Literal["largest", "all"]
 Grade: TypeAlias = Literal["good", "fair", "poor"]
 Side: TypeAlias = Literal["left", "right", "both"]
 
+Contraction: TypeAlias = Mapping[int, tuple[float, float]]
+"""By FACS number: how far an action unit went on the left and on the right of the picture, 0..1 of its full motion."""
+
 CROP_SIZE_PX = 256
 """Side of the aligned square crop."""
 CROP_IOD_PX = 115.2
@@ -164,11 +167,12 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class ActionUnit:
-    """`au` FACS number; `intensity` 0..1; `side` as seen in the picture."""
+    """`au` FACS number; `intensity` share of its full motion, 0..1; `side` in the picture; `confidence` from .5 on."""
 
     au: int
     intensity: float
     side: Side
+    confidence: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +240,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """One classified sample. `outputs` are the model's further named outputs for this sample."""
+    """One classified sample."""
 
     label: str
     probabilities: Mapping[str, float]

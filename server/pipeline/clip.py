@@ -23,6 +23,7 @@ from server.report.export import as_dict
 from server.types import (
     AnalyzeOptions,
     Classification,
+    Contraction,
     Float32Array,
     ModelInfo,
     ModelRef,
@@ -90,7 +91,7 @@ class ClipPipeline:
         if on_progress is not None and found.findings:
             on_progress(Progress("inference", 0, len(found.findings)))
         version = options.version or info.versions[-1]
-        samples = [(finding.inputs, finding.still) for finding in found.findings]
+        samples = [_Sample(f.inputs, f.still, f.contraction) for f in found.findings]
         classified, inference_s = await self._classify(contract, version, samples, deadline)
         report = Report(
             id=request_id,
@@ -119,7 +120,8 @@ class ClipPipeline:
         job = PairJob(onset, apex, self._policy.limits, contract.recipe, contract.flow)
         found = cast("PairFindings", await self._pool.run(job, deadline=deadline))
         version = options.version or info.versions[-1]
-        (prediction,), inference_s = await self._classify(contract, version, [(found.inputs, found.still)], deadline)
+        sample = _Sample(found.inputs, found.still, found.contraction)
+        (prediction,), inference_s = await self._classify(contract, version, [sample], deadline)
         self._observe(found.timings_s, inference_s)
         return Classification(
             id=request_id,
@@ -177,13 +179,13 @@ class ClipPipeline:
         self,
         contract: ModelContract,
         version: str,
-        samples: Sequence[tuple[Mapping[str, Float32Array], bool]],
+        samples: Sequence[_Sample],
         deadline: float,
     ) -> tuple[list[Prediction], float]:
         """All events of a clip as one batch; no event costs no call, and an answer made of noise is withheld."""
         if not samples:
             return [], 0.0
-        batch = {name: np.stack([inputs[name] for inputs, _ in samples]) for name in samples[0][0]}
+        batch = {name: np.stack([sample.inputs[name] for sample in samples]) for name in samples[0].inputs}
         started = time.monotonic()
         try:
             outputs = await self._predictor.predict(contract.name, batch, version=version, deadline=deadline)
@@ -195,8 +197,11 @@ class ClipPipeline:
             raise
         seconds = time.monotonic() - started
         self._observer.observe_inference(contract.name, self._predictor.backend, seconds)
-        answers = zip(predictions(outputs, contract), samples, strict=True)
-        return [replace(answer, abstained=answer.abstained or still) for answer, (_, still) in answers], seconds
+        answers = predictions(outputs, contract, [sample.contraction for sample in samples])
+        return [
+            replace(answer, abstained=answer.abstained or sample.still)
+            for answer, sample in zip(answers, samples, strict=True)
+        ], seconds
 
     def _reference(self, contract: ModelContract, version: str) -> ModelRef:
         return ModelRef(contract.name, version, contract.recipe, self._predictor.backend)
@@ -204,6 +209,15 @@ class ClipPipeline:
     def _observe(self, timings_s: Mapping[str, float], inference_s: float) -> None:
         for stage, seconds in {**timings_s, "inference": inference_s}.items():
             self._observer.observe_stage(stage, seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    """What one movement brings to its classification."""
+
+    inputs: Mapping[str, Float32Array]
+    still: bool
+    contraction: Contraction
 
 
 def _face_lost(found: ClipFindings, report: Report) -> FaceLost:

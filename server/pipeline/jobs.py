@@ -9,6 +9,7 @@ from server.contract import FlowMethod
 from server.media.limits import MediaLimits
 from server.types import (
     ClipInfo,
+    Contraction,
     EventKind,
     Evidence,
     FaceChoice,
@@ -54,7 +55,8 @@ class PairJob:
 class Finding:
     """One movement: where it is, how good the picture is, and the recipe's tensors (no batch axis).
 
-    `still`: nothing moved between onset and apex, so that a class would be made of noise.
+    `still`: nothing moved between onset and apex, so that a class would be made of noise. `contraction`: how far each
+    action unit would have gone, by FACS number, on the left and on the right, 0..1.
     """
 
     track_id: int
@@ -62,6 +64,7 @@ class Finding:
     evidence: Evidence
     still: bool
     inputs: Mapping[str, Float32Array]
+    contraction: Contraction
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +82,10 @@ class ClipFindings:
 
 @dataclass(frozen=True, slots=True)
 class PairFindings:
-    """The tensors of one onset-apex pair; `still` as in `Finding`."""
+    """The tensors of one onset-apex pair; `still` and `contraction` as in `Finding`."""
 
     inputs: Mapping[str, Float32Array]
+    contraction: Contraction
     evidence: Evidence
     still: bool
     timings_s: Mapping[str, float]

@@ -20,6 +20,7 @@ from server.faces.detect import FaceDetector
 from server.faces.landmarks import FaceLandmarker
 from server.faces.pair import AlignedSet, align_to
 from server.faces.track import FaceTracker
+from server.flow.contraction import contraction
 from server.flow.derive import flow_field
 from server.flow.estimate import estimate
 from server.media.decode import ClipDecoder, open_clip, probe
@@ -32,6 +33,7 @@ from server.spotting.given import given
 from server.spotting.intervals import STILL_IOD, moved, spot
 from server.spotting.signal import displacement_between
 from server.types import (
+    Contraction,
     EventSample,
     Float32Array,
     Float64Array,
@@ -158,49 +160,63 @@ class Stages:
             still_needed = min((other.first for other in plans[number + 1 :]), default=plan.last + 1)
             held = {index: frame for index, frame in held.items() if index >= still_needed}
             try:
-                inputs, aligned = self._inputs(onset, apex, job, clock, near=near)
+                measured = self._measured(onset, apex, job, clock, near=near)
             except FaceError:
                 if job.given:
                     raise
                 warnings.append(unmeasured(plan.log.track_id, plan.interval))
                 continue
             still = plan.interval.peak_iod < STILL_IOD
-            evidence = evidence_of(aligned, fps, still=still, interval=plan.interval)
-            findings.append(Finding(plan.log.track_id, plan.interval, evidence, still, inputs))
+            evidence = evidence_of(measured.aligned, fps, still=still, interval=plan.interval)
+            findings.append(
+                Finding(plan.log.track_id, plan.interval, evidence, still, measured.inputs, measured.contraction)
+            )
         return sorted(findings, key=lambda finding: (finding.interval.onset_s, finding.track_id)), warnings
 
-    def _inputs(
+    def _measured(
         self,
         onset: list[Frame],
         apex: list[Frame],
         job: ClipJob | PairJob,
         clock: StageClock,
         near: Float64Array | None = None,
-    ) -> tuple[Mapping[str, Float32Array], AlignedSet]:
+    ) -> _Measured:
         with clock.time("faces"):
             aligned = align_to(onset[0], [*onset[1:], *apex], self._landmarker, self._detector, near=near)
         crops = [aligned.anchor, *aligned.crops]
         first, last = (_mean([crop.gray for crop in part]) for part in (crops[: len(onset)], crops[len(onset) :]))
         with clock.time("flow"):
             flow = flow_field(*estimate(first, last, job.flow))
+            moved_units = contraction(flow, aligned.landmarks_crop)
         with clock.time("recipes"):
             inputs = RECIPES[job.recipe].make(EventSample(first, last, aligned.landmarks_crop, flow))
-        return inputs, aligned
+        return _Measured(aligned, inputs, moved_units)
 
     def _pair(self, job: PairJob) -> PairFindings:
         clock = StageClock()
         with clock.time("decode"):
             onset, apex = read_image(job.onset, job.limits), replace(read_image(job.apex, job.limits), index=1)
         try:
-            inputs, aligned = self._inputs([onset], [apex], job, clock)
+            measured = self._measured([onset], [apex], job, clock)
         except NoFace:
             raise NoFace("no face was found in the onset picture", stage="faces", picture="onset") from None
         except FaceLost:
             message = "the face of the onset picture was not found in the apex picture"
             raise FaceLost(message, stage="faces", picture="apex") from None
+        aligned = measured.aligned
         with clock.time("spotting"):
             still = not moved(displacement_between(aligned.anchor, aligned.crops[0], aligned.landmarks_crop))
-        return PairFindings(inputs, evidence_of(aligned, float("inf"), still=still), still, dict(clock.seconds))
+        evidence = evidence_of(aligned, float("inf"), still=still)
+        return PairFindings(measured.inputs, measured.contraction, evidence, still, dict(clock.seconds))
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """One onset-apex pair: how it was aligned, what the network gets, and how far each action unit may have gone."""
+
+    aligned: AlignedSet
+    inputs: Mapping[str, Float32Array]
+    contraction: Contraction
 
 
 @dataclass(frozen=True, slots=True)

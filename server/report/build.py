@@ -7,28 +7,33 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from server.contract import PROBABILITIES, ModelContract
-from server.types import ActionUnit, Event, Evidence, Float32Array, Interval, Prediction, Side
+from server.types import ActionUnit, Contraction, Event, Evidence, Float32Array, Interval, Prediction, Side
 
 ACTION_UNITS = "action_units"
 _AU_VISIBLE = 0.5
 
 
-def predictions(outputs: Mapping[str, Float32Array], contract: ModelContract) -> list[Prediction]:
+def predictions(
+    outputs: Mapping[str, Float32Array], contract: ModelContract, contractions: Sequence[Contraction]
+) -> list[Prediction]:
     """One prediction for each row of the batch.
 
     Args:
         outputs: float32 [N, ...] by name: `probabilities` [N, labels], and `action_units` [N, 2, units] (left, right)
             where the contract lists action units.
         contract: labels, action units and the confidence below which an answer is withheld.
+        contractions: for each row, how far each unit went. The model says which units moved, this how far; a unit that
+            has no entry is no movement of the skin (gaze) and not reported.
     """
     probabilities = outputs[PROBABILITIES]
     units = outputs.get(ACTION_UNITS) if contract.action_units else None
     return [
-        _prediction(row, None if units is None else units[index], contract) for index, row in enumerate(probabilities)
+        _prediction(row, () if units is None else _action_units(units[index], contract.action_units, went), contract)
+        for index, (row, went) in enumerate(zip(probabilities, contractions, strict=True))
     ]
 
 
-def _prediction(row: Float32Array, units: Float32Array | None, contract: ModelContract) -> Prediction:
+def _prediction(row: Float32Array, units: tuple[ActionUnit, ...], contract: ModelContract) -> Prediction:
     best = int(np.argmax(row))
     confidence = float(row[best])
     return Prediction(
@@ -36,18 +41,21 @@ def _prediction(row: Float32Array, units: Float32Array | None, contract: ModelCo
         probabilities={label: float(p) for label, p in zip(contract.labels, row, strict=True)},
         confidence=confidence,
         abstained=confidence < contract.abstain_below,
-        action_units=() if units is None else _action_units(units, contract.action_units),
+        action_units=units,
     )
 
 
-def _action_units(units: Float32Array, names: Sequence[int]) -> tuple[ActionUnit, ...]:
+def _action_units(scores: Float32Array, names: Sequence[int], went: Contraction) -> tuple[ActionUnit, ...]:
+    """The units whose stronger side scores .5 or more, the surest first."""
     found = []
     for column, au in enumerate(names):
-        left, right = (float(x) for x in units[:, column])
-        strongest = max(left, right)
-        if strongest >= _AU_VISIBLE:
-            found.append(ActionUnit(au=au, intensity=strongest, side=_side(left, right)))
-    return tuple(sorted(found, key=lambda a: -a.intensity))
+        left, right = (float(x) for x in scores[:, column])
+        if au in went and max(left, right) >= _AU_VISIBLE:
+            side = _side(left, right)
+            shares = went[au]
+            far = {"left": shares[0], "right": shares[1], "both": max(shares)}[side]
+            found.append(ActionUnit(au=au, intensity=round(far, 4), side=side, confidence=max(left, right)))
+    return tuple(sorted(found, key=lambda a: -a.confidence))
 
 
 def _side(left: float, right: float) -> Side:

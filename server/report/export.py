@@ -33,7 +33,7 @@ def as_dict(report: Report | Classification) -> dict[str, Any]:
 def events_csv(reports: Sequence[tuple[str, Report]] | Report) -> str:
     """The events as CSV with a header line; for several reports a first column `clip` tells them apart.
 
-    Probabilities have a column per label, `action_units` is like `12 both 0.61; 6 left 0.40`.
+    Probabilities have a column per label, `action_units` is like `12 both 0.61; 6 left 0.40`: unit, side, intensity.
     """
     named = [("", reports)] if isinstance(reports, Report) else list(reports)
     first = () if isinstance(reports, Report) else ("clip",)

@@ -31,7 +31,7 @@ def _finding(start):
     interval = Interval(
         "micro", start, start + 5, start + 10, start / 30, (start + 5) / 30, (start + 10) / 30, 0.04, 0.8, ()
     )
-    return Finding(1, interval, Evidence("good"), False, {"flow": np.full((3, 28, 28), float(start), np.float32)})
+    return Finding(1, interval, Evidence("good"), False, {"flow": np.full((3, 28, 28), float(start), np.float32)}, {})
 
 
 def _findings(*starts, coverage=1.0):
@@ -210,7 +210,7 @@ async def test_without_workers_the_service_is_not_ready():
 async def test_two_stills_are_classified():
     """The pair's tensors are one sample; the answer has the label and the evidence of the pictures."""
     answer = PairFindings(
-        {"flow": np.zeros((3, 28, 28), np.float32)}, Evidence("fair", ("small",)), False, {"flow": 0.01}
+        {"flow": np.zeros((3, 28, 28), np.float32)}, {}, Evidence("fair", ("small",)), False, {"flow": 0.01}
     )
     pipeline, pool, _ = _pipeline(answer)
     result = await pipeline.classify(b"a", b"b", AnalyzeOptions(), request_id="r", deadline=_soon())

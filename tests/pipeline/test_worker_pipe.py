@@ -33,7 +33,7 @@ def test_findings_come_through_as_they_are(ends):
     """Nested values with arrays are equal on the other side."""
     interval = Interval("micro", 1, 2, 3, 0.1, 0.2, 0.3, 0.04, 0.5, ("chin",))
     tensor = np.arange(6, dtype=np.float32).reshape(2, 3)
-    ends[0].send(Done(7, Finding(1, interval, Evidence("fair", ("x",)), False, {"flow": tensor})))
+    ends[0].send(Done(7, Finding(1, interval, Evidence("fair", ("x",)), False, {"flow": tensor}, {12: (0.1, 0.2)})))
     received = ends[1].receive()
     assert received.number == 7
     assert received.result.interval == interval

@@ -29,7 +29,7 @@ def _contract(**changes):
 def _report(n=1, abstain=0.0):
     interval = Interval("micro", 30, 36, 42, 1.0, 1.2, 1.4, 0.04, 0.8, ("brow_inner_left",))
     (prediction,) = predictions(
-        {"probabilities": np.array([[0.2, 0.7, 0.1]], np.float32)}, _contract(abstain_below=abstain)
+        {"probabilities": np.array([[0.2, 0.7, 0.1]], np.float32)}, _contract(abstain_below=abstain), [{}]
     )
     quality = FaceQuality(96.0, 200.0, 1.0, 2.0, 0.0, 1.0)
     return Report(
@@ -54,14 +54,20 @@ def test_a_low_confidence_is_withheld():
 
 
 def test_action_units_name_their_side():
-    """A unit that moved on one side only is reported for that side, weak units not at all."""
+    """A unit that moved on one side only is reported for that side, weak units and those that move no skin not at all.
+
+    The model says which unit moved and how sure that is, the flow how far it went on that side.
+    """
     contract = _contract(
-        action_units=(4, 12, 17),
-        outputs=(TensorSpec(name="probabilities", dims=(3,)), TensorSpec(name="action_units", dims=(2, 3))),
+        action_units=(4, 12, 17, 61),
+        outputs=(TensorSpec(name="probabilities", dims=(3,)), TensorSpec(name="action_units", dims=(2, 4))),
     )
-    units = np.array([[[0.9, 0.8, 0.1], [0.1, 0.7, 0.2]]], np.float32)
-    (got,) = predictions({"probabilities": np.array([[0.2, 0.7, 0.1]], np.float32), "action_units": units}, contract)
-    assert [(a.au, a.side) for a in got.action_units] == [(4, "left"), (12, "both")]
+    units = np.array([[[0.9, 0.75, 0.1, 0.9], [0.1, 0.7, 0.2, 0.9]]], np.float32)
+    went = {4: (0.2, 0.6), 12: (0.3, 0.25), 17: (0.9, 0.9)}
+    outputs = {"probabilities": np.array([[0.2, 0.7, 0.1]], np.float32), "action_units": units}
+    (got,) = predictions(outputs, contract, [went])
+    found = [(a.au, a.side, a.intensity, a.confidence) for a in got.action_units]
+    assert found == [(4, "left", 0.2, pytest.approx(0.9)), (12, "both", 0.3, pytest.approx(0.75))]
 
 
 def test_json_is_complete_and_strict():

@@ -56,7 +56,7 @@ _ANSWER_EXAMPLE = {
     "probabilities": {"negative": 0.08, "positive": 0.86, "surprise": 0.06},
     "confidence": 0.86,
     "abstained": False,
-    "action_units": [{"au": 12, "intensity": 0.4, "side": "both"}],
+    "action_units": [{"au": 12, "intensity": 0.4, "side": "both", "confidence": 0.97}],
     "evidence": {"grade": "good", "reasons": []},
 }
 _REPORT_EXAMPLE = {
