@@ -5,8 +5,8 @@ trained the same way and the published checkpoints, each of which answers for th
 action units, on synthetic people whom no training has seen and by rank on the real samples, and calibration on the real
 samples before and after. Seeds are named beforehand, every one is reported, nothing is chosen on the real samples.
 
-A run is kept in `--runs` and used again if it was made from the same data by the same plan; the first time takes about a
-quarter of an hour for each seed of the default network on a free core, two minutes for one of STSTNet.
+A run is kept in `--runs` and used again if it was made from the same data by the same plan; the first time takes about
+a quarter of an hour for each seed of the default network on a free core, two minutes for one of STSTNet.
 """
 
 from __future__ import annotations
@@ -33,8 +33,10 @@ from export.protocol import evaluate_per_subject
 from export.repository import replace_file
 from export.scoring import torch_score
 from export.synthesis.flow_fields import synthesize_flow
-from export.training import EpochReport, plan_for, train
+from export.training import train
 from export.training_data import synthetic_data
+from export.training_plan import plan_for
+from export.training_progress import EpochReport
 from export.unit_measures import UnitMeasures, measure_units, rank_units
 
 NETWORK, BASELINE = "glimpse_flow", "ststnet"

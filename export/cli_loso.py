@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from export.data.flow_images import FlowImages
     from export.evaluation import Int64Array
     from export.loso import LosoResult
-    from export.training_run import TrainingPlan
+    from export.training_plan import TrainingPlan
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,10 +23,10 @@ from export.checkpoint import Checkpoint
 from export.data.flow_images import FlowImages
 from export.evaluation import Evaluation, Measures, evaluate_answers, score_predictions
 from export.labels import LABELS
-from export.training import FOLDER_PLAN, TUNING_PLAN, seen_data, train
+from export.training import seen_data, train
 from export.training_data import TrainingData
+from export.training_plan import FOLDER_PLAN, TUNING_PLAN, TrainingPlan
 from export.training_progress import EpochReport
-from export.training_run import TrainingPlan
 from server.errors import InputError, OptionError
 from server.types import Float32Array
 

@@ -13,31 +13,10 @@ import torch
 from export.checkpoint import Checkpoint, checkpoint_bytes
 from export.networks.registry import find_network
 from export.training_data import TrainingData
+from export.training_plan import Device, TrainingPlan, check_device
 from export.training_progress import EpochReport
-from export.training_run import PREPARATION, Device, TrainingPlan, TrainingRun, reproducible
-from server.errors import ConfigurationError, OptionError
-
-SYNTHETIC_SAMPLES = 28_500
-SYNTHETIC_PLAN = TrainingPlan()
-FOLDER_PLAN = TrainingPlan(epochs=60, batch_size=64)
-"""For a few hundred real samples: about half as many steps as the synthetic plan takes, in smaller batches."""
-TUNING_PLAN = TrainingPlan(epochs=14, batch_size=64, learning_rate=1e-3, weight_decay=0.05, label_smoothing=0.1)
-"""From weights that know the task: fewer and smaller steps than `FOLDER_PLAN`."""
-
-
-def plan_for(*, synthetic: bool, seed: int, epochs: int | None, tuned: bool = False) -> TrainingPlan:
-    """The plan of this kind of data with a seed, and a number of epochs where one is asked for.
-
-    `synthetic` is true where any of the data is; `tuned` asks for the plan from weights that know the task.
-    """
-    plan = TUNING_PLAN if tuned else SYNTHETIC_PLAN if synthetic else FOLDER_PLAN
-    return replace(plan, seed=seed, epochs=epochs or plan.epochs)
-
-
-def check_device(device: Device) -> None:
-    """Raises `ConfigurationError` where PyTorch cannot compute on `device`."""
-    if device == "cuda" and not torch.cuda.is_available():
-        raise ConfigurationError("PyTorch sees no CUDA device here: it needs an NVIDIA GPU and a CUDA build of torch")
+from export.training_run import PREPARATION, TrainingRun, reproducible
+from server.errors import OptionError
 
 
 def train(

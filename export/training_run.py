@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
@@ -19,25 +18,11 @@ from export.networks.blocks import NoseCentred, Preparation
 from export.networks.outputs import Calibrated, as_outputs, members_of, variations_of
 from export.synthesis.flow_fields import FlowSamples, one_thread
 from export.training_data import TrainingData
+from export.training_plan import Device, TrainingPlan
 from export.training_progress import EpochReport, HeldOut, HeldOutScore
 from export.training_state import TrainingState, identity_of, read_state, write_state
 
-Device: TypeAlias = Literal["cpu", "cuda"]
 PREPARATION: Preparation = "nose_centred"
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingPlan:
-    """Settings fixed before training. AdamW under a one-cycle schedule that spends `warm_up` of its steps rising."""
-
-    epochs: int = 6
-    seed: int = 0
-    batch_size: int = 256
-    learning_rate: float = 3e-3
-    weight_decay: float = 0.02
-    warm_up: float = 0.15
-    label_smoothing: float = 0.05
-    unit_weight: float = 2.0
 
 
 @contextmanager

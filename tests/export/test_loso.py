@@ -17,7 +17,7 @@ from export.loso import FoldReport, class_weights, leave_one_subject_out, loso_p
 from export.synthesis.flow_fields import synthesize_flow
 from export.training import train
 from export.training_data import TrainingData
-from export.training_run import TrainingPlan
+from export.training_plan import TrainingPlan
 from server.errors import InputError, OptionError
 
 PLAN = TrainingPlan(epochs=3, batch_size=16)

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from export.checkpoint import Checkpoint
-from export.training import FOLDER_PLAN, SYNTHETIC_PLAN, TUNING_PLAN, plan_for, seen_data, train
+from export.training import seen_data, train
 from export.training_data import TrainingData, synthetic_data
+from export.training_plan import FOLDER_PLAN, SYNTHETIC_PLAN, TUNING_PLAN, TrainingPlan, plan_for
 from export.training_progress import EpochReport
-from export.training_run import TrainingPlan
 from server.errors import ConfigurationError, OptionError
 
 

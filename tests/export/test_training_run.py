@@ -17,8 +17,9 @@ from export.synthesis.action_units import UNITS
 from export.synthesis.flow_fields import synthesize_flow
 from export.training import train
 from export.training_data import TrainingData, mixed_data
+from export.training_plan import TrainingPlan
 from export.training_progress import EpochReport
-from export.training_run import TrainingPlan, TrainingRun, _batches, _epoch_order
+from export.training_run import TrainingRun, _batches, _epoch_order
 from export.training_state import LOG_FILE, STATE_FILE
 from server.errors import InputError
 
