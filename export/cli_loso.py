@@ -70,7 +70,8 @@ class LeaveOneSubjectOut:
             tables.append(difference_table(difference, self.network, self.baseline))
         runs = {f"-seed{run.seed}" if len(result.runs) > 1 else "": run.evaluation for run in result.runs}
         files.write(summary, data, runs)
-        title = f"{self.network}, leave one subject out on {self.folder.name}, seeds {", ".join(map(str, self.seeds))}"
+        seeds = ", ".join(map(str, self.seeds))
+        title = f"{self.network}, leave one subject out on {self.folder.name}, seeds {seeds}"
         files.draw(title, list(runs.values()), intervals)
         message(inflation_warning(result))
         print("\n\n".join(tables))
