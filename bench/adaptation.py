@@ -24,8 +24,9 @@ from export.data.flow_images import FlowImages, read_flow_images
 from export.evaluation import Int64Array, confusion_matrix, measure
 from export.labels import LABELS
 from export.scoring import published_checkpoint
-from export.training import FOLDER_PLAN, train
+from export.training import train
 from export.training_data import TrainingData
+from export.training_plan import FOLDER_PLAN
 from server.errors import InputError
 
 NETWORK = "ststnet"
