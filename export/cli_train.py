@@ -47,7 +47,6 @@ class _Sources:
         """The data of one seed: what is synthesised and who is held out depend on it."""
         from export.output import counting
         from export.training_data import folder_data, mixed_data, synthetic_data
-        from export.training_plan import SYNTHETIC_SAMPLES
 
         parts: list[tuple[str, TrainingData]] = []
         for source in self.names:
@@ -110,10 +109,12 @@ def train(
     from export.networks.registry import find_network
     from export.output import message, show_epoch
     from export.repository import check_free
+    from export.training import check_trainable
     from export.training import train as train_network
     from export.training_plan import check_device, plan_for
 
     network = find_network(arch)
+    check_trainable(arch)
     check_device(device)
     chosen = _seeds(seed, seeds)
     if publish and len(chosen) > 1:

@@ -11,7 +11,8 @@ from typing import Any
 import torch
 
 from export.checkpoint import Checkpoint, checkpoint_bytes
-from export.networks.registry import find_network
+from export.networks.outputs import variations_of
+from export.networks.registry import FLOW_INPUT, find_network
 from export.training_data import TrainingData
 from export.training_plan import Device, TrainingPlan, check_device
 from export.training_progress import EpochReport
@@ -85,6 +86,19 @@ def train(
     state = {name: value.cpu() for name, value in model.state_dict().items()}
     checkpoint = Checkpoint(network, "trained", weights, state, training, sha256="")
     return replace(checkpoint, sha256=sha256(checkpoint_bytes(checkpoint)).hexdigest())
+
+
+def check_trainable(network: str) -> None:
+    """Ask `network` for one step forward, so that one that cannot be trained says so before any data is made.
+
+    Raises `OptionError` for an unknown network and as the network itself does.
+    """
+    architecture = find_network(network)
+    with reproducible("cpu"):
+        model = architecture.build(padding=architecture.trained.padding).train()
+        parts = len(variations_of(model, units_known=False))
+        images = torch.zeros(2, *FLOW_INPUT.dims)
+        model(torch.stack([images] * parts) if parts > 1 else images)
 
 
 def seen_data(training: Mapping[str, Any]) -> set[str]:

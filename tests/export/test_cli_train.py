@@ -111,6 +111,16 @@ def test_options_that_do_not_fit_are_refused(
     assert "synthesising" not in printed
 
 
+def test_network_that_is_not_trained_says_so_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """A network that is solved for in another way costs no data."""
+    with pytest.raises(SystemExit) as end:
+        main(["train", "tgsr_flow", "--data", "synthetic"])
+    assert end.value.code == 1
+    printed = capsys.readouterr().err
+    assert "not trained" in printed
+    assert "synthesising" not in printed
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_missing_gpu_is_said_before_data_is_made(capsys: pytest.CaptureFixture[str]) -> None:
     """Nobody synthesises for minutes to be told that there is no GPU."""

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from export.checkpoint import Checkpoint
-from export.training import seen_data, train
+from export.training import check_trainable, seen_data, train
 from export.training_data import TrainingData, synthetic_data
 from export.training_plan import FOLDER_PLAN, SYNTHETIC_PLAN, TUNING_PLAN, TrainingPlan, plan_for
 from export.training_progress import EpochReport
@@ -97,6 +97,16 @@ def test_missing_gpu_is_said(data: TrainingData) -> None:
     """Asking for CUDA where there is none is a problem of the installation, not a traceback."""
     with pytest.raises(ConfigurationError, match="no CUDA device"):
         train("ststnet", data, PLAN, command="c", device="cuda")
+
+
+def test_trainable_networks_are_told_from_others(tiny: str) -> None:
+    """Ensembles are asked in their own way; what cannot be trained is refused, and the generator stays as it was."""
+    torch.manual_seed(2)
+    check_trainable(tiny)
+    check_trainable("ststnet")
+    with pytest.raises(OptionError, match="not trained"):
+        check_trainable("tgsr_flow")
+    assert torch.equal(torch.rand(1), torch.rand(1, generator=torch.Generator().manual_seed(2)))
 
 
 def test_labels_have_an_effect(data: TrainingData) -> None:
