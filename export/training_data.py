@@ -64,11 +64,13 @@ class TrainingData:
         return sum(source.drawn for source in self.sources) if self.sources else len(self.labels)
 
     def content_sha256(self) -> str:
-        """Hash of all that training can see: samples, labels, units, how they are split and drawn."""
+        """Hash of all that training can see: samples, labels, units, how they are split and drawn, and calibration."""
         digest = hashlib.sha256(repr(self.sources).encode())
         arrays = (self.images, self.labels, self.validation_images, self.validation_labels)
         for array in (*arrays, self.action_units, self.validation_action_units):
             digest.update(b"none" if array is None else repr(array.shape).encode() + array.tobytes())
+        if self.calibration:
+            digest.update(self.calibration.sha256().encode() + self.calibration.action_units.tobytes())
         return digest.hexdigest()
 
 

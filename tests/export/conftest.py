@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from export.build import publish_checkpoint
 from export.checkpoint import Checkpoint
-from export.networks.blocks import NoseCentred, Preparation, flow_graph
 from export.networks.outputs import Outputs
 from export.networks.registry import NETWORKS, Weights
 from export.synthesis.action_units import UNITS
@@ -56,34 +55,12 @@ class TinyEnsemble(nn.Module):
         return Outputs(answers[..., :3], answers[..., 3:].unflatten(2, (2, len(UNITS))))
 
 
-class TinyGraph(nn.Module):
-    """What serves a `TinyEnsemble`."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.prepare, self.network = NoseCentred(), network
-
-    def forward(self, flow: Tensor) -> dict[str, Tensor]:
-        """Means over the members."""
-        outputs = self.network(self.prepare(flow))
-        return {
-            "probabilities": torch.softmax(outputs.logits, 2).mean(0),
-            "action_units": torch.sigmoid(outputs.units).mean(0),
-        }
-
-
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> str:
     """The name under which `TinyEnsemble` is a registered network."""
     weights = Weights(padding=2, preparation="nose_centred")
     network = replace(NETWORKS["ststnet"], name="tiny", build=TinyEnsemble, trained=weights)
     monkeypatch.setitem(NETWORKS, "tiny", network)
-
-    def graph(network: nn.Module, preparation: Preparation) -> nn.Module:
-        served = TinyGraph(network) if isinstance(network, TinyEnsemble) else flow_graph(network, preparation)
-        return served.eval()
-
-    monkeypatch.setattr("export.training_progress.flow_graph", graph)
     return "tiny"
 
 

@@ -95,6 +95,7 @@ def test_hash_of_the_content_covers_what_is_trained_on() -> None:
         replace(one, action_units=one.action_units / 2),
         replace(one, action_units=None),
         _part(5, 3, units=True, name="one"),
+        replace(one, calibration=synthesize_flow(3, seed=0)),
         mixed_data([("a", one), ("b", two)]),
         mixed_data([("a", one), ("b", two)], [1, 1]),
     ]

@@ -75,6 +75,21 @@ def test_resumed_run_is_the_uninterrupted_one(
     assert timeless[0] == timeless[1]
 
 
+def test_calibrated_network_resumes_to_the_same_answers(data: TrainingData, tmp_path: Path) -> None:
+    """Calibration follows the last epoch, whether the run was interrupted or not, and again where it had ended."""
+    calibrated = replace(data, calibration=synthesize_flow(60, seed=9))
+    plan = replace(PLAN, epochs=2)
+
+    def run(folder: str, *, resume: bool = False) -> Checkpoint:
+        return train("glimpse_flow", calibrated, plan, command="c", folder=tmp_path / folder, resume=resume)
+
+    whole = run("whole")
+    _stopped_after(1, "glimpse_flow", calibrated, tmp_path / "stopped", plan)
+    assert checkpoint_bytes(run("stopped", resume=True)) == checkpoint_bytes(whole)
+    assert checkpoint_bytes(run("whole", resume=True)) == checkpoint_bytes(whole)
+    assert float(whole.state["temperature"]) != 1
+
+
 @pytest.mark.parametrize("network", ["ststnet", "tiny"])
 def test_finished_run_is_not_repeated(network: str, data: TrainingData, tmp_path: Path, tiny: str) -> None:
     """Resuming what has ended gives the same weights without an epoch; without resuming it begins anew."""
