@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from server.contract import FlowMethod
 from server.errors import OptionError
+
+if TYPE_CHECKING:
+    from export.synthesis.sources import Source
 
 Arch = Annotated[str, typer.Argument(metavar="ARCH", help="Network, such as ststnet.")]
 Repository = Annotated[Path, typer.Option(help="Model repository.")]
@@ -40,6 +43,13 @@ Plan = Annotated[
 Seed = Annotated[int, typer.Option(min=0, help="Same seed, same result.")]
 Processes = Annotated[int, typer.Option(min=1, help="Processes that synthesise; the result does not depend on it.")]
 
+Sources = Annotated[
+    str | None,
+    typer.Option(
+        help="Where action units come from, with commas between: expert,early_macro,real of MiE-X; our own table else."
+    ),
+]
+
 REPOSITORY = Path("model_repository")
 ASSETS = Path("server/faces/assets")
 PROCESSES = min(2, os.cpu_count() or 1)
@@ -54,3 +64,15 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     if len(set(seeds)) < len(seeds):
         raise OptionError("--seeds must be given once each", option="seeds")
     return seeds
+
+
+def parse_sources(sources: str | None) -> tuple[Source, ...]:
+    """`--sources`; empty where it was not given. Raises `OptionError` for a name that is no source."""
+    from export.synthesis.sources import SOURCES, check_sources
+
+    if sources is None:
+        return ()
+    names = [part.strip() for part in sources.split(",")]
+    chosen = tuple(source for source in SOURCES if source in names)
+    check_sources(chosen if len(chosen) == len(names) else names)  # type: ignore[arg-type]
+    return chosen

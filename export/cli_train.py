@@ -20,14 +20,17 @@ from export.cli_options import (
     Plan,
     Processes,
     Repository,
+    Sources,
     Version,
     parse_seeds,
+    parse_sources,
 )
 from server.errors import OptionError
 
 if TYPE_CHECKING:
     from export.checkpoint import Checkpoint
     from export.networks.registry import Network
+    from export.synthesis.sources import Source
     from export.training_data import TrainingData
 
 SYNTHETIC = "synthetic"
@@ -36,11 +39,12 @@ RESULT_FILE = "result.json"
 
 @dataclass(frozen=True, slots=True)
 class _Sources:
-    """What `--data`, `--mix` and `--samples` said."""
+    """What `--data`, `--mix`, `--samples` and `--sources` said."""
 
     names: tuple[str, ...]
     shares: tuple[float, ...] | None
     samples: int | None
+    expressions: tuple[Source, ...]
     processes: int
 
     def read(self, seed: int, network: Network) -> TrainingData:
@@ -55,6 +59,7 @@ class _Sources:
                     data = synthetic_data(
                         self.samples or network.samples,
                         seed,
+                        sources=self.expressions,
                         calibration=network.calibrated,
                         processes=self.processes,
                         on_progress=progress,
@@ -86,6 +91,7 @@ def train(
     samples: Annotated[
         int | None, typer.Option(min=1, help="Synthetic samples: as many as the network asks for unless given.")
     ] = None,
+    sources: Sources = None,
     weights: Annotated[Path | None, typer.Option(help="Weights to start from instead of random ones.")] = None,
     output: Annotated[
         Path | None,
@@ -121,7 +127,7 @@ def train(
         raise OptionError("--publish needs one seed: publish one of several runs with `model`", option="publish")
     if publish:
         check_free(repository, name or arch, version=model_version, overwrite=overwrite)
-    sources = _sources(data, mix, samples, processes)
+    read = _sources(data, mix, samples, parse_sources(sources), processes)
     start = load_checkpoint(weights, arch) if weights else None
     tuned = plan == "fine-tune" if plan else start is not None
     if tuned and not start:
@@ -130,10 +136,10 @@ def train(
         if len(chosen) > 1:
             message(f"seed {each}")
         folder = _folder(output, arch, each, several=len(chosen) > 1)
-        settings = plan_for(synthetic=SYNTHETIC in sources.names, seed=each, epochs=epochs, tuned=tuned)
+        settings = plan_for(synthetic=SYNTHETIC in read.names, seed=each, epochs=epochs, tuned=tuned)
         checkpoint = train_network(
             arch,
-            sources.read(each, network),
+            read.read(each, network),
             settings,
             command=ctx.obj,
             start=start,
@@ -182,17 +188,21 @@ def _seeds(seed: int | None, seeds: str | None) -> tuple[int, ...]:
     return parse_seeds(seeds)
 
 
-def _sources(data: list[str], mix: str | None, samples: int | None, processes: int) -> _Sources:
+def _sources(
+    data: list[str], mix: str | None, samples: int | None, expressions: tuple[Source, ...], processes: int
+) -> _Sources:
     if samples is not None and SYNTHETIC not in data:
         raise OptionError(f"--samples needs --data {SYNTHETIC}", option="samples")
+    if expressions and SYNTHETIC not in data:
+        raise OptionError(f"--sources needs --data {SYNTHETIC}", option="sources")
     if len(set(data)) < len(data):
         raise OptionError("--data names a source twice; to draw it more often, use --mix", option="data")
     if mix is None:
-        return _Sources(tuple(data), None, samples, processes)
+        return _Sources(tuple(data), None, samples, expressions, processes)
     try:
         shares = tuple(float(part) for part in mix.split(","))
     except ValueError:
         raise OptionError(f"--mix is numbers with commas between them, not {mix!r}", option="mix") from None
     if len(shares) != len(data):
         raise OptionError(f"--mix needs {len(data)} numbers, one for each --data", option="mix")
-    return _Sources(tuple(data), shares, samples, processes)
+    return _Sources(tuple(data), shares, samples, expressions, processes)

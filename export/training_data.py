@@ -14,6 +14,7 @@ from export.cards import SYNTHETIC_DATA
 from export.data.flow_images import FlowImages, read_flow_images
 from export.synthesis.action_units import UNITS
 from export.synthesis.flow_fields import FlowSamples, synthesize_flow
+from export.synthesis.sources import Source as UnitSource
 from server.errors import InputError, OptionError
 from server.types import Float32Array, UInt8Array
 
@@ -78,27 +79,30 @@ def synthetic_data(
     samples: int,
     seed: int,
     *,
+    sources: Sequence[UnitSource] = (),
     calibration: bool = False,
     processes: int = 1,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> TrainingData:
     """`samples` synthetic samples to train on and `VALIDATION_SAMPLES` more, with `calibration` also
-    `CALIBRATION_SAMPLES` of other people. Reads no file.
+    `CALIBRATION_SAMPLES` of other people, from the `sources` that `synthesize_flow` takes. Reads no file.
 
     `on_progress(done, total)` counts samples. Raises `OptionError` for numbers out of range.
     """
-    made = synthesize_flow(samples + VALIDATION_SAMPLES, seed, processes=processes, on_progress=on_progress)
+    wanted = samples + VALIDATION_SAMPLES
+    made = synthesize_flow(wanted, seed, sources=sources, processes=processes, on_progress=on_progress)
+    description = f"{SYNTHETIC_DATA}; sources of MiE-X: {', '.join(sources)}" if sources else SYNTHETIC_DATA
     return TrainingData(
         images=made.images[:samples],
         labels=made.labels[:samples],
         validation_images=made.images[samples:],
         validation_labels=made.labels[samples:],
-        description=SYNTHETIC_DATA,
+        description=description,
         sha256=made.sha256(),
         action_units=made.action_units[:samples],
         validation_action_units=made.action_units[samples:],
         calibration=(
-            synthesize_flow(CALIBRATION_SAMPLES, seed + _CALIBRATION_SEEDS, processes=processes)
+            synthesize_flow(CALIBRATION_SAMPLES, seed + _CALIBRATION_SEEDS, sources=sources, processes=processes)
             if calibration
             else None
         ),

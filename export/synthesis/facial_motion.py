@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,6 +27,7 @@ from export.synthesis.face_geometry import (
     FaceGeometry,
     Grid,
 )
+from export.synthesis.sources import Source, draw_action_units
 
 ALL_UNILATERAL = 0.12
 INCIDENTAL_UNIT = 0.08
@@ -37,6 +40,10 @@ JITTER = 0.018
 MAX_ACTS = max(len(entry.acts) for entries in COMBINATIONS.values() for entry in entries)
 MAX_BUMPS = max(len(bumps) for bumps in BUMPS.values())
 ABSENT = -1
+MOST_DRAWN = 7
+"""Units of the largest prototype that a source draws, fear."""
+FULL_MICRO = 0.3
+"""Intensity of FACS (E is 1) that counts as 1 here, the strongest of a micro-expression in MiE-X."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +69,19 @@ class Bumps:
     dy: Tensor
 
 
-def draw_acts(draws: Draws, labels: Tensor) -> Acts:
-    """The units of one combination of the class of each sample (`labels` int64 [N]), plus incidental movements."""
+def draw_acts(draws: Draws, labels: Tensor, sources: Sequence[Source] = ()) -> Acts:
+    """The units of one expression of the class of each sample (`labels` int64 [N]), plus incidental movements.
+
+    The expression is one of `COMBINATIONS`, or with `sources` one that those of MiE-X draw. Raises `OptionError` for
+    a source that is none.
+    """
     n = draws.samples
-    unit, unilateral = _draw_combination(draws, labels)
-    unilateral = unilateral | draws.happens(ALL_UNILATERAL)[:, None]
-    intensity = draws.uniform(0.3, 1.0, MAX_ACTS)
+    if sources:
+        unit, intensity, unilateral = _draw_from_sources(draws, labels, sources)
+    else:
+        unit, unilateral = _draw_combination(draws, labels)
+        unilateral = unilateral | draws.happens(ALL_UNILATERAL)[:, None]
+        intensity = draws.uniform(0.3, 1.0, MAX_ACTS)
 
     incidental = torch.tensor([UNITS.index(u) for u in INCIDENTAL_UNITS])[draws.integers(len(INCIDENTAL_UNITS))]
     extra = torch.stack(
@@ -151,6 +165,19 @@ def _draw_combination(draws: Draws, labels: Tensor) -> tuple[Tensor, Tensor]:
                 unilateral[i, j, k] = act.unilateral
     chosen = draws.weighted(weights[labels])
     return unit[labels, chosen], unilateral[labels, chosen]
+
+
+def _draw_from_sources(draws: Draws, labels: Tensor, sources: Sequence[Source]) -> tuple[Tensor, Tensor, Tensor]:
+    """Units, intensities and one-sidedness [N, MOST_DRAWN] of expressions as the sources of MiE-X draw them."""
+    rng = np.random.default_rng(draws.integers(1 << 31).numpy())
+    unit = torch.full((draws.samples, MOST_DRAWN), ABSENT)
+    intensity, unilateral = torch.zeros(unit.shape), torch.zeros(unit.shape, dtype=torch.bool)
+    for i, label in enumerate(labels.tolist()):
+        drawn = draw_action_units(rng, LABELS[label], sources)
+        for j, (number, strength) in enumerate(drawn.intensities.items()):
+            unit[i, j], intensity[i, j] = UNITS.index(number), strength / FULL_MICRO
+        unilateral[i] = drawn.side != "both"
+    return unit, intensity, unilateral
 
 
 def _draw_sides(draws: Draws, unilateral: Tensor) -> Tensor:

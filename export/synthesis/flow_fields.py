@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +25,7 @@ from export.synthesis.face_geometry import Grid, draw_geometry, texture_map
 from export.synthesis.facial_motion import draw_acts, place_bumps, sum_bumps, unit_intensities
 from export.synthesis.flow_noise import add_noise, smooth_like_tv_l1, vary_texture
 from export.synthesis.head_motion import head_motion, still_background
+from export.synthesis.sources import Source, check_sources
 from server.errors import OptionError
 from server.types import Float32Array, UInt8Array
 
@@ -48,15 +49,25 @@ class FlowSamples:
 
 
 def synthesize_flow(
-    samples: int, seed: int, *, processes: int = 1, on_progress: Callable[[int, int], None] | None = None
+    samples: int,
+    seed: int,
+    *,
+    sources: Sequence[Source] = (),
+    processes: int = 1,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> FlowSamples:
     """`samples` samples, the classes equally likely. The same `seed` gives the same samples for any `processes`.
 
-    `on_progress(done, total)` counts samples. Raises `OptionError` for numbers below 1 or a negative seed.
+    Expressions are those of `action_units.COMBINATIONS`, or with `sources` those that MiE-X takes from them.
+    `on_progress(done, total)` counts samples. Raises `OptionError` for numbers below 1, a negative seed, and a source
+    that is none.
     """
     if samples < 1 or processes < 1 or seed < 0:
         raise OptionError("samples and processes must be at least 1, and seed at least 0", stage="synthesis")
-    tasks = [(min(CHUNK, samples - start), seed, start // CHUNK) for start in range(0, samples, CHUNK)]
+    if sources:
+        check_sources(sources)
+    chosen = tuple(sources)
+    tasks = [_Task(min(CHUNK, samples - start), seed, start // CHUNK, chosen) for start in range(0, samples, CHUNK)]
     parts: list[FlowSamples] = []
     done = 0
     for part in _run(tasks, processes):
@@ -71,7 +82,7 @@ def synthesize_flow(
     )
 
 
-def _run(tasks: list[tuple[int, int, int]], processes: int) -> Iterator[FlowSamples]:
+def _run(tasks: list[_Task], processes: int) -> Iterator[FlowSamples]:
     if processes == 1 or len(tasks) == 1:
         yield from map(_chunk, tasks)
         return
@@ -90,13 +101,22 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _chunk(task: tuple[int, int, int]) -> FlowSamples:
-    samples, seed, index = task
-    draws = Draws(samples, (seed, index))
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """One chunk."""
+
+    samples: int
+    seed: int
+    index: int
+    sources: tuple[Source, ...]
+
+
+def _chunk(task: _Task) -> FlowSamples:
+    draws = Draws(task.samples, (task.seed, task.index))
     with one_thread(), torch.inference_mode():
         labels = draws.integers(len(LABELS))
         face, grid = draw_geometry(draws), Grid.build()
-        acts = draw_acts(draws, labels)
+        acts = draw_acts(draws, labels, task.sources)
         flow = sum_bumps(draws, place_bumps(draws, acts, face), grid) + head_motion(draws, face, grid)
         flow = still_background(draws, flow, grid)
         texture = vary_texture(draws, texture_map(face, grid))
