@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from export.checkpoint import Checkpoint, checkpoint_bytes
-from export.networks.outputs import variations_of
+from export.networks.outputs import members_of
 from export.networks.registry import FLOW_INPUT, find_network
 from export.training_data import TrainingData
 from export.training_plan import Device, TrainingPlan, check_device
@@ -96,7 +96,7 @@ def check_trainable(network: str) -> None:
     architecture = find_network(network)
     with reproducible("cpu"):
         model = architecture.build(padding=architecture.trained.padding).train()
-        parts = len(variations_of(model, units_known=False))
+        parts = members_of(model)
         images = torch.zeros(2, *FLOW_INPUT.dims)
         model(torch.stack([images] * parts) if parts > 1 else images)
 

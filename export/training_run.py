@@ -15,7 +15,7 @@ from export.augmentation import augment, swap_sides
 from export.calibration_fit import calibrate
 from export.losses import Loss
 from export.networks.blocks import NoseCentred, Preparation
-from export.networks.outputs import Calibrated, as_outputs, members_of, variations_of
+from export.networks.outputs import Calibrated, as_outputs, members_in, members_of, variations_of
 from export.synthesis.flow_fields import FlowSamples, one_thread
 from export.training_data import TrainingData
 from export.training_plan import Device, TrainingPlan
@@ -129,27 +129,32 @@ class TrainingRun:
         """Train every sample of one epoch once; the mean loss of a member."""
         self._model.train()
         total, seen = 0.0, 0
-        for batch in _batches(_epoch_order(self._data), self._plan.batch_size):
-            total += self._step(batch.to(self._device)) * len(batch)
+        batches = _batches(_epoch_order(self._data), self._plan.batch_size)
+        for step, batch in enumerate(batches, start=len(self.history) * len(batches)):
+            total += self._step(batch.to(self._device), step) * len(batch)
             self._schedule.step()
             seen += len(batch)
-        return total / seen / members_of(self._model)
+        return total / seen
 
-    def _step(self, batch: Tensor) -> float:
-        """One step on the samples `batch`, which every part of the network sees in a variation of its own."""
+    def _step(self, batch: Tensor, step: int) -> float:
+        """Step `step` on the samples `batch`, which every part of the network that learns in it sees in a variation of
+        its own; the mean loss of a member.
+        """
         images = self._prepare(self._images[batch].float())
-        shares = variations_of(self._model, units_known=self._strengths is not None)
+        members = members_in(self._model, step)
+        shares = variations_of(self._model, len(members), units_known=self._strengths is not None)
         varied = [augment(images, share) for share in shares]
         strengths = None
         if self._strengths is not None:
             chosen = self._strengths[batch]
             strengths = torch.stack([swap_sides(chosen, mirrored) for _, mirrored in varied])
         inputs = torch.stack([each.images for each in varied]) if len(varied) > 1 else varied[0].images
-        loss = self._loss(as_outputs(self._model(inputs)), self._labels[batch], strengths)
+        answer = self._model(inputs) if len(members) == members_of(self._model) else self._model(inputs, members)
+        loss = self._loss(as_outputs(answer), self._labels[batch], strengths)
         self._optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         self._optimizer.step()
-        return float(loss.detach())
+        return float(loss.detach()) / len(members)
 
     def _state(self, epoch: int) -> TrainingState:
         generators = {"cpu": torch.get_rng_state()}

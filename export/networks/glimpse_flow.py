@@ -12,6 +12,8 @@ float32 [members, N, 3] in the order of `export.labels.LABELS` and units float32
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -28,9 +30,13 @@ _HIDDEN = 128
 
 
 class GlimpseFlow(Calibrated):
-    """In training [members, N, 3, 28, 28], or [members + 1, ...] of which the last is for the action-unit head."""
+    """In training [members, N, 3, 28, 28], or [members + 1, ...] of which the last is for the action-unit head.
+
+    Members learn in every second step: given more, a shallow classifier learns what is synthetic about its samples.
+    """
 
     members = MEMBERS
+    turns = 2
     unit_variation = 0.35
 
     def __init__(self, *, padding: int = 2, dropout: float = 0.5) -> None:
@@ -38,12 +44,13 @@ class GlimpseFlow(Calibrated):
         self.classifiers = nn.ModuleList(ShallowClassifier(padding=padding, dropout=dropout) for _ in range(MEMBERS))
         self.units = UnitNetwork()
 
-    def forward(self, images: Tensor) -> Outputs:
-        """Logits of every member and, where there are images for it, of the action units."""
+    def forward(self, images: Tensor, members: Sequence[int] = range(MEMBERS)) -> Outputs:
+        """Logits of `members` and, where there are images for it, of the action units."""
         if not self.training:
             return Outputs(torch.stack([each(images) for each in self.classifiers]), self.units(images)[None])
-        logits = torch.stack([each(own) for each, own in zip(self.classifiers, images, strict=False)])
-        return Outputs(logits, self.units(images[MEMBERS])[None] if len(images) > MEMBERS else None)
+        logits = torch.stack([self.classifiers[each](own) for each, own in zip(members, images, strict=False)])
+        last = images[len(members) :]
+        return Outputs(logits, self.units(last[0])[None] if len(last) else None)
 
 
 class ShallowClassifier(nn.Module):

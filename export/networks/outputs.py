@@ -5,8 +5,11 @@ of that many independent networks under one name: training calls it on images fl
 member's own variation of the same N samples, and member i maps images[i] alone, so that the sum of the members' losses
 trains each as if it were by itself. Any other network gets [N, 3, 28, 28] and counts as one member.
 
+A network whose attribute `turns` is k lets each member learn in every k-th step only, so that its members see different
+parts of the data. In such a step it is called with the images and the numbers of the members they are for.
+
 A network whose attribute `unit_variation` is a number has an action-unit head apart from its members. Where the units
-of the samples are known it gets [members + 1, N, 3, 28, 28], the last varied by that share of what the members see.
+of the samples are known one more is put last, [members + 1, N, 3, 28, 28], varied by that share of what members see.
 
 In evaluation mode every network takes [N, 3, 28, 28]; what the members say is averaged in the served graph.
 """
@@ -59,13 +62,19 @@ def members_of(network: nn.Module) -> int:
     return int(getattr(network, "members", 1))
 
 
-def variations_of(network: nn.Module, *, units_known: bool) -> tuple[float, ...]:
-    """How much the images of each part of `network` are varied in training: 1 for each member, in full, and what an
-    action-unit head apart from them asks for.
+def members_in(network: nn.Module, step: int) -> tuple[int, ...]:
+    """The members of `network` that learn in step `step`, counted from 0."""
+    turns = int(getattr(network, "turns", 1))
+    return tuple(member for member in range(members_of(network)) if (member + step) % turns == 0)
+
+
+def variations_of(network: nn.Module, members: int, *, units_known: bool) -> tuple[float, ...]:
+    """How much the images of each part of `network` are varied in training: 1, in full, for each of `members`, and
+    what an action-unit head apart from them asks for.
     """
     own = getattr(network, "unit_variation", None)
     head = () if own is None or not units_known else (float(own),)
-    return (1.0,) * members_of(network) + head
+    return (1.0,) * members + head
 
 
 def named_outputs(answer: Tensor | Mapping[str, Tensor] | tuple[Any, ...]) -> dict[str, Tensor]:

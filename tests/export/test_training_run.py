@@ -178,7 +178,7 @@ def _run(data: TrainingData, model: torch.nn.Module) -> TrainingRun:
 def test_every_member_sees_its_own_variation(data: TrainingData, tiny: str) -> None:
     """One batch reaches the members as different variations of the same samples."""
     model = export.training.find_network(tiny).build(padding=2).train()
-    _run(data, model)._step(torch.arange(8))
+    _run(data, model)._step(torch.arange(8), 0)
     assert model.seen.shape == (2, 8, 3, 28, 28)
     assert not torch.equal(model.seen[0], model.seen[1])
 
@@ -195,7 +195,7 @@ def test_units_change_sides_with_the_image(data: TrainingData, tiny: str, monkey
     monkeypatch.setattr(export.training_run, "augment", lambda images, share: Varied(images, turned))
     run = _run(data, export.training.find_network(tiny).build(padding=2).train())
     run._loss = loss
-    run._step(torch.arange(4))
+    run._step(torch.arange(4), 0)
     units = torch.from_numpy(data.action_units[:4])
     assert torch.equal(asked[0][0, turned], units[turned].flip(1))
     assert torch.equal(asked[0][1, ~turned], units[~turned])

@@ -9,7 +9,7 @@ from torch import Tensor
 from export.labels import LABELS
 from export.networks.blocks import Answer, flow_graph
 from export.networks.glimpse_flow import MEMBERS, GlimpseFlow
-from export.networks.outputs import variations_of
+from export.networks.outputs import members_in, variations_of
 from export.networks.ststnet import STSTNet
 from export.synthesis.action_units import UNITS
 
@@ -46,10 +46,21 @@ def test_each_part_learns_from_its_own_images(network: GlimpseFlow) -> None:
     assert touched == {"2"}
 
 
+def test_members_take_turns(network: GlimpseFlow) -> None:
+    """Every member learns in every second step, and who rests is not touched."""
+    even, odd = members_in(network, 4), members_in(network, 5)
+    assert sorted([*even, *odd]) == list(range(MEMBERS))
+    outputs = network.train()(torch.randn(len(odd) + 1, 8, 3, 28, 28), odd)
+    assert outputs.logits.shape[0] == len(odd)
+    (outputs.logits.sum() + outputs.units.sum()).backward()
+    touched = {int(name.split(".")[0]) for name, p in network.classifiers.named_parameters() if p.grad is not None}
+    assert touched == set(odd)
+
+
 def test_units_rest_where_they_are_not_known(network: GlimpseFlow) -> None:
     """Without ground truth of units the head is not asked, so that fine-tuning on classes leaves it as it was."""
-    assert variations_of(network, units_known=True) == (1.0,) * MEMBERS + (network.unit_variation,)
-    assert variations_of(network, units_known=False) == (1.0,) * MEMBERS
+    assert variations_of(network, 2, units_known=True) == (1.0, 1.0, network.unit_variation)
+    assert variations_of(network, 2, units_known=False) == (1.0, 1.0)
     before = {name: value.clone() for name, value in network.units.state_dict().items()}
     assert network.train()(torch.randn(MEMBERS, 8, 3, 28, 28)).units is None
     assert all(torch.equal(value, before[name]) for name, value in network.units.state_dict().items())
