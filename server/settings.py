@@ -121,7 +121,7 @@ class BackendSettings(_Group):
         default=("CPUExecutionProvider",), min_length=1, description="ONNX Runtime providers, comma separated."
     )
     default_model: str = Field(
-        default="ststnet", pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$", description="Model of requests that name none."
+        default="glimpse_flow", pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$", description="Model of requests that name none."
     )
     repository: str = Field(
         default_factory=default_repository,

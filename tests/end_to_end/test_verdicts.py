@@ -155,12 +155,12 @@ def test_kinds_can_be_chosen(service):
 
 def test_what_happened_is_in_the_metrics(service):
     """Events, faces, stages and inference are counted with real values."""
-    before = service.metric("glimpse_events_total", label="surprise", kind="micro", model="ststnet")
+    before = service.metric("glimpse_events_total", label="surprise", kind="micro", model="glimpse_flow")
     service.analyze((SAMPLES / "surprise.mp4").read_bytes())
-    assert service.metric("glimpse_events_total", label="surprise", kind="micro", model="ststnet") == before + 1
+    assert service.metric("glimpse_events_total", label="surprise", kind="micro", model="glimpse_flow") == before + 1
     for stage in ("decode", "faces", "spotting", "flow", "recipes", "inference"):
         assert service.metric("glimpse_stage_seconds_count", stage=stage) > 0
-    assert service.metric("glimpse_inference_seconds_count", model="ststnet", backend="local") > 0
+    assert service.metric("glimpse_inference_seconds_count", model="glimpse_flow", backend="local") > 0
     assert service.metric("glimpse_backend_up") == 1
     assert service.metric("glimpse_faces_per_clip_count") > 0
 

@@ -50,7 +50,7 @@ _HEADERS = {
     "Glimpse-Model": {"description": "Model, version and backend that answered.", "schema": {"type": "string"}},
     "Server-Timing": {"description": "Milliseconds per stage.", "schema": {"type": "string"}},
 }
-_MODEL_EXAMPLE = {"name": "ststnet", "version": "1", "recipe": "flow_uvs_28", "backend": "local"}
+_MODEL_EXAMPLE = {"name": "glimpse_flow", "version": "1", "recipe": "flow_uvs_28", "backend": "local"}
 _ANSWER_EXAMPLE = {
     "label": "positive",
     "probabilities": {"negative": 0.08, "positive": 0.86, "surprise": 0.06},
