@@ -6,7 +6,7 @@ deliberately another one than the flow generator's, so that a network trained th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,7 +35,9 @@ _MOTION: Mapping[int, Sequence[tuple[int, float, float]]] = {
     12: [(61, 0.08, 0.07), (205, 0.02, 0.03), (37, 0.02, 0.02), (84, 0.02, 0.02)],
     14: [(61, -0.03, 0.01), (205, -0.01, 0.0)],
     15: [(61, -0.01, -0.07), (17, 0.0, 0.01)],
+    16: [(17, 0.0, -0.05), (84, 0.0, -0.05)],
     17: [(199, 0.0, 0.06), (17, 0.0, 0.07), (14, 0.0, 0.04), (61, 0.0, -0.01)],
+    18: [(61, -0.06, 0.0), (0, 0.0, 0.01), (17, 0.0, -0.01)],
     20: [(61, 0.08, -0.02), (17, 0.0, -0.02)],
     23: [(61, -0.04, 0.0), (0, 0.0, -0.02), (17, 0.0, 0.02)],
     24: [(0, 0.0, -0.04), (13, 0.0, -0.04), (14, 0.0, 0.04), (17, 0.0, 0.04)],
@@ -75,7 +77,13 @@ def peak_displacement(intensities: Mapping[int, float]) -> float:
 
 
 def motion_field(
-    au: int, side: Side, landmarks: Float32Array, grid: Float32Array, *, weak_side: float = 0.1
+    au: int,
+    side: Side,
+    landmarks: Float32Array,
+    grid: Float32Array,
+    *,
+    weak_side: float = 0.1,
+    without: Container[int] = (),
 ) -> Float32Array:
     """Displacement of every grid point at intensity 1.
 
@@ -85,6 +93,7 @@ def motion_field(
         landmarks: float32 [468, 2] in px.
         grid: float32 [H, W, 2], x and y in px.
         weak_side: share of the motion that the other side makes.
+        without: landmarks of the table that are left out, because something else moves them.
 
     Returns:
         float32 [H, W, 2] in px.
@@ -98,6 +107,8 @@ def motion_field(
     weights = np.zeros(grid.shape[:2], dtype=np.float32)
     uncovered = np.ones(grid.shape[:2], dtype=np.float32)
     for landmark, outward, up, gain in _both_sides(au, side, weak_side):
+        if landmark in without:
+            continue
         vector = gain * frame.iod_px * (outward * frame.axis + up * normal)
         sigma = (LID_SIGMA_IOD if landmark in _LIDS else BROW_SIGMA_IOD) * frame.iod_px
         weight = np.exp(-np.sum((grid - landmarks[landmark]) ** 2, axis=-1) / (2 * sigma**2))
