@@ -96,18 +96,25 @@ class Answer:
 def plans(seed: int, clips: int, minutes: float, faces: Sequence[FacePicture]) -> dict[str, list[ClipPlan]]:
     """Every clip of the bench by group; `minutes` are those at 30 fps without an expression."""
     scene = SceneOptions(expressions=(1, 2), peak_iod=PEAK_IOD, speech=0)
-    found = {"expressions": [_plan("expressions", n, seed, RATES[n % 3], scene, faces) for n in range(clips)]}
+    found = {
+        "expressions": [
+            _plan("expressions", n, seed=seed, fps=RATES[n % 3], options=scene, faces=faces) for n in range(clips)
+        ]
+    }
     for kind, (name, options) in enumerate(QUIET.items()):
         for fps, share in ((30, 1.0), (60, QUIET_60_SHARE)):
             count = round(share * minutes * 60 / QUIET_S / len(QUIET) + 0.49)
             offset = 100 * kind + fps * 1000
             key = f"{name} {fps} fps"
-            found[key] = [_plan(f"{name}{fps}", offset + n, seed, fps, options, faces) for n in range(count)]
+            found[key] = [
+                _plan(f"{name}{fps}", offset + n, seed=seed, fps=fps, options=options, faces=faces)
+                for n in range(count)
+            ]
     return found
 
 
 def _plan(
-    group: str, number: int, seed: int, fps: int, options: SceneOptions, faces: Sequence[FacePicture]
+    group: str, number: int, *, seed: int, fps: int, options: SceneOptions, faces: Sequence[FacePicture]
 ) -> ClipPlan:
     entropy = (seed, 5, number)
     rng = np.random.default_rng(entropy)
@@ -129,9 +136,12 @@ def service(log: Path) -> Iterator[httpx.Client]:
     """The service as an operator starts it, on a free port."""
     command = [sys.executable, "-m", "server", "serve", "--port", "0"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GLIMPSE_")}
-    with log.open("w", encoding="utf-8") as sink, subprocess.Popen(
-        command, env={**environment, "GLIMPSE_WORKERS__COUNT": "1"}, stdout=sink, stderr=sink
-    ) as process:
+    with (
+        log.open("w", encoding="utf-8") as sink,
+        subprocess.Popen(
+            command, env={**environment, "GLIMPSE_WORKERS__COUNT": "1"}, stdout=sink, stderr=sink
+        ) as process,
+    ):
         try:
             url = _address(process, log)
             with httpx.Client(base_url=url, timeout=300, trust_env=False) as client:
@@ -229,7 +239,9 @@ def by_size(answers: Sequence[Answer]) -> dict[str, Any]:
             low = max(s for s in SIZES_IOD if s <= max(true["peak_iod"], SIZES_IOD[0]))
             counts[f"from {low:.2f}"][0] += id(true) in hits
             counts[f"from {low:.2f}"][1] += 1
-    return {name: {"found": hit, "events": of, "recall": round(hit / of, 4)} for name, (hit, of) in sorted(counts.items())}
+    return {
+        name: {"found": hit, "events": of, "recall": round(hit / of, 4)} for name, (hit, of) in sorted(counts.items())
+    }
 
 
 def results(answers: Sequence[Answer]) -> dict[str, Any]:
@@ -267,7 +279,10 @@ def show(found: dict[str, Any]) -> None:
     for name, row in rows.items():
         cells = ["-" if row[c] is None else f"{row[c]:g}" for c in columns]
         print(f"{name:16}" + "".join(f"{c:>10}" for c in cells[:-1]) + f"{cells[-1]:>18}")
-    print("recall by peak (IOD): " + ", ".join(f"{k} {v['recall']:.3f} of {v['events']}" for k, v in found["by_size"].items()))
+    print(
+        "recall by peak (IOD): "
+        + ", ".join(f"{k} {v['recall']:.3f} of {v['events']}" for k, v in found["by_size"].items())
+    )
     print(f"found events as {found['kinds']}, false ones in clips without an expression as {found['false_kinds']}")
     told = found["labels"]
     print(f"labels of found events: UF1 {told['uf1']:.4f}, UAR {told['uar']:.4f}; by rate {found['labels_by_rate']}")

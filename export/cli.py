@@ -14,20 +14,17 @@ from export.cli_adapt import adapt
 from export.cli_evaluate import evaluate, score
 from export.cli_options import (
     ASSETS,
-    PROCESSES,
     REPOSITORY,
     Arch,
     FlowChoice,
-    Kind,
     Name,
     Overwrite,
-    Processes,
     Repository,
-    Seed,
     TritonAddress,
     Version,
 )
 from export.cli_prepare import prepare
+from export.cli_synthesize import synthesize
 from export.cli_train import train
 from server.errors import GlimpseError, OptionError
 
@@ -136,30 +133,7 @@ def verify(
         raise typer.Exit(1)
 
 
-@app.command()
-def synthesize(
-    output: Annotated[Path, typer.Argument(metavar="OUT", help="Folder, or an .npz file for flow.")],
-    kind: Kind = "clips",
-    samples: Annotated[int, typer.Option(min=1, help="Flow images.")] = 300,
-    seed: Seed = 0,
-    processes: Processes = PROCESSES,
-) -> None:
-    """Make clips or flow images from action units, with their ground truth."""
-    from export.output import counting, message
-
-    if kind == "clips":
-        from export.synthesis.clips import synthesize_samples
-
-        for path in synthesize_samples(output, message):
-            print(path)
-        return
-    from export.synthesis.flow_fields import synthesize_flow
-    from export.synthesis.flow_files import write_flow_samples
-
-    with counting("samples") as progress:
-        made = synthesize_flow(samples, seed, processes=processes, on_progress=progress)
-    write_flow_samples(output, made)
-    print(output)
+app.command()(synthesize)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

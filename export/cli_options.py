@@ -31,7 +31,6 @@ Protocol = Annotated[
     Literal["zero-shot", "loso"],
     typer.Option("--protocol", help="A model as it is, or a network trained without each subject in turn."),
 ]
-Kind = Annotated[Literal["clips", "flow"], typer.Option("--kind", help="Rendered clips, or flow images.")]
 Device = Annotated[
     Literal["cpu", "cuda"],
     typer.Option("--device", help="Where training computes. On cuda, runs may differ in the last bits."),

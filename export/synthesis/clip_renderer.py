@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
-from export.synthesis.face_layers import Eye, Mouth, depth_of, eyes_of
+from export.synthesis.face_layers import Eye, Mouth, depth_of, eyes_of, sample_at
 from export.synthesis.identities import BASE_SCALE, MARGIN_PX, Identity
 from export.synthesis.mesh_motion import FaceFrame, motion_field
 from export.synthesis.performance import Performance, gaze_at
@@ -64,7 +64,9 @@ class ClipRenderer:
         return self._face.iod_px
 
     def frames(self, performance: Performance, fps: float) -> Iterator[UInt8Array]:
-        """Each frame as uint8 [3 H / 2, W], planes of 4:2:0 video; round(duration_s * fps) of them, the same each time."""
+        """Each frame as uint8 [3 H / 2, W], planes of 4:2:0 video; round(duration_s * fps) of them. Same performance,
+        same bytes.
+        """
         rng = np.random.default_rng(performance.seed)
         noise = rng.standard_normal((2 * self._size, 2 * self._size), dtype=np.float32) * np.float32(performance.noise)
         for index in range(round(performance.duration_s * fps)):
@@ -73,7 +75,7 @@ class ClipRenderer:
             gain, right, down = performance.light.plane(time_s)
             lit = (luma - np.float32(_BLACK)) * self._light(gain, right, down) + np.float32(_BLACK)
             row, column = rng.integers(self._size, size=2)
-            # A window of one large picture of noise, elsewhere in each frame: as good as new noise, and ten times as fast.
+            # A window of one large picture of noise, elsewhere in each frame: as good as new noise, but quick.
             lit += noise[row : row + self._size, column : column + self._size]
             planes = np.concatenate([lit.ravel(), chroma[..., 0].ravel(), chroma[..., 1].ravel()])
             np.clip(planes, 0, 255, out=planes)
@@ -96,7 +98,7 @@ class ClipRenderer:
         luma, chroma = self._sample(points, self._identity.luma, self._identity.chroma)
         drop = self._drop(units)
         if drop is not None:
-            self._part_lips(luma, chroma, points, turned, motion, drop)
+            self._part_lips((luma, chroma), points, turned=turned, motion=motion, drop=drop)
         return luma, chroma
 
     def _undo_head(self, performance: Performance, time_s: float) -> Float32Array:
@@ -122,9 +124,7 @@ class ClipRenderer:
         key = (au, side, weak_side)
         if key not in self._fields:
             without = _LOWER_FACE if au in _PARTING else ()
-            self._fields[key] = motion_field(
-                au, side, self._mesh, self._rest, weak_side=weak_side, without=without
-            )
+            self._fields[key] = motion_field(au, side, self._mesh, self._rest, weak_side=weak_side, without=without)
         return self._fields[key]
 
     def _drop(self, units: dict[tuple[int, Side, float], float]) -> Float32Array | None:
@@ -149,11 +149,10 @@ class ClipRenderer:
         """Planes at resting `points` [h, w, 2], h and w even: luma [h, w], chroma [h / 2, w / 2, 2]."""
         at = (points + np.float32(MARGIN_PX + 0.5)) * np.float32(BASE_SCALE) - np.float32(0.5)
         height, width = points.shape[:2]
-        coarse = (cv2.resize(points, (width // 2, height // 2), interpolation=cv2.INTER_AREA) + np.float32(MARGIN_PX))
-        replicate = cv2.BORDER_REPLICATE
+        coarse = cv2.resize(points, (width // 2, height // 2), interpolation=cv2.INTER_AREA) + np.float32(MARGIN_PX)
         return (
-            np.asarray(cv2.remap(luma, at, None, cv2.INTER_LINEAR, borderMode=replicate), np.float32),
-            np.asarray(cv2.remap(chroma, coarse, None, cv2.INTER_LINEAR, borderMode=replicate), np.float32),
+            sample_at(luma, at),
+            sample_at(chroma, coarse),
         )
 
     def _window(self, box: tuple[float, float, float, float], points: Float32Array) -> tuple[slice, slice] | None:
@@ -191,14 +190,15 @@ class ClipRenderer:
 
     def _part_lips(
         self,
-        luma: Float32Array,
-        chroma: Float32Array,
+        planes: Planes,
         points: Float32Array,
+        *,
         turned: Float32Array,
         motion: Float32Array,
         drop: Float32Array,
     ) -> None:
         """Lower lip and jaw over the interior of the mouth, in place."""
+        luma, chroma = planes
         x0, y0, x1, y1 = self._mouth.box
         window = self._window((x0, y0, x1, y1 + float(drop.max())), points)
         if window is None:
@@ -221,7 +221,7 @@ class ClipRenderer:
 
     def _mask(self, mask: Float32Array, points: Float32Array) -> Float32Array:
         at = (points + np.float32(MARGIN_PX + 0.5)) * np.float32(BASE_SCALE) - np.float32(0.5)
-        return np.asarray(cv2.remap(mask, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.float32)
+        return sample_at(mask, at)
 
 
 def _halved(mask: Float32Array) -> Float32Array:
@@ -233,6 +233,6 @@ def _invert(points: Float32Array, motion: Float32Array, origin: float) -> Float3
     resting = points
     for _ in range(_INVERSION_STEPS):
         cell = (resting - np.float32(origin)) / np.float32(_CELL)
-        here = cv2.remap(motion, cell, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        here = sample_at(motion, cell)
         resting = np.asarray(points - here, dtype=np.float32)
     return resting

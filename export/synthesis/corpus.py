@@ -137,7 +137,9 @@ def make_corpus(
         raise OptionError("count must be at least 1", option="count")
     _claim(output, options, faces)
     plans = [plan_clip(number, options, faces) for number in range(count)]
-    render_plans(output, plans, faces, seed=options.seed, size=options.size, processes=processes, on_progress=on_progress)
+    render_plans(
+        output, plans, faces, seed=options.seed, size=options.size, processes=processes, on_progress=on_progress
+    )
     return write_index(output, [plan.path for plan in plans])
 
 

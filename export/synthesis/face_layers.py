@@ -73,6 +73,16 @@ def eyes_of(landmarks: Float32Array) -> tuple[Eye, Eye]:
     return found[0], found[1]
 
 
+def sample_at(picture: Float32Array, points: Float32Array) -> Float32Array:
+    """`picture` float32 [H, W] or [H, W, C] at `points` float32 [h, w, 2], linear and exact.
+
+    Outside, its border repeats.
+    """
+    # An empty second map, which the type asks for, makes OpenCV read beyond the picture.
+    sampled = cv2.remap(picture, points, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
+    return np.asarray(sampled, np.float32)
+
+
 class Mouth:
     """The opening between the lips of one resting face.
 
@@ -127,7 +137,9 @@ class Mouth:
         upper = np.where(inside, np.clip((upper_edge - y) / _SEAM_PX + 0.5, 0, 1), 1)
         return upper.astype(np.float32), lower.astype(np.float32)
 
-    def interior(self, luma: Float32Array, chroma: Float32Array, points: Float32Array) -> tuple[Float32Array, Float32Array]:
+    def interior(
+        self, luma: Float32Array, chroma: Float32Array, points: Float32Array
+    ) -> tuple[Float32Array, Float32Array]:
         """What shows between parted lips, in the pictures given: the base where the resting mouth is open, dark below.
 
         Args:
@@ -153,7 +165,8 @@ def depth_of(landmarks: Float32Array, points: Float32Array) -> Float32Array:
     local = (points - middle) / frame.iod_px
     inside = np.clip(1 - (local[..., 0] / 1.25) ** 2 - (local[..., 1] / 1.8) ** 2, 0, 1)
     nose = (points - landmarks[1]) / frame.iod_px
-    bump = 0.28 * np.exp(-((nose[..., 0] / 0.16) ** 2) - (np.where(nose[..., 1] < 0, nose[..., 1] / 0.4, nose[..., 1] / 0.14)) ** 2)
+    tall = np.where(nose[..., 1] < 0, 0.4, 0.14)
+    bump = 0.28 * np.exp(-((nose[..., 0] / 0.16) ** 2) - (nose[..., 1] / tall) ** 2)
     bridge = 0.8 * np.sqrt(np.clip(1 - ((landmarks[168] - middle)[1] / frame.iod_px / 1.8) ** 2, 0, 1))
     fade = np.clip(inside / 0.15, 0, 1)
     return np.asarray(frame.iod_px * fade * (0.8 * np.sqrt(inside) + bump - bridge), dtype=np.float32)

@@ -78,9 +78,10 @@ class IdentityDraw:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A person, framed for a clip: `luma` float32 [2 (H + 64), 2 (W + 64)] and `chroma` float32 [H + 64, W + 64, 2], both
-    as video codes them (BT.601, 16..235), and `landmarks` float32 [468, 2] in px of the clip, which is `size` px wide and
-    high.
+    """A person, framed for a clip of `size` px width and height.
+
+    `luma` float32 [2 (size + 64), 2 (size + 64)] and `chroma` float32 [size + 64, size + 64, 2] as video codes them
+    (BT.601, 16..235); `landmarks` float32 [468, 2] in px of the clip.
     """
 
     draw: IdentityDraw
@@ -168,19 +169,18 @@ def make_identity(face: FacePicture, draw: IdentityDraw, *, size: int, iod_px: f
     side = BASE_SCALE * (size + 2 * MARGIN_PX)
     # The change of shape is smooth: every eighth pixel tells it. One more at each end, for the edges.
     ticks = (_CELL * (np.arange(-1, side // _CELL + 1, dtype=np.float32) + 0.5)) / BASE_SCALE - 0.5 - MARGIN_PX
-    target = np.stack(np.meshgrid(ticks, ticks), axis=-1)
+    target = np.stack(np.meshgrid(ticks, ticks), axis=-1).astype(np.float32)
     source = target
     for _ in range(_INVERSION_STEPS):
-        source = target - _reshape(draw, framed, source, scale * frame.iod_px)
+        source = np.asarray(target - _reshape(draw, framed, source, scale * frame.iod_px), np.float32)
     coarse = ((source - centre) @ back / scale + middle).astype(np.float32)
     wide = cv2.resize(coarse, (side + 2 * _CELL, side + 2 * _CELL), interpolation=cv2.INTER_CUBIC)
     place = np.ascontiguousarray(wide[_CELL:-_CELL, _CELL:-_CELL])
     shrink = scale * BASE_SCALE
     if shrink < 1:
         rgb = np.asarray(cv2.GaussianBlur(rgb, (0, 0), 0.4 / shrink), np.uint8)
-    picture = cv2.remap(
-        rgb.astype(np.float32), place, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
-    )
+    columns, rows = (np.ascontiguousarray(place[..., axis]) for axis in range(2))
+    picture = cv2.remap(rgb.astype(np.float32), columns, rows, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     moved = framed + _reshape(draw, framed, framed[None], scale * frame.iod_px)[0]
     luma, chroma = _video_planes(_toned(np.asarray(picture, np.float32), draw))
     return Identity(draw, luma, chroma, moved.astype(np.float32), size)
@@ -230,12 +230,14 @@ def _toned(rgb: Float32Array, draw: IdentityDraw) -> Float32Array:
     for sigma, share in ((1.5, 0.7), (4.0, 0.3), (20.0, 0.6)):
         shrink = max(int(sigma / 1.5), 1)
         grain = rng.standard_normal((height // shrink, width // shrink), dtype=np.float32)
-        layer = cv2.resize(cv2.GaussianBlur(grain, (0, 0), sigma / shrink), (width, height), interpolation=cv2.INTER_CUBIC)
+        layer = cv2.resize(
+            cv2.GaussianBlur(grain, (0, 0), sigma / shrink), (width, height), interpolation=cv2.INTER_CUBIC
+        )
         texture += share * layer / layer.std()
     rgb = rgb + draw.skin * texture[..., None]
-    rgb = 255 * np.clip(rgb * np.array(draw.gains, np.float32) / 255, 0, 1) ** draw.gamma
-    gray = rgb.mean(axis=-1, keepdims=True)
-    return np.asarray(np.clip(gray + draw.saturation * (rgb - gray), 0, 255), np.float32)
+    toned = 255 * np.clip(rgb * np.array(draw.gains, np.float32) / 255, 0, 1) ** draw.gamma
+    gray = toned.mean(axis=-1, keepdims=True)
+    return np.asarray(np.clip(gray + draw.saturation * (toned - gray), 0, 255), np.float32)
 
 
 def hash_of(text: str) -> int:

@@ -129,7 +129,7 @@ class Performance:
     blinks: tuple[Blink, ...] = ()
     gazes: tuple[Gaze, ...] = ()
     speech: Speech = field(default_factory=Speech)
-    sway: Sway = Sway()
+    sway: Sway = field(default_factory=Sway)
     turn: Turn = Turn()
     light: Light = Light()
     noise: float = 1.0

@@ -7,7 +7,7 @@ it (sd 0.16), at most 0.33 s.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -27,9 +27,9 @@ _BLINKS_PER_S = 0.28
 class SceneOptions:
     """What a scene is drawn from.
 
-    `expressions` is the least and the most number of micro-expressions; `peak_iod`, where given, the range of the largest
-    displacement of a landmark to which the drawn intensities are scaled. The others are probabilities that a clip has blinks,
-    speech, gaze shifts, and a head that moves more than a sitting person's does.
+    `expressions` is the least and the most number of micro-expressions; `peak_iod`, where given, the range of the
+    largest displacement of a landmark to which the drawn intensities are scaled. The others are probabilities that a
+    clip has blinks, speech, gaze shifts, and a head that moves more than a sitting person's does.
     """
 
     seconds: tuple[float, float] = (2.5, 4.0)
@@ -104,7 +104,8 @@ def _expression(
 ) -> Expression:
     intensities = dict(drawn.intensities)
     if peak_iod is not None:
-        scale = rng.uniform(*peak_iod) / peak_displacement(intensities)
+        # No muscle does more than its most: a unit that moves little cannot reach a high peak.
+        scale = min(rng.uniform(*peak_iod) / peak_displacement(intensities), 1 / max(intensities.values()))
         intensities = {au: a * float(scale) for au, a in intensities.items()}
     rise, hold, fall = timing
     sides: dict[int, Side] = dict.fromkeys(intensities, drawn.side)
@@ -155,8 +156,6 @@ def _turn(rng: np.random.Generator, *, lively: bool) -> Turn:
 
 
 def _light(rng: np.random.Generator) -> Light:
-    drawn = {"slope": rng.uniform(0, 0.12), "drift": rng.uniform(0, 0.04), "flicker": rng.uniform(0, 0.006)}
+    slope, drift, flicker = (round(float(rng.uniform(0, most)), 5) for most in (0.12, 0.04, 0.006))
     mains = float(rng.choice([0.0, 10.0, 20.0]))
-    return replace(
-        Light(mains_hz=mains, seed=int(rng.integers(2**31))), **{k: round(float(v), 5) for k, v in drawn.items()}
-    )
+    return Light(slope=slope, drift=drift, flicker=flicker, mains_hz=mains, seed=int(rng.integers(2**31)))

@@ -60,7 +60,7 @@ def draw_speech(rng: np.random.Generator, start_s: float, end_s: float) -> Speec
     """Phrases and pauses that fill `start_s` to `end_s`; none where there is no room for two syllables."""
     loudness = rng.uniform(0.6, 1.2)
     rate = rng.uniform(3.5, 5.5)
-    phrases = []
+    phrases: list[Phrase] = []
     at = start_s + rng.uniform(0.0, 0.5)
     while True:
         phrase = _phrase(rng, at, min(at + rng.uniform(*_PHRASE_S), end_s), rate, loudness)

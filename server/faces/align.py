@@ -32,6 +32,7 @@ _CROP_EYES = np.array(
 )
 _TICKS = (np.arange(16) + 0.5) * CROP_SIZE_PX / 16
 _GRID = np.stack(np.meshgrid(_TICKS, _TICKS), axis=-1).reshape(-1, 2)
+_BELOW_PX = 64
 _AVERAGE_BELOW = 0.6
 _FIT_ROUNDS = 6
 _MIN_SPREAD_PX = 1e-6
@@ -126,6 +127,13 @@ def fit_similarity(
 def warp(luma: UInt8Array, transform: Float64Array) -> Float32Array:
     """The crop of one frame: float32 [256, 256], 0..255, of `luma` uint8 [H, W] under a frame -> crop transform."""
     return sample(luma, transform, CROP_SIZE_PX)
+
+
+def warp_with_chin(luma: UInt8Array, transform: Float64Array) -> Float32Array:
+    """The crop of one frame continued downwards, where the chin is: float32 [320, 256], otherwise as `warp`."""
+    beside = np.array([[1.0, 0.0, _BELOW_PX / 2], [0.0, 1.0, 0.0]])
+    square = sample(luma, compose(beside, transform), CROP_SIZE_PX + _BELOW_PX)
+    return np.ascontiguousarray(square[:, _BELOW_PX // 2 : _BELOW_PX // 2 + CROP_SIZE_PX])
 
 
 def sample(image: UInt8Array, transform: Float64Array, size: int) -> Float32Array:

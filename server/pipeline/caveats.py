@@ -5,11 +5,13 @@ from __future__ import annotations
 from server.faces.pair import AlignedSet
 from server.faces.quality import grade
 from server.pipeline.facelog import UNSTEADY_IOD, FaceLog
+from server.spotting.speech import speaking
 from server.types import ClipInfo, Evidence, FaceSummary, Interval, ReportWarning
 
 _LOST_S = 0.5
 _WEAK_SCORE = 0.25
 _SHORT_S = 0.15
+_LISTED = 5
 
 
 def absences(logs: list[FaceLog], duration_s: float) -> list[ReportWarning]:
@@ -21,6 +23,23 @@ def absences(logs: list[FaceLog], duration_s: float) -> list[ReportWarning]:
         for log in logs
         for gone, back in log.absences(_LOST_S, duration_s)
     ]
+
+
+def spoken(logs: list[FaceLog]) -> list[ReportWarning]:
+    """A warning for each face that spoke: an expression of the mouth alone would have been missed then."""
+    warnings = []
+    for log in logs:
+        spans = [span for signal in log.signals() for span in speaking(signal)]
+        if spans:
+            total = sum(stop - start for start, stop in spans)
+            when = ", ".join(f"{start:.2f} to {stop:.2f} s" for start, stop in spans[:_LISTED])
+            more = f" and {len(spans) - _LISTED} times more" if len(spans) > _LISTED else ""
+            message = (
+                f"face {log.track_id} seemed to speak for {total:.1f} s ({when}{more}): "
+                "movements of the mouth alone were not taken for expressions then"
+            )
+            warnings.append(ReportWarning("speech", message))
+    return warnings
 
 
 def unmeasured(track_id: int, interval: Interval) -> ReportWarning:

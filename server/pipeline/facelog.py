@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from server.faces.align import warp
+from server.faces.align import warp_with_chin
 from server.faces.quality import grade
 from server.spotting.signal import REGIONS, MotionSignal, RegionTracker
 from server.types import Crop, FaceQuality, FaceSummary, Float64Array, Frame, TrackedFace
@@ -61,7 +61,7 @@ class FaceLog:
 
     def add(self, frame: Frame, face: TrackedFace) -> None:
         """Take in the face of one frame."""
-        crop = Crop(warp(frame.luma, face.transform), frame.time_s, face.transform)
+        crop = Crop(warp_with_chin(frame.luma, face.transform), frame.time_s, face.transform)
         displacement = self._regions.update(crop, face.anchor_id, face.landmarks_crop)
         self._frames.append(frame.index)
         self._times.append(frame.time_s)

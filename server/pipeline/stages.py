@@ -25,7 +25,7 @@ from server.flow.derive import flow_field
 from server.flow.estimate import estimate
 from server.media.decode import ClipDecoder, open_clip, probe
 from server.media.image import read_image
-from server.pipeline.caveats import absences, evidence_of, poor, unmeasured
+from server.pipeline.caveats import absences, evidence_of, poor, spoken, unmeasured
 from server.pipeline.facelog import FaceLog
 from server.pipeline.jobs import ClipFindings, ClipJob, Finding, PairFindings, PairJob
 from server.recipes.registry import RECIPES
@@ -94,6 +94,7 @@ class Stages:
         on_progress(Progress("spotting", 0, len(logs)))
         with clock.time("spotting"):
             movements = _movements(logs, job, clip.duration_s)
+            speech = [] if job.given else spoken(logs)
         findings, warnings = self._measure(decoder, movements, job, clock, on_progress)
         faces = tuple(log.summary(clip.fps) for log in logs)
         return ClipFindings(
@@ -102,7 +103,7 @@ class Stages:
             findings=tuple(findings),
             coverage=len(seen) / clip.frames,
             last_face_s=max(log.last_s for log in logs),
-            warnings=(*decoder.warnings, *warnings, *absences(logs, clip.duration_s), *poor(faces, clip)),
+            warnings=(*decoder.warnings, *warnings, *absences(logs, clip.duration_s), *speech, *poor(faces, clip)),
             timings_s=dict(clock.seconds),
         )
 

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TypeAlias
+
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from server.types import Float32Array, Float64Array
+
+BoolArray: TypeAlias = npt.NDArray[np.bool_]
 
 SMOOTHING_S = 0.02
 """Sigma of the zero-phase low-pass: the rise of a micro-expression takes 0.07 s or more, sensor noise does not."""
 MAX_RATE_HZ = 240.0
-WINDOW_S = 8.0
-"""Twice the longest macro-expression that is reported, so that a running median stays on the face at rest."""
-_KNOT_S = 0.5
-_REST_S = 0.2
-_REST_SPEED = 0.03
+PLATEAU_S = 4.0
+"""An expression is held for less than this: a face that stays elsewhere for longer is at rest there."""
+_REST_S = 0.25
+_REST_SPEED = 0.05
+"""Eye distances per second. A micro-expression of 0.014 rises at 0.09 or more; a head that turns slowly makes less."""
+_SPEED_S = 0.2
+_NOISE_SHARE = 3.0
+_TRIM_S = 0.04
+_KNOT_S = 0.25
 _SAME_LEVEL_IOD = 0.012
+_RETURNED_SHARE = 0.5
+_MAD_TO_SIGMA = 1.4826
 
 
 def regular(times_s: Float64Array, displacement: Float32Array) -> tuple[Float64Array, Float32Array]:
@@ -41,42 +54,126 @@ def regular(times_s: Float64Array, displacement: Float32Array) -> tuple[Float64A
     return grid, np.asarray(smooth, dtype=np.float32).reshape(count, *displacement.shape[1:])
 
 
-def at_rest(grid_s: Float64Array, displacement: Float32Array) -> Float32Array:
-    """The resting level under each sample, float32 [G, R, 2].
+def without_common(displacement: Float32Array) -> Float32Array:
+    """`displacement` float32 [T, R, 2] less what most regions do alike: that is the head, or an error of the alignment.
 
-    Long clips: a running median of 8 s. Shorter ones do not hold enough rest for a median, so the level before the
-    first movement counts, and a slow drift towards the level after the last one; a clip that is cut to one expression
-    begins at its onset, so there its first sample is the resting face.
+    No expression moves more than half of the regions the same way.
     """
-    if grid_s[-1] - grid_s[0] >= WINDOW_S:
-        return _running_median(grid_s, displacement)
-    step = grid_s[1] - grid_s[0]
-    speed = np.abs(np.diff(displacement, axis=0)).max(axis=(1, 2)) / step
-    quiet = speed < _REST_SPEED
-    first = displacement[: max(_leading(quiet, step), 1)].mean(axis=0)
-    tail = _leading(quiet[::-1], step)
-    last = displacement[len(displacement) - max(tail, 1) :].mean(axis=0)
-    if tail == 0 or np.abs(last - first).max() > _SAME_LEVEL_IOD:
-        last = first
-    share = np.linspace(0.0, 1.0, len(grid_s), dtype=np.float32)[:, None, None]
-    return np.asarray(first * (1 - share) + last * share, dtype=np.float32)
+    return np.asarray(displacement - np.median(displacement, axis=1, keepdims=True), dtype=np.float32)
 
 
-def _leading(quiet: np.ndarray[tuple[int], np.dtype[np.bool_]], step: float) -> int:
-    """Length of the quiet stretch at the beginning, 0 where it is too short to be rest."""
-    length = int(np.argmin(quiet)) if not quiet.all() else len(quiet)
-    return length if length * step >= _REST_S else 0
+def at_rest(grid_s: Float64Array, displacement: Float32Array) -> tuple[Float32Array, BoolArray]:
+    """The resting level under each sample, float32 [G, R, 2], and where a region is at rest, bool [G, R].
+
+    Each region rests where it hardly moves for a quarter of a second. In between, its level is a straight line, so that
+    a head that slowly turns or tilts makes no movement, or goes along where the region moves for good. A place where an
+    expression is held for a while is not rest: from there the face comes back within four seconds. A clip that is cut
+    to one expression begins at its onset, so a first sample without rest after it counts as the resting face.
+    """
+    levels = np.empty_like(displacement)
+    resting = _quiet(grid_s, displacement)
+    for region in range(displacement.shape[1]):
+        segments = _segments(grid_s, displacement[:, region], resting[:, region])
+        segments = _without_plateaus(segments)
+        times, values = _knots(grid_s, displacement[:, region], segments)
+        for axis in range(2):
+            levels[:, region, axis] = np.interp(grid_s, times, values[:, axis])
+        for before, after in pairwise(segments):
+            if _distance(before, after) > _SAME_LEVEL_IOD:
+                gap = slice(before.stop, after.start)
+                levels[gap, region] = _going(displacement[gap, region], before.last, after.first)
+    return levels, resting
 
 
-def _running_median(grid_s: Float64Array, displacement: Float32Array) -> Float32Array:
-    duration = float(grid_s[-1] - grid_s[0])
-    knots = np.arange(0.0, duration + _KNOT_S, _KNOT_S)
+@dataclass(frozen=True, slots=True)
+class _Rest:
+    """Samples `start` to `stop` of one region at rest, and its mean place at both ends."""
+
+    start: int
+    stop: int
+    start_s: float
+    stop_s: float
+    first: Float32Array
+    last: Float32Array
+
+
+def _quiet(grid_s: Float64Array, displacement: Float32Array) -> BoolArray:
+    """Where each region is slow, for long enough to be rest."""
     step = float(grid_s[1] - grid_s[0])
-    width = round(WINDOW_S / step)
-    medians = []
-    for knot in knots:
-        start = int(np.clip(round((knot - WINDOW_S / 2) / step), 0, len(grid_s) - width))
-        medians.append(np.median(displacement[start : start + width], axis=0))
-    levels = np.stack(medians).reshape(len(knots), -1)
-    out = np.stack([np.interp(grid_s - grid_s[0], knots, level) for level in levels.T], axis=1)
-    return np.asarray(out, dtype=np.float32).reshape(displacement.shape)
+    lag = max(round(_SPEED_S / 2 / step), 1)
+    flat = displacement.reshape(len(displacement), -1)
+    smooth = cv2.blur(flat, (1, lag + 1), borderType=cv2.BORDER_REPLICATE).reshape(displacement.shape)
+    padded = np.pad(smooth, ((lag, lag), (0, 0), (0, 0)), mode="edge")
+    index = np.arange(len(smooth))
+    span = np.minimum(index + lag, len(smooth) - 1) - np.maximum(index - lag, 0)
+    speed = np.linalg.norm(padded[2 * lag :] - padded[: -2 * lag], axis=-1) / (span * step)[:, None]
+    # What the low-pass takes away is noise; what is left of it makes a speed that is none.
+    noise = _MAD_TO_SIGMA * np.median(np.abs(displacement - smooth), axis=(0, 2)) / np.sqrt(lag + 1)
+    limit = np.maximum(_REST_SPEED, _NOISE_SHARE * np.sqrt(2) * noise / _SPEED_S)
+    quiet = speed < limit
+    for region in range(quiet.shape[1]):
+        for start, stop in _runs(quiet[:, region]):
+            if (stop - start) * step < _REST_S:
+                quiet[start:stop, region] = False
+    return np.asarray(quiet)
+
+
+def _runs(flags: BoolArray) -> list[tuple[int, int]]:
+    edges = np.flatnonzero(np.diff(np.concatenate(([0], flags.view(np.int8), [0]))))
+    return [(int(start), int(stop)) for start, stop in zip(edges[::2], edges[1::2], strict=True)]
+
+
+def _segments(grid_s: Float64Array, place: Float32Array, resting: BoolArray) -> list[_Rest]:
+    step = float(grid_s[1] - grid_s[0])
+    trim, end = round(_TRIM_S / step), max(round(_KNOT_S / 2 / step), 1)
+    found = []
+    for start, stop in _runs(resting):
+        low = start if start == 0 else start + trim
+        high = stop if stop == len(resting) else stop - trim
+        if high - low >= 1:
+            first, last = place[low : min(low + end, high)], place[max(high - end, low) : high]
+            found.append(_Rest(low, high, grid_s[low], grid_s[high - 1], first.mean(axis=0), last.mean(axis=0)))
+    if not found or found[0].start > 0:
+        found.insert(0, _Rest(0, 1, grid_s[0], grid_s[0], place[0], place[0]))
+    return found
+
+
+def _without_plateaus(segments: list[_Rest]) -> list[_Rest]:
+    kept = [segments[0]]
+    index = 1
+    while index < len(segments):
+        before = kept[-1]
+        away = _distance(before, segments[index])
+        if away > _SAME_LEVEL_IOD:
+            limit = max(_SAME_LEVEL_IOD, _RETURNED_SHARE * away)
+            later = range(index + 1, len(segments))
+            back = [k for k in later if _distance(before, segments[k]) < limit]
+            if back and segments[back[0]].start_s - before.stop_s <= PLATEAU_S:
+                index = back[0]
+        kept.append(segments[index])
+        index += 1
+    return kept
+
+
+def _going(place: Float32Array, start: Float32Array, end: Float32Array) -> Float32Array:
+    """The level on the way from one rest to another: as far as the region has come and does not go back again."""
+    way = end - start
+    share = np.clip((place - start) @ way / float(way @ way), 0, 1)
+    lasting = np.minimum.accumulate(share[::-1])[::-1]
+    return np.asarray(start + lasting[:, None] * way, dtype=np.float32)
+
+
+def _distance(before: _Rest, after: _Rest) -> float:
+    return float(np.linalg.norm(after.first - before.last))
+
+
+def _knots(grid_s: Float64Array, place: Float32Array, segments: list[_Rest]) -> tuple[Float64Array, Float32Array]:
+    """Times and places that the resting level passes through: every quarter of a second of each rest."""
+    step = float(grid_s[1] - grid_s[0])
+    times, values = [], []
+    for rest in segments:
+        count = max(round((rest.stop - rest.start) * step / _KNOT_S), 1)
+        for part in np.array_split(np.arange(rest.start, rest.stop), count):
+            times.append(float(grid_s[part].mean()))
+            values.append(place[part].mean(axis=0))
+    return np.array(times), np.stack(values)

@@ -12,8 +12,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from server.spotting.baseline import at_rest, regular
+from server.spotting.baseline import BoolArray, at_rest, regular, without_common
 from server.spotting.signal import LIDS, REGIONS, MotionSignal
+from server.spotting.speech import COUPLED, in_speech, speaking_in
 from server.types import EventKind, Float32Array, Float64Array, Interval
 
 MICRO_S = 0.5
@@ -26,6 +27,10 @@ _TOLERANCE_S = 0.02
 
 _THRESHOLDS_IOD = {"brow": 0.015, "cheek": 0.016, "nose": 0.018, "mouth": 0.014, "lip": 0.016, "chin": 0.018}
 _NOISE_FACTOR = 4.0
+_UNSURE = ("brow_outer", "cheek", "chin")
+_SUPPORT_SHARE = 0.5
+_CLEAN_FACTOR = 12.0
+_CLEAN_SHARE = 0.6
 _SPLIT_SHARE = 0.6
 _FOOT_SHARE = 0.1
 _SINE_FOOT = 0.5
@@ -65,10 +70,17 @@ def spot(signal: MotionSignal) -> list[Interval]:
     steady = ~signal.unsteady
     if steady.sum() < 2:
         return []
-    grid, displacement = regular(signal.times_s[steady], signal.displacement[steady])
-    size = np.linalg.norm(displacement - at_rest(grid, displacement), axis=-1).astype(np.float32)
-    thresholds = _thresholds(size, float(grid[-1] - grid[0]))
-    events = _group(_movements(size, thresholds))
+    grid, displacement = regular(signal.times_s[steady], without_common(signal.displacement[steady]))
+    levels, resting = at_rest(grid, displacement)
+    size = np.linalg.norm(displacement - levels, axis=-1).astype(np.float32)
+    thresholds = _thresholds(size, resting)
+    spoken = speaking_in(grid, displacement)
+    movements = [
+        movement
+        for movement in _movements(size, thresholds)
+        if not (COUPLED[movement.region] and in_speech(float(grid[movement.apex]), spoken))
+    ]
+    events = _group(movements)
     found = (_interval(event, grid, size, thresholds, signal) for event in events)
     return _apart([interval for interval in found if interval is not None])
 
@@ -112,12 +124,16 @@ def threshold_of(region: str) -> float:
     return _THRESHOLDS_IOD.get(region.split("_", maxsplit=1)[0], float("inf"))
 
 
-def _thresholds(size: Float32Array, duration_s: float) -> Float32Array:
-    """Threshold of each region, float32 [R] in IOD; lids never trigger by themselves."""
+def _thresholds(size: Float32Array, resting: BoolArray) -> Float32Array:
+    """Threshold of each region, float32 [R] in IOD; lids never trigger by themselves.
+
+    A clean picture shows smaller movements than a noisy one, so the threshold lies between a share of the usual one and
+    all of it, by what the region does half of the time; noise at rest, as in low light, raises it further.
+    """
     base = np.array([threshold_of(name) for name in REGIONS], dtype=np.float32)
-    # Low light: what the face does most of the time is noise. In a clip cut to one expression it is the expression.
-    noise = np.median(size, axis=0) if duration_s >= 3 * MICRO_S else np.zeros(len(REGIONS))
-    return np.asarray(np.maximum(base, _NOISE_FACTOR * noise), dtype=np.float32)
+    usual = np.clip(_CLEAN_FACTOR * np.median(size, axis=0), _CLEAN_SHARE * base, base)
+    noise = np.array([np.median(size[rest, r]) if rest.any() else 0.0 for r, rest in enumerate(resting.T)])
+    return np.asarray(np.maximum(usual, _NOISE_FACTOR * noise), dtype=np.float32)
 
 
 def _movements(size: Float32Array, thresholds: Float32Array) -> list[_Movement]:
@@ -184,6 +200,7 @@ def _interval(
     if (
         not _SHORTEST_S <= length <= MACRO_S
         or _is_blink(size[window], peak)
+        or not _is_supported(size[lead.apex] / thresholds, members)
         or _is_step(signal, members, apex_s, offset_s, peak)
         or (during.any() and float(np.mean(signal.unsteady[during])) > _UNSTEADY_SHARE)
     ):
@@ -201,6 +218,14 @@ def _interval(
         score=score_of(lead.excess),
         regions=tuple(REGIONS[r] for r in members),
     )
+
+
+def _is_supported(excess: Float32Array, members: list[int]) -> bool:
+    """Whether more than one region that is hard to measure moves: bare skin and the border of the face err alone."""
+    if not all(REGIONS[r].startswith(_UNSURE) for r in members):
+        return True
+    others = [r for r in range(len(REGIONS)) if not LIDS[r] and r != members[0]]
+    return bool(excess[others].max() >= _SUPPORT_SHARE)
 
 
 def _is_blink(size: Float32Array, peak: float) -> bool:

@@ -30,14 +30,14 @@ REGION_LANDMARKS: Mapping[str, tuple[int, ...]] = MappingProxyType(
         "nose_wing_right": (294,),
         "mouth_corner_left": (61,),
         "mouth_corner_right": (291,),
-        "lip_upper": (0, 13),
-        "lip_lower": (14, 17),
-        "chin": (199,),
+        "lip_upper": (0, 11),
+        "lip_lower": (16, 17),
+        "chin": (199, 200),
         "lid_left": (159,),
         "lid_right": (386,),
     }
 )
-"""Sides as seen in the picture."""
+"""Sides as seen in the picture. Lips are followed on their red, not where they meet: teeth show there and stay."""
 
 REGIONS = tuple(REGION_LANDMARKS)
 LIDS = tuple(name.startswith("lid") for name in REGIONS)

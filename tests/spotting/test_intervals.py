@@ -240,3 +240,40 @@ def test_a_trace_that_a_codec_leaves_behind_does_not_make_it_macro():
     (event,) = spot(signal)
     assert event.kind == "micro"
     assert event.offset_s == pytest.approx(1.37, abs=0.12)
+
+
+def test_a_slowly_turning_head_hides_no_expression():
+    """A level that creeps by 0.03 IOD a second neither is an event nor raises the threshold for one."""
+    times = np.arange(180) / 60
+    signal = _signal(times, (BROWS, 1.5, 0.2, 0.2, 0.03, -1))
+    signal.displacement[:, :8, 0] += (0.03 * times)[:, None]
+    (event,) = spot(signal)
+    assert event.kind == "micro"
+    assert event.apex_s == pytest.approx(1.7, abs=0.05)
+
+
+def test_what_all_regions_do_alike_is_the_head():
+    """A jolt of the whole face is no expression."""
+    times = np.arange(120) / 30
+    signal = _signal(times)
+    signal.displacement[:, :, 1] += 0.04 * _pulse(times, 2.0, 0.15, 0.15)[:, None]
+    assert spot(signal) == []
+
+
+def test_a_small_movement_shows_in_a_clean_picture():
+    """Where nothing else moves, 0.011 IOD is enough; in a restless picture it is not."""
+    times = np.arange(180) / 60
+    assert len(spot(_signal(times, (BROWS, 1.5, 0.2, 0.2, 0.011, -1), noise=0.0004))) == 1
+
+
+def test_a_held_expression_is_one_macro_event():
+    """A smile that stays for two seconds is not a new resting face."""
+    times = np.arange(300) / 30
+    events = spot(_signal(times, (CORNERS, 3.0, 0.4, 2.5, 0.08, -1)))
+    assert [e.kind for e in events] == ["macro"]
+
+
+def test_bare_skin_alone_is_not_believed():
+    """One cheek that moves by itself is an error of measurement."""
+    cheek = [REGIONS.index("cheek_left")]
+    assert spot(_signal(np.arange(120) / 30, (cheek, 2.0, 0.2, 0.2, 0.03, 1))) == []

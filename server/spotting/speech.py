@@ -1,0 +1,111 @@
+"""When a face speaks: the mouth goes to and fro, again and again, as no expression does.
+
+A micro-expression goes out and comes back once. A mouth that does so twice without a pause, each way within a third of
+a second and larger than noise explains, articulates: syllables follow each other at 3 to 6 Hz. Movements of the mouth
+alone are not expressions then; what the brows do meanwhile may be one.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+
+from server.spotting.baseline import regular, without_common
+from server.spotting.signal import REGIONS, MotionSignal
+from server.types import Float32Array, Float64Array
+
+COUPLED = tuple(name.startswith(("mouth", "lip", "chin", "cheek", "nose")) for name in REGIONS)
+"""Regions that move with the jaw and the lips."""
+_ARTICULATING = [r for r, name in enumerate(REGIONS) if name.startswith(("mouth", "lip", "chin"))]
+
+_SWING_IOD = 0.012
+_HALF_WAVE_S = 0.34
+_HALF_WAVES = 4
+_SHORTEST_S = 0.4
+_HOLD_S = 0.2
+_NEAR = 0.15
+_PAUSE_S = 0.5
+_MARGIN_S = 1.0
+
+
+def speaking(signal: MotionSignal) -> list[tuple[float, float]]:
+    """From when to when, in seconds of the clip, the face speaks; a second before and after is for single syllables."""
+    steady = ~signal.unsteady
+    if steady.sum() < 2:
+        return []
+    grid, displacement = regular(signal.times_s[steady], without_common(signal.displacement[steady]))
+    return speaking_in(grid, displacement)
+
+
+def speaking_in(grid_s: Float64Array, displacement: Float32Array) -> list[tuple[float, float]]:
+    """The same for regular samples: times float64 [G] and displacement float32 [G, R, 2]."""
+    spans = sorted(
+        span
+        for region in _ARTICULATING
+        for axis in range(2)
+        for span in _articulation(grid_s, displacement[:, region, axis])
+    )
+    merged: list[tuple[float, float]] = []
+    for start, stop in spans:
+        if merged and start - merged[-1][1] <= _PAUSE_S:
+            merged[-1] = (merged[-1][0], max(stop, merged[-1][1]))
+        else:
+            merged.append((start, stop))
+    first, last = float(grid_s[0]), float(grid_s[-1])
+    return [(max(start - _MARGIN_S, first), min(stop + _MARGIN_S, last)) for start, stop in merged]
+
+
+def _articulation(grid_s: Float64Array, place: Float32Array) -> list[tuple[float, float]]:
+    """Stretches in which `place` [G] swings to and fro fast enough for syllables."""
+    swings = [(float(grid_s[start]), float(grid_s[stop])) for start, stop in _swings(place)]
+    chains: list[list[tuple[float, float]]] = []
+    for start, stop in swings:
+        if stop - start > _HALF_WAVE_S:
+            continue
+        if chains and start - chains[-1][-1][1] <= _HOLD_S:
+            chains[-1].append((start, stop))
+        else:
+            chains.append([(start, stop)])
+    return [
+        (chain[0][0], chain[-1][1])
+        for chain in chains
+        if len(chain) >= _HALF_WAVES and chain[-1][1] - chain[0][0] >= _SHORTEST_S
+    ]
+
+
+def _swings(place: Float32Array) -> list[tuple[int, int]]:
+    """Each way from one turning point to the next, without the time that is spent near either."""
+    points = turning_points(place, _SWING_IOD)
+    found = []
+    for start, stop in pairwise(points):
+        way = (place[start : stop + 1] - place[start]) / (place[stop] - place[start])
+        found.append((start + int(np.flatnonzero(way <= _NEAR)[-1]), start + int(np.flatnonzero(way >= 1 - _NEAR)[0])))
+    return found
+
+
+def turning_points(place: Float32Array, swing: float) -> list[int]:
+    """Indices at which `place` [G] turns back by at least `swing`, minima and maxima in turn, and the last extreme."""
+    found: list[int] = []
+    low = high = 0
+    rising: bool | None = None
+    values = place.tolist()
+    for index, value in enumerate(values):
+        low = index if value < values[low] else low
+        high = index if value > values[high] else high
+        if rising is not False and value <= values[high] - swing:
+            found.append(high)
+            rising, low = False, index
+        elif rising is not True and value >= values[low] + swing:
+            found.append(low)
+            rising, high = True, index
+        if rising is True and index == high:
+            low = index
+        elif rising is False and index == low:
+            high = index
+    return [*found, high if rising else low] if found else []
+
+
+def in_speech(time_s: float, spans: list[tuple[float, float]]) -> bool:
+    """Whether `time_s` lies in one of `spans`."""
+    return bool(np.any([start <= time_s <= stop for start, stop in spans]))

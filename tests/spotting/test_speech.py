@@ -1,0 +1,65 @@
+"""Speech: when a mouth articulates, and that it makes no expression."""
+
+import numpy as np
+import pytest
+
+from server.spotting.intervals import spot
+from server.spotting.signal import REGIONS, MotionSignal
+from server.spotting.speech import speaking, turning_points
+
+MOUTH = [i for i, name in enumerate(REGIONS) if name.startswith(("lip", "chin", "mouth"))]
+BROWS = [i for i, name in enumerate(REGIONS) if name.startswith("brow")]
+
+
+def _signal(fps, seconds, *, syllables=(), brow_at=None, rate=4.5, seed=0):
+    rng = np.random.default_rng(seed)
+    times = np.arange(round(fps * seconds)) / fps
+    displacement = 0.0008 * rng.standard_normal((len(times), len(REGIONS), 2))
+    for start, stop in syllables:
+        inside = (times >= start) & (times <= stop)
+        wave = 0.05 * np.sin(np.pi * rate * (times - start)) ** 2 * inside
+        displacement[:, MOUTH, 1] += wave[:, None]
+    if brow_at is not None:
+        level = np.clip(1 - np.abs(times - brow_at) / 0.18, 0, 1)
+        displacement[:, BROWS, 1] -= 0.04 * (np.sin(np.pi / 2 * level) ** 2)[:, None]
+    still = np.zeros(len(times), dtype=bool)
+    return MotionSignal(np.arange(len(times)), times, displacement.astype(np.float32), still)
+
+
+@pytest.mark.parametrize("fps", [25, 30, 60, 200])
+@pytest.mark.parametrize("rate", [3.2, 4.5, 5.8])
+def test_syllables_are_speech_and_no_expressions(fps, rate):
+    """A mouth that opens and closes several times a second speaks; nothing else is reported."""
+    length = 6 / rate
+    signal = _signal(fps, 6, syllables=[(2.0, 2.0 + length)], rate=rate)
+    ((start, stop),) = speaking(signal)
+    assert start <= 2.1
+    assert stop >= 1.9 + length
+    assert spot(signal) == []
+
+
+def test_one_opening_of_the_mouth_is_not_speech():
+    """Lips that part once may be an expression, and are reported as one."""
+    signal = _signal(60, 4, syllables=[(2.0, 2.3)], rate=1 / 0.3)
+    assert speaking(signal) == []
+    assert len(spot(signal)) == 1
+
+
+def test_brows_are_believed_while_the_mouth_speaks():
+    """A brow raise during speech is found, and its regions are the brows."""
+    signal = _signal(60, 6, syllables=[(1.0, 1.0 + 12 / 4.5)], brow_at=2.5)
+    (event,) = spot(signal)
+    assert event.apex_s == pytest.approx(2.5, abs=0.05)
+    assert all(region.startswith("brow") for region in event.regions)
+
+
+def test_a_resting_face_does_not_speak():
+    """Noise does not turn back far enough."""
+    assert speaking(_signal(30, 10)) == []
+
+
+def test_turning_points_are_where_the_way_back_begins():
+    """Swings below the given size do not count."""
+    place = np.array([0, 1, 2, 3, 2.9, 3.1, 2, 1, 0, 1, 2, 3], dtype=np.float32)
+    assert turning_points(place, 1.0) == [0, 5, 8, 11]
+    assert turning_points(place, 10.0) == []
