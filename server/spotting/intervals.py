@@ -27,10 +27,15 @@ _TOLERANCE_S = 0.02
 
 _THRESHOLDS_IOD = {"brow": 0.015, "cheek": 0.016, "nose": 0.018, "mouth": 0.014, "lip": 0.016, "chin": 0.018}
 _NOISE_FACTOR = 4.0
+_SLOW_S = 0.6
+_SLOW_IOD = 0.03
+"""What lasts longer than a micro-expression and is smaller than this is a head that turns, not a face that moves."""
 _UNSURE = ("brow_outer", "cheek", "chin")
 _SUPPORT_SHARE = 0.5
-_CLEAN_FACTOR = 12.0
+_CLEAN_FACTOR = 20.0
 _CLEAN_SHARE = 0.6
+_MOST_SHARE = 1.5
+_QUIET_SHARE = 0.35
 _SPLIT_SHARE = 0.6
 _FOOT_SHARE = 0.1
 _SINE_FOOT = 0.5
@@ -127,11 +132,12 @@ def threshold_of(region: str) -> float:
 def _thresholds(size: Float32Array, resting: BoolArray) -> Float32Array:
     """Threshold of each region, float32 [R] in IOD; lids never trigger by themselves.
 
-    A clean picture shows smaller movements than a noisy one, so the threshold lies between a share of the usual one and
-    all of it, by what the region does half of the time; noise at rest, as in low light, raises it further.
+    A clean picture shows smaller movements than a noisy one, and a head that turns all the time moves the brows. So the
+    threshold lies between a share of the usual one and more than all of it, by how far the region is from rest in the
+    quieter part of the clip; noise at rest, as in low light, raises it further.
     """
     base = np.array([threshold_of(name) for name in REGIONS], dtype=np.float32)
-    usual = np.clip(_CLEAN_FACTOR * np.median(size, axis=0), _CLEAN_SHARE * base, base)
+    usual = np.clip(_CLEAN_FACTOR * np.quantile(size, _QUIET_SHARE, axis=0), _CLEAN_SHARE * base, _MOST_SHARE * base)
     noise = np.array([np.median(size[rest, r]) if rest.any() else 0.0 for r, rest in enumerate(resting.T)])
     return np.asarray(np.maximum(usual, _NOISE_FACTOR * noise), dtype=np.float32)
 
@@ -199,6 +205,7 @@ def _interval(
     during = (signal.times_s >= onset_s) & (signal.times_s <= offset_s)
     if (
         not _SHORTEST_S <= length <= MACRO_S
+        or (length > _SLOW_S and peak < _SLOW_IOD)
         or _is_blink(size[window], peak)
         or not _is_supported(size[lead.apex] / thresholds, members)
         or _is_step(signal, members, apex_s, offset_s, peak)

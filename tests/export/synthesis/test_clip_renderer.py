@@ -137,5 +137,5 @@ def test_an_unreadable_picture_is_refused(tmp_path, content):
     path = tmp_path / "face.jpg"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(InputError, match="face.jpg"):
+    with pytest.raises(InputError, match=r"face\.jpg"):
         read_face(path)
