@@ -46,6 +46,7 @@ bench: setup
 
 bench-accuracy: setup
 	$(BIN)/python -m bench.accuracy
+	$(BIN)/python -m bench.rendered
 
 clean:
 	rm -rf $(VENV) .triton build dist *.egg-info

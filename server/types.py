@@ -109,7 +109,7 @@ class TrackedFace:
 
 @dataclass(frozen=True, slots=True)
 class Crop:
-    """An aligned face: `gray` float32 [256, 256], 0..255, eyes level at (96, 128 -+ 57.6)."""
+    """An aligned face: `gray` float32 [256, 256], 0..255, eyes level at (96, 128 -+ 57.6); [320, 256] with the chin."""
 
     gray: Float32Array
     time_s: float

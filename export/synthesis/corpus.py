@@ -7,29 +7,28 @@ truth exists is kept.
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import multiprocessing
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import av
 import cv2
 import numpy as np
 
 from export.data.flow_images import COLUMNS, INDEX
 from export.repository import replace_file
 from export.synthesis.clip_renderer import ClipRenderer
-from export.synthesis.identities import FacePicture, draw_identity, hash_of, make_identity
+from export.synthesis.encoding import encode_planes
+from export.synthesis.identities import FacePicture, draw_identity, make_identity
 from export.synthesis.performance import Performance
 from export.synthesis.scenes import SceneOptions, draw_performance
 from export.synthesis.sources import CLASSES, check_sources
 from server.errors import InputError, OptionError
-from server.types import UInt8Array
 
 DATASET = "rendered"
 NO_EVENT = "none"
@@ -189,27 +188,6 @@ def read_truth(path: Path) -> dict[str, Any]:
     return truth
 
 
-def encode_planes(frames: Iterable[UInt8Array], path: Path, fps: int, crf: int) -> int:
-    """Write frames, uint8 [3 H / 2, W] 4:2:0 planes, as H.264; returns how many. The file appears when it is whole."""
-    draft = path.with_suffix(".part")
-    count = 0
-    settings = {"crf": str(crf), "preset": "veryfast", "x264-params": "threads=1"}
-    with av.open(str(draft), "w", format="mp4", options={"movflags": "+faststart", "fflags": "+bitexact"}) as container:
-        stream = container.add_stream("libx264", rate=Fraction(fps), options=settings)
-        assert isinstance(stream, av.VideoStream)
-        stream.pix_fmt = "yuv420p"
-        for count, planes in enumerate(frames, start=1):
-            if count == 1:
-                stream.height, stream.width = planes.shape[0] * 2 // 3, planes.shape[1]
-            frame = av.VideoFrame.from_ndarray(planes, format="yuv420p")
-            frame.pts = count - 1
-            frame.time_base = Fraction(1, fps)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    draft.replace(path)
-    return count
-
-
 @dataclass(frozen=True, slots=True)
 class _Task:
     """Clips of one person, which share a base picture and fields of motion."""
@@ -287,7 +265,10 @@ def _row(path: str, truth: dict[str, Any]) -> dict[str, Any]:
 
 def _claim(output: Path, options: CorpusOptions, faces: Sequence[FacePicture]) -> None:
     """Note how the clips of `output` are made. Raises `InputError` where some were made in another way."""
-    described = {**asdict(options), "faces": [[face.name, hash_of(face.rgb.tobytes().hex())] for face in faces]}
+    described = {
+        **asdict(options),
+        "faces": [[face.name, hashlib.sha256(face.rgb.tobytes()).hexdigest()[:16]] for face in faces],
+    }
     content = json.dumps(described, indent=2) + "\n"
     file = output / OPTIONS
     if file.is_file() and file.read_text(encoding="utf-8") != content:

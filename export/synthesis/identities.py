@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ import cv2
 import numpy as np
 
 from export.synthesis.mesh_motion import MIRROR, FaceFrame
-from server.errors import GlimpseError, InputError, NoFace, OptionError
+from server.errors import ConfigurationError, GlimpseError, InputError, NoFace, OptionError
 from server.faces.detect import FaceDetector
 from server.faces.find import find_faces
 from server.faces.landmarks import FaceLandmarker
@@ -125,8 +126,6 @@ def default_face() -> FacePicture:
 
     Raises `ConfigurationError` where scikit-image is not installed.
     """
-    from server.errors import ConfigurationError
-
     try:
         from skimage import data
     except ImportError as error:
@@ -224,7 +223,7 @@ def _reshape(draw: IdentityDraw, mesh: Float32Array, points: Float32Array, iod_p
 
 def _toned(rgb: Float32Array, draw: IdentityDraw) -> Float32Array:
     """Skin texture of its own, camera gamma, colour and saturation."""
-    rng = np.random.default_rng([draw.seed, 2, abs(hash_of(draw.name))])
+    rng = np.random.default_rng([draw.seed, 2, _number_of(draw.name)])
     height, width = rgb.shape[:2]
     texture = np.zeros((height, width), np.float32)
     for sigma, share in ((1.5, 0.7), (4.0, 0.3), (20.0, 0.6)):
@@ -240,10 +239,8 @@ def _toned(rgb: Float32Array, draw: IdentityDraw) -> Float32Array:
     return np.asarray(np.clip(gray + draw.saturation * (toned - gray), 0, 255), np.float32)
 
 
-def hash_of(text: str) -> int:
+def _number_of(text: str) -> int:
     """A number that is the same in every process, unlike `hash`."""
-    import zlib
-
     return zlib.crc32(text.encode())
 
 

@@ -22,6 +22,7 @@ from server.faces.align import (
     scale_of,
     similarity,
     warp,
+    warp_with_chin,
 )
 from server.types import CROP_EYE_Y_PX, CROP_IOD_PX, CROP_SIZE_PX, Float64Array
 
@@ -50,6 +51,15 @@ def test_the_crop_puts_the_eyes_in_their_place(seed: int, placed: Float64Array) 
     middle = CROP_SIZE_PX / 2
     np.testing.assert_allclose(left, (middle - CROP_IOD_PX / 2, CROP_EYE_Y_PX), atol=1e-6)
     np.testing.assert_allclose(right, (middle + CROP_IOD_PX / 2, CROP_EYE_Y_PX), atol=1e-6)
+
+
+def test_the_crop_with_the_chin_continues_the_crop() -> None:
+    """Its upper part is the crop itself; below there is a quarter more."""
+    picture = _texture(500, 500)
+    place = similarity(0.8, 0.1, (-40.0, -30.0))
+    tall = warp_with_chin(picture, place)
+    assert tall.shape == (CROP_SIZE_PX + 64, CROP_SIZE_PX)
+    np.testing.assert_allclose(tall[:CROP_SIZE_PX], warp(picture, place), atol=0.05)
 
 
 def test_coinciding_eyes_have_no_crop() -> None:
