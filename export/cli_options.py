@@ -45,7 +45,7 @@ Processes = Annotated[int, typer.Option(min=1, help="Processes that synthesise; 
 Sources = Annotated[
     str | None,
     typer.Option(
-        help="Where action units come from, with commas between: expert,early_macro,real of MiE-X; our own table else."
+        help="MiE-X sources of action units: expert,early_macro,real. Else: all in clips, our own table in flow."
     ),
 ]
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from export.cli_options import PROCESSES, Processes, Seed
+from export.cli_options import PROCESSES, Processes, Seed, Sources, parse_sources
 from server.errors import OptionError
 
 if TYPE_CHECKING:
     from export.synthesis.corpus import CorpusOptions
+    from export.synthesis.sources import Source
 
 _CORPUS = "Corpus"
 
@@ -36,9 +38,7 @@ def synthesize(
     identities: Annotated[
         int, typer.Option(min=1, help="People made of the pictures in turn.", rich_help_panel=_CORPUS)
     ] = 50,
-    sources: Annotated[
-        str, typer.Option(help="Where action units come from.", rich_help_panel=_CORPUS)
-    ] = "expert,early_macro,real",
+    sources: Sources = None,
     fps: Annotated[
         str, typer.Option(help="Frame rates, one of them for each clip.", rich_help_panel=_CORPUS)
     ] = "25,30,60,100,200",
@@ -65,15 +65,16 @@ def synthesize(
     if kind == "clips":
         _samples(output)
     elif kind == "flow":
-        _flow(output, samples, seed, processes)
+        _flow(output, samples, seed, parse_sources(sources), processes)
     else:
         from export.synthesis.corpus import CorpusOptions
         from export.synthesis.scenes import SceneOptions
+        from export.synthesis.sources import SOURCES
 
         scene = SceneOptions(
             seconds=_pair("seconds", seconds),
             expressions=_whole(_pair("expressions", expressions)),
-            sources=[part.strip() for part in sources.split(",")],  # type: ignore[misc]
+            sources=parse_sources(sources) or SOURCES,
             peak_iod=_pair("peak_iod", peak_iod) if peak_iod is not None else None,
             speech=speech,
         )
@@ -83,11 +84,12 @@ def synthesize(
 
 
 _FOR_CORPUS = (
-    "count", "face", "identities", "sources", "fps", "seconds", "expressions", "peak_iod", "speech", "size",
+    "count", "face", "identities", "fps", "seconds", "expressions", "peak_iod", "speech", "size",
 )  # fmt: skip
 _ONLY = {
     "samples": ("flow",),
     "seed": ("corpus", "flow"),
+    "sources": ("corpus", "flow"),
     "processes": ("corpus", "flow"),
     **dict.fromkeys(_FOR_CORPUS, ("corpus",)),
 }
@@ -111,13 +113,13 @@ def _samples(output: Path) -> None:
         print(path)
 
 
-def _flow(output: Path, samples: int, seed: int, processes: int) -> None:
+def _flow(output: Path, samples: int, seed: int, sources: Sequence[Source], processes: int) -> None:
     from export.output import counting
     from export.synthesis.flow_fields import synthesize_flow
     from export.synthesis.flow_files import write_flow_samples
 
     with counting("samples") as progress:
-        made = synthesize_flow(samples, seed, processes=processes, on_progress=progress)
+        made = synthesize_flow(samples, seed, sources=sources, processes=processes, on_progress=progress)
     write_flow_samples(output, made)
     print(output)
 

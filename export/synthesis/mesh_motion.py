@@ -6,44 +6,24 @@ deliberately another one than the flow generator's, so that a network trained th
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from export.synthesis.action_units import BLINK
+from server.flow.contraction import FULL_MOTION, MIRRORED
 from server.types import Float32Array, Side
 
-MIRROR: Mapping[int, int] = {
-    55: 285, 107: 336, 52: 282, 105: 334, 46: 276, 70: 300, 159: 386, 145: 374, 33: 263, 133: 362, 64: 294, 48: 278,
-    98: 327, 50: 280, 205: 425, 61: 291, 37: 267, 84: 314,
-}  # fmt: skip
+MIRROR: Mapping[int, int] = {**MIRRORED, 133: 362, 98: 327}
 """MediaPipe mesh indices on the left of the picture, and their twins on the right; the rest lie on the midline."""
 
 BROW_SIGMA_IOD = 0.15
 LID_SIGMA_IOD = 0.08
 
-# au -> [(landmark, outward, up)], in IOD at intensity 1
-_MOTION: Mapping[int, Sequence[tuple[int, float, float]]] = {
-    1: [(55, 0.0, 0.08), (107, 0.0, 0.08), (52, 0.0, 0.05), (105, 0.0, 0.05), (46, 0.0, 0.01)],
-    2: [(46, 0.01, 0.08), (70, 0.01, 0.08), (52, 0.0, 0.06), (105, 0.0, 0.06), (55, 0.0, 0.02)],
-    4: [(55, -0.03, -0.07), (107, -0.03, -0.07), (52, -0.01, -0.05), (105, -0.01, -0.05), (46, 0.0, -0.02)],
-    5: [(159, 0.0, 0.05)],
-    6: [(50, 0.0, 0.05), (205, 0.0, 0.05), (145, 0.0, 0.02), (33, -0.01, 0.0)],
-    7: [(145, 0.0, 0.025), (159, 0.0, -0.02)],
-    9: [(64, 0.0, 0.05), (48, 0.0, 0.05), (55, -0.01, -0.04), (0, 0.0, 0.03)],
-    10: [(37, 0.0, 0.06), (0, 0.0, 0.05), (64, 0.01, 0.02)],
-    12: [(61, 0.08, 0.07), (205, 0.02, 0.03), (37, 0.02, 0.02), (84, 0.02, 0.02)],
-    14: [(61, -0.03, 0.01), (205, -0.01, 0.0)],
-    15: [(61, -0.01, -0.07), (17, 0.0, 0.01)],
-    16: [(17, 0.0, -0.05), (84, 0.0, -0.05)],
-    17: [(199, 0.0, 0.06), (17, 0.0, 0.07), (14, 0.0, 0.04), (61, 0.0, -0.01)],
-    18: [(61, -0.06, 0.0), (0, 0.0, 0.01), (17, 0.0, -0.01)],
-    20: [(61, 0.08, -0.02), (17, 0.0, -0.02)],
-    23: [(61, -0.04, 0.0), (0, 0.0, -0.02), (17, 0.0, 0.02)],
-    24: [(0, 0.0, -0.04), (13, 0.0, -0.04), (14, 0.0, 0.04), (17, 0.0, 0.04)],
-    25: [(13, 0.0, 0.02), (14, 0.0, -0.04)],
-    26: [(152, 0.0, -0.16), (17, 0.0, -0.19), (14, 0.0, -0.19), (61, -0.01, -0.07)],
-}
+_NOT_RENDERED = (38, BLINK)
+"""Nostrils are too small for a warp of this grid; lids that close are layers of their own."""
+_MOTION = {au: rows for au, rows in FULL_MOTION.items() if au not in _NOT_RENDERED}
 _LIDS = frozenset({159, 145, 386, 374})
 
 ACTION_UNITS = tuple(sorted(_MOTION))
