@@ -46,14 +46,20 @@ def speaking_in(grid_s: Float64Array, displacement: Float32Array) -> list[tuple[
         for axis in range(2)
         for span in _articulation(grid_s, displacement[:, region, axis])
     )
+    first, last = float(grid_s[0]), float(grid_s[-1])
+    wide = [(max(start - _MARGIN_S, first), min(stop + _MARGIN_S, last)) for start, stop in _merged(spans, _PAUSE_S)]
+    return _merged(wide, 0.0)
+
+
+def _merged(spans: list[tuple[float, float]], gap_s: float) -> list[tuple[float, float]]:
+    """`spans`, in order of their start, with those that are `gap_s` or less apart as one."""
     merged: list[tuple[float, float]] = []
     for start, stop in spans:
-        if merged and start - merged[-1][1] <= _PAUSE_S:
+        if merged and start - merged[-1][1] <= gap_s:
             merged[-1] = (merged[-1][0], max(stop, merged[-1][1]))
         else:
             merged.append((start, stop))
-    first, last = float(grid_s[0]), float(grid_s[-1])
-    return [(max(start - _MARGIN_S, first), min(stop + _MARGIN_S, last)) for start, stop in merged]
+    return merged
 
 
 def _articulation(grid_s: Float64Array, place: Float32Array) -> list[tuple[float, float]]:

@@ -63,3 +63,9 @@ def test_turning_points_are_where_the_way_back_begins():
     place = np.array([0, 1, 2, 3, 2.9, 3.1, 2, 1, 0, 1, 2, 3], dtype=np.float32)
     assert turning_points(place, 1.0) == [0, 5, 8, 11]
     assert turning_points(place, 10.0) == []
+
+
+def test_spans_of_speech_do_not_overlap():
+    """Two sentences with a short pause between them are one span, so that no second is counted twice."""
+    signal = _signal(60, 8, syllables=[(1.0, 2.4), (3.6, 5.0)])
+    assert len(speaking(signal)) == 1
