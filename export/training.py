@@ -57,7 +57,7 @@ def train(
     with reproducible(device):
         torch.manual_seed(plan.seed)
         model = start.build() if start else architecture.build(padding=weights.padding)
-        run = TrainingRun(model.to(device), data, plan, class_weights, device)
+        run = TrainingRun(model.to(device), data, plan, class_weights, device, turns=start is None)
         if folder:
             run.keep_state(folder, resume=resume, network=network, start_sha256=start.sha256 if start else "")
         run.train(on_epoch)

@@ -47,9 +47,11 @@ class TrainingRun:
         plan: TrainingPlan,
         class_weights: Sequence[float] | None,
         device: Device,
+        *,
+        turns: bool = True,
     ) -> None:
         self._model, self._data, self._plan, self._device = model, data, plan, device
-        self._class_weights = class_weights
+        self._class_weights, self._turns = class_weights, turns
         self._folder: Path | None = None
         self._identity: dict[str, Any] = {}
         self.history: list[dict[str, Any]] = []
@@ -141,7 +143,7 @@ class TrainingRun:
         its own; the mean loss of a member.
         """
         images = self._prepare(self._images[batch].float())
-        members = members_in(self._model, step)
+        members = members_in(self._model, step) if self._turns else tuple(range(members_of(self._model)))
         shares = variations_of(self._model, len(members), units_known=self._strengths is not None)
         varied = [augment(images, share) for share in shares]
         strengths = None

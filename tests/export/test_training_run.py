@@ -183,6 +183,17 @@ def test_every_member_sees_its_own_variation(data: TrainingData, tiny: str) -> N
     assert not torch.equal(model.seen[0], model.seen[1])
 
 
+def test_who_starts_from_weights_learns_in_every_step(data: TrainingData) -> None:
+    """Members take turns on plenty of synthetic samples, not on the few that they are tuned on."""
+    model = export.training.find_network("glimpse_flow").build(padding=2).train()
+    seen: list[int] = []
+    for turns in (True, False):
+        run = TrainingRun(model, data, PLAN, None, "cpu", turns=turns)
+        run._loss = lambda outputs, labels, strengths: seen.append(len(outputs.logits)) or outputs.logits.sum()
+        run._step(torch.arange(4), 0)
+    assert seen == [3, 5]
+
+
 def test_units_change_sides_with_the_image(data: TrainingData, tiny: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is asked of a mirrored sample is its units with left and right exchanged."""
     turned = torch.tensor([True, False, True, False])
