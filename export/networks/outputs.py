@@ -6,8 +6,8 @@ member's own variation of the same N samples, and member i maps images[i] alone,
 trains each as if it were by itself. Any other network gets [N, 3, 28, 28] and counts as one member.
 
 A network whose attribute `turns` is k lets each member learn in every k-th step only, so that its members see different
-parts of the data, unless it starts from weights that have been trained. It is then called with the images and the numbers
-of the members they are for.
+parts of the data, unless it starts from weights that have been trained. It is then called with the images and the
+numbers of the members they are for.
 
 A network whose attribute `unit_variation` is a number has an action-unit head apart from its members. Where the units
 of the samples are known one more is put last, [members + 1, N, 3, 28, 28], varied by that share of what members see.
