@@ -2,35 +2,24 @@
 
 The input of STSTNet (Liong et al., FG 2019) and of most shallow flow networks. Strain is taken at crop resolution,
 each plane is area-averaged to 28x28 and then stretched to 0..255 by itself, as in the published files: zero motion
-has no fixed value, and magnitude is lost.
+has no fixed value, and magnitude is lost. `flow_uvs_28_iod` keeps both.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-import cv2
 import numpy as np
 
+from server.recipes.flow_window import DIMS, INPUT, window_planes
 from server.types import EventSample, Float32Array
 
-INPUT = "flow"
-SIZE_PX = 28
-DIMS: Mapping[str, tuple[int, ...]] = {INPUT: (3, SIZE_PX, SIZE_PX)}
-
-# The published images show the square with the eyes at 0.2 and 0.8 of its width and a quarter of the way down.
-_ROWS = slice(48, 240)
-_COLUMNS = slice(32, 224)
+__all__ = ["DIMS", "INPUT", "make"]
 
 
 def make(sample: EventSample) -> Mapping[str, Float32Array]:
     """`flow` float32 [3, 28, 28], channels u (right), v (down), strain, each 0..255 (all 0 where nothing moved)."""
-    planes = (sample.flow.u, sample.flow.v, sample.flow.strain)
-    return {INPUT: np.stack([_stretch(_shrink(plane[_ROWS, _COLUMNS])) for plane in planes])}
-
-
-def _shrink(plane: Float32Array) -> Float32Array:
-    return np.asarray(cv2.resize(plane, (SIZE_PX, SIZE_PX), interpolation=cv2.INTER_AREA), dtype=np.float32)
+    return {INPUT: np.stack([_stretch(plane) for plane in window_planes(sample.flow)])}
 
 
 def _stretch(plane: Float32Array) -> Float32Array:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from server.recipes import flow_uvs_28
+from server.recipes import flow_uvs_28, flow_uvs_28_iod
 from server.types import EventSample, Float32Array
 
 
@@ -18,4 +18,9 @@ class Recipe:
     dims: Mapping[str, tuple[int, ...]]
 
 
-RECIPES: Mapping[str, Recipe] = MappingProxyType({"flow_uvs_28": Recipe(make=flow_uvs_28.make, dims=flow_uvs_28.DIMS)})
+RECIPES: Mapping[str, Recipe] = MappingProxyType(
+    {
+        "flow_uvs_28": Recipe(make=flow_uvs_28.make, dims=flow_uvs_28.DIMS),
+        "flow_uvs_28_iod": Recipe(make=flow_uvs_28_iod.make, dims=flow_uvs_28_iod.DIMS),
+    }
+)
