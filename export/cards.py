@@ -7,6 +7,7 @@ from importlib.metadata import version
 from typing import Any
 
 from export.checkpoint import Checkpoint
+from export.data.flow_images import RECIPE as FLOW_IMAGES_RECIPE
 from export.labels import LABELS
 from export.networks.outputs import ACTION_UNITS
 from export.networks.registry import find_network
@@ -23,12 +24,19 @@ _INTENDED_USE = (
     "Classifying the motion between the onset and the apex of a spotted facial movement as negative, positive or "
     "surprise, for research and for tools whose users know of it and agreed to it."
 )
-LIMITS = (
+_ALWAYS = (
     "A facial movement is not a feeling: the classes describe which muscles moved, and people differ.",
     "Not for lie detection, hiring, policing, credit, education, health or any decision about a person.",
+)
+LIMITS = (
+    *_ALWAYS,
     "Each channel is stretched to its own range, so the strength of the motion is not seen.",
     "Measured on two sets of laboratory recordings; not on covered faces, faces turned away, or by age and origin.",
     "Measured on about 300 real samples: a difference of a few hundredths between two scores says nothing.",
+)
+LIMITS_WITH_MAGNITUDE = (
+    *_ALWAYS,
+    "Measured on synthetic and rendered faces alone: the real samples at hand do not keep the strength of the motion.",
 )
 _OUR_LICENCE = "Apache-2.0"
 _THEIR_LICENCE = "that of the imported checkpoint, which its holder must know; it is not redistributed here"
@@ -80,10 +88,15 @@ def build_card(checkpoint: Checkpoint, contract: ModelContract) -> dict[str, Any
         "recipe": contract.recipe,
         "preparation": checkpoint.weights.preparation,
         "intended_use": _INTENDED_USE,
-        "limits": list(LIMITS),
+        "limits": list(limits_of(contract.recipe)),
         "software": {package: version(package).partition("+")[0] for package in ("torch", "onnx", "numpy")},
         "results": [{"command": command, **validation}] if validation else [],
     }
+
+
+def limits_of(recipe: str) -> tuple[str, ...]:
+    """What a reader of the card of a model that takes `recipe` must know."""
+    return LIMITS if recipe == FLOW_IMAGES_RECIPE else LIMITS_WITH_MAGNITUDE
 
 
 def with_result(card: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:

@@ -59,6 +59,7 @@ class _Sources:
                     data = synthetic_data(
                         self.samples or network.samples,
                         seed,
+                        recipe=network.recipe,
                         sources=self.expressions,
                         calibration=network.calibrated,
                         processes=self.processes,
@@ -112,6 +113,7 @@ def train(
     """Train a network, on synthetic data without any real sample unless a folder is given."""
     from export.build import publish_checkpoint
     from export.checkpoint import load_checkpoint
+    from export.data.flow_images import check_takes_images
     from export.networks.registry import find_network
     from export.output import message, show_epoch
     from export.repository import check_free
@@ -128,6 +130,8 @@ def train(
     if publish:
         check_free(repository, name or arch, version=model_version, overwrite=overwrite)
     read = _sources(data, mix, samples, parse_sources(sources), processes)
+    if set(data) != {SYNTHETIC}:
+        check_takes_images(arch, network.recipe)
     start = load_checkpoint(weights, arch) if weights else None
     tuned = plan == "fine-tune" if plan else start is not None
     if tuned and not start:

@@ -20,9 +20,10 @@ import torch
 
 from export.calibration import Reliability, mean_reliability, measure_reliability
 from export.checkpoint import Checkpoint
-from export.data.flow_images import FlowImages
+from export.data.flow_images import FlowImages, check_takes_images
 from export.evaluation import Evaluation, Measures, evaluate_answers, score_predictions
 from export.labels import LABELS
+from export.networks.registry import find_network
 from export.training import seen_data, train
 from export.training_data import TrainingData
 from export.training_plan import FOLDER_PLAN, TUNING_PLAN, TrainingPlan
@@ -157,9 +158,10 @@ def leave_one_subject_out(
     """Train and answer every fold once for each of `seeds` (which replace that of `plan`), from `start` where given.
 
     The same plan, data and seeds give the same answers, for any number of `processes`. Raises `OptionError` as `train`
-    does, without seeds, and for a `start` that was trained on these samples; `InputError` as `subject_folds` and
-    `measure` do, before any training.
+    and `check_takes_images` do, without seeds, and for a `start` that was trained on these samples; `InputError` as
+    `subject_folds` and `measure` do, before any training.
     """
+    check_takes_images(network, find_network(network).recipe)
     if not seeds or len(set(seeds)) < len(seeds):
         raise OptionError("seeds must be given, each once", option="seeds")
     if processes < 1:

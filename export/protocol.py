@@ -8,8 +8,9 @@ from pathlib import Path
 
 from export.build import publish_checkpoint
 from export.checkpoint import Checkpoint
-from export.data.flow_images import FlowImages
+from export.data.flow_images import FlowImages, check_takes_images
 from export.evaluation import Evaluation, evaluate
+from export.networks.registry import find_network
 from export.per_subject import load_per_subject, model_names
 from export.repository import read_published
 from export.scoring import Backend, open_backend, torch_score
@@ -30,9 +31,9 @@ def evaluate_model(
 ) -> Evaluation:
     """All samples by one published model. `report` hears of slow steps, `on_progress(done, total)` counts samples.
 
-    Raises `UnknownModel`, and as `open_backend` and `evaluate` do.
+    Raises `UnknownModel`, and as `check_takes_images`, `open_backend` and `evaluate` do.
     """
-    read_published(repository, name)
+    check_takes_images(name, read_published(repository, name).contract.recipe)
     with open_backend(backend, repository, triton_address=triton_address, report=report) as score:
         return evaluate(data, [name] * len(data.labels), score, on_progress)
 
@@ -49,8 +50,9 @@ def evaluate_per_subject(
     """Each sample by the weights in `folder` that never saw its subject.
 
     For `local` and `triton` the weights are published, one model each, into a repository that lives as long as the
-    evaluation. Raises as `load_per_subject`, `open_backend` and `evaluate` do.
+    evaluation. Raises as `check_takes_images`, `load_per_subject`, `open_backend` and `evaluate` do.
     """
+    check_takes_images(network, find_network(network).recipe)
     checkpoints = load_per_subject(folder, network, data.subjects)
     names = model_names(network, data.subjects)
     models = [names[subject] for subject in data.subjects]

@@ -16,7 +16,7 @@ from export.networks.registry import FLOW_INPUT, find_network
 from export.training_data import TrainingData
 from export.training_plan import Device, TrainingPlan, check_device
 from export.training_progress import EpochReport
-from export.training_run import PREPARATION, TrainingRun, reproducible
+from export.training_run import TrainingRun, reproducible
 from server.errors import OptionError
 
 
@@ -41,23 +41,35 @@ def train(
     from the state there, on any device, and on the CPU ends with the very weights that it would have had without the
     interruption; where `folder` holds no state it begins.
 
-    Raises `OptionError` for an unknown network, for numbers out of range, and for a `start` whose input normalisation
-    is not the one that training uses; `InputError` as `read_state` does; `ConfigurationError` as `check_device` does.
+    Raises `OptionError` for an unknown network, for numbers out of range, for data of another recipe than the
+    network's, and for a `start` whose input normalisation is not the one that training uses; `InputError` as
+    `read_state` does; `ConfigurationError` as `check_device` does.
     """
     if plan.epochs < 1 or plan.batch_size < 2:
         raise OptionError("training needs at least one epoch and batches of at least two", stage="training")
     check_device(device)
     architecture = find_network(network)
     weights = start.weights if start else architecture.trained
-    if weights.preparation != PREPARATION:
+    if weights.preparation != architecture.trained.preparation:
         raise OptionError(
-            f"training can only start from weights whose input is {PREPARATION}, not {weights.preparation}",
+            f"training can only start from weights whose input is {architecture.trained.preparation}, "
+            f"not {weights.preparation}",
             option="weights",
         )
+    if data.recipe != architecture.recipe:
+        raise OptionError(f"{network} is trained on {architecture.recipe}; this data is {data.recipe}", option="data")
     with reproducible(device):
         torch.manual_seed(plan.seed)
         model = start.build() if start else architecture.build(padding=weights.padding)
-        run = TrainingRun(model.to(device), data, plan, class_weights, device, turns=start is None)
+        run = TrainingRun(
+            model.to(device),
+            data,
+            plan,
+            class_weights,
+            device,
+            preparation=weights.preparation,
+            turns=start is None,
+        )
         if folder:
             run.keep_state(folder, resume=resume, network=network, start_sha256=start.sha256 if start else "")
         run.train(on_epoch)

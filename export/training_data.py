@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from export.cards import SYNTHETIC_DATA
+from export.data.flow_images import RECIPE as FLOW_IMAGES_RECIPE
 from export.data.flow_images import FlowImages, read_flow_images
 from export.synthesis.action_units import UNITS
-from export.synthesis.flow_fields import FlowSamples, synthesize_flow
+from export.synthesis.flow_fields import SCALES, Float16Array, FlowSamples, synthesize_flow
 from export.synthesis.sources import Source as UnitSource
 from server.errors import InputError, OptionError
 from server.types import Float32Array, UInt8Array
@@ -40,7 +42,8 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class TrainingData:
-    """`images` uint8 [N, 3, 28, 28] and `labels` int64 [N], those held out for validation, and where they come from.
+    """`images` [N, 3, 28, 28] as `recipe` has them and `FlowSamples` stores them, `labels` int64 [N], those held out
+    for validation, and where they come from.
 
     `action_units` float32 [N, 2, units], columns as `synthesis.action_units.UNITS`: how strongly each unit moves the
     image-left and the image-right side; None where that is not known, not a number for samples of which it is not.
@@ -48,9 +51,9 @@ class TrainingData:
     be calibrated is calibrated on. `sources` is empty where there is one source alone.
     """
 
-    images: UInt8Array
+    images: UInt8Array | Float16Array
     labels: npt.NDArray[np.int64]
-    validation_images: UInt8Array
+    validation_images: UInt8Array | Float16Array
     validation_labels: npt.NDArray[np.int64]
     description: str
     sha256: str
@@ -58,6 +61,7 @@ class TrainingData:
     validation_action_units: Float32Array | None = None
     calibration: FlowSamples | None = None
     sources: tuple[Source, ...] = ()
+    recipe: str = FLOW_IMAGES_RECIPE
 
     @property
     def epoch_samples(self) -> int:
@@ -79,18 +83,23 @@ def synthetic_data(
     samples: int,
     seed: int,
     *,
+    recipe: str = FLOW_IMAGES_RECIPE,
     sources: Sequence[UnitSource] = (),
     calibration: bool = False,
     processes: int = 1,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> TrainingData:
     """`samples` synthetic samples to train on and `VALIDATION_SAMPLES` more, with `calibration` also
-    `CALIBRATION_SAMPLES` of other people, from the `sources` that `synthesize_flow` takes. Reads no file.
+    `CALIBRATION_SAMPLES` of other people, scaled as `recipe` is, from the `sources` that `synthesize_flow` takes. Reads
+    no file.
 
-    `on_progress(done, total)` counts samples. Raises `OptionError` for numbers out of range.
+    `on_progress(done, total)` counts samples. Raises `OptionError` for numbers out of range, and for a recipe of which
+    there are no synthetic samples.
     """
-    wanted = samples + VALIDATION_SAMPLES
-    made = synthesize_flow(wanted, seed, sources=sources, processes=processes, on_progress=on_progress)
+    if recipe not in SCALES:
+        raise OptionError(f"there are no synthetic samples of {recipe}, only of {', '.join(SCALES)}", option="data")
+    make = partial(synthesize_flow, scale=SCALES[recipe], sources=sources, processes=processes)
+    made = make(samples + VALIDATION_SAMPLES, seed, on_progress=on_progress)
     description = f"{SYNTHETIC_DATA}; sources of MiE-X: {', '.join(sources)}" if sources else SYNTHETIC_DATA
     return TrainingData(
         images=made.images[:samples],
@@ -101,11 +110,8 @@ def synthetic_data(
         sha256=made.sha256(),
         action_units=made.action_units[:samples],
         validation_action_units=made.action_units[samples:],
-        calibration=(
-            synthesize_flow(CALIBRATION_SAMPLES, seed + _CALIBRATION_SEEDS, sources=sources, processes=processes)
-            if calibration
-            else None
-        ),
+        calibration=make(CALIBRATION_SAMPLES, seed + _CALIBRATION_SEEDS) if calibration else None,
+        recipe=recipe,
     )
 
 
@@ -132,12 +138,16 @@ def mixed_data(parts: Sequence[tuple[str, TrainingData]], shares: Sequence[float
 
     An epoch has as many samples as there are. Without `shares` it is every sample once; with them (one positive number
     for each source) source i gives its share of the epoch, in whole passes over its samples as far as that goes. A
-    single source is returned as it is. Raises `OptionError` for shares that do not fit, and for a source given twice.
+    single source is returned as it is. Raises `OptionError` for shares that do not fit, for a source given twice, and
+    for sources of different recipes.
     """
     if shares is not None and (len(shares) != len(parts) or not all(0 < share < np.inf for share in shares)):
         raise OptionError(f"a mix of {len(parts)} sources needs {len(parts)} positive numbers", option="mix")
     if len({data.sha256 for _, data in parts}) < len(parts):
         raise OptionError("a source was given twice; to draw it more often, use a mix", option="data")
+    if len({data.recipe for _, data in parts}) > 1:
+        kinds = ", ".join(f"{name} {data.recipe}" for name, data in parts)
+        raise OptionError(f"sources of different recipes cannot be mixed: {kinds}", option="data")
     if len(parts) == 1:
         return parts[0][1]
     every = [data for _, data in parts]
@@ -161,6 +171,7 @@ def mixed_data(parts: Sequence[tuple[str, TrainingData]], shares: Sequence[float
         ),
         calibration=next((data.calibration for data in every if data.calibration), None),
         sources=sources,
+        recipe=every[0].recipe,
     )
 
 

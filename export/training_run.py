@@ -14,15 +14,13 @@ from torch import Tensor, nn
 from export.augmentation import augment, swap_sides
 from export.calibration_fit import calibrate
 from export.losses import Loss
-from export.networks.blocks import NoseCentred, Preparation
+from export.networks.blocks import Preparation, input_preparation
 from export.networks.outputs import Calibrated, as_outputs, members_in, members_of, variations_of
 from export.synthesis.flow_fields import FlowSamples, one_thread
 from export.training_data import TrainingData
 from export.training_plan import Device, TrainingPlan
 from export.training_progress import EpochReport, HeldOut, HeldOutScore
 from export.training_state import TrainingState, identity_of, read_state, write_state
-
-PREPARATION: Preparation = "nose_centred"
 
 
 @contextmanager
@@ -48,6 +46,7 @@ class TrainingRun:
         class_weights: Sequence[float] | None,
         device: Device,
         *,
+        preparation: Preparation,
         turns: bool = True,
     ) -> None:
         self._model, self._data, self._plan, self._device = model, data, plan, device
@@ -56,8 +55,9 @@ class TrainingRun:
         self._identity: dict[str, Any] = {}
         self.history: list[dict[str, Any]] = []
         self.devices: list[str] = [name for name in get_args(Device) if name == device]
-        self._prepare = NoseCentred().to(device)
-        self._held_out = HeldOut(data, PREPARATION, device)
+        self._preparation: Preparation = preparation
+        self._prepare = input_preparation(preparation).to(device)
+        self._held_out = HeldOut(data, preparation, device)
         self._measured: HeldOutScore | None = None
         weights = None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32, device=device)
         self._loss = Loss(weights, plan.label_smoothing, plan.unit_weight)
@@ -120,7 +120,7 @@ class TrainingRun:
         """Calibrate the network, where it can be, on samples that it has not seen."""
         if isinstance(self._model, Calibrated):
             self._measured = None
-            calibrate(self._model.cpu(), PREPARATION, samples)
+            calibrate(self._model.cpu(), self._preparation, samples)
             self._model.to(self._device)
 
     def held_out(self) -> HeldOutScore:

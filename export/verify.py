@@ -12,11 +12,13 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from export.checkpoint import load_checkpoint
+from export.data.flow_images import RECIPE as STRETCHED
 from export.networks.registry import FLOW_INPUT
 from export.repository import LABELS_FILE, PublishedModel, read_published
 from export.scoring import Backend, open_backend, torch_score
 from export.triton_config import model_config
 from server.errors import GlimpseError
+from server.recipes.flow_uvs_28_iod import MOTION_BOUND, STRAIN_BOUND
 from server.types import Float32Array
 
 TOLERANCE = 1e-4
@@ -60,10 +62,15 @@ def verify(
     return checks
 
 
-def random_flow(samples: int, seed: int) -> Float32Array:
-    """float32 [samples, 3, 28, 28], whole numbers from 0 to 255 as in the published images."""
-    levels = np.random.default_rng(seed).integers(0, 256, (samples, *FLOW_INPUT.dims))
-    return levels.astype(np.float32)
+def random_flow(samples: int, seed: int, recipe: str = STRETCHED) -> Float32Array:
+    """float32 [samples, 3, 28, 28]: whole numbers from 0 to 255 as in the published images, or with `flow_uvs_28_iod`
+    numbers within its bounds.
+    """
+    random = np.random.default_rng(seed)
+    if recipe == STRETCHED:
+        return random.integers(0, 256, (samples, *FLOW_INPUT.dims)).astype(np.float32)
+    flow = random.uniform(-1.0, 1.0, (samples, *FLOW_INPUT.dims)).astype(np.float32)
+    return np.concatenate([MOTION_BOUND * flow[:, :2], STRAIN_BOUND * np.abs(flow[:, 2:])], axis=1)
 
 
 def _guarded(name: str, check: Callable[[], tuple[bool, str]]) -> Check:
@@ -139,7 +146,7 @@ def _agreement(
     different: dict[str, list[float]] = {}
     with open_backend(backend, repository, triton_address=triton_address, report=report) as score:
         for size in _BATCHES:
-            flow = random_flow(size, _SEED + size)
+            flow = random_flow(size, _SEED + size, model.contract.recipe)
             expected, found = reference(model.name, flow), score(model.name, flow)
             if expected.keys() != found.keys():
                 return False, f"outputs {sorted(found)}, not {sorted(expected)}"

@@ -13,7 +13,7 @@ from export.adaptation.flow_tgsr import choose, fit_flow, region_features
 from export.adaptation.priors import FEWEST_SAMPLES, PULL_SAMPLES, PriorEstimate, estimate_priors
 from export.cards import SYNTHETIC_DATA
 from export.checkpoint import Checkpoint, checkpoint_bytes
-from export.data.flow_images import FlowImages, UnlabelledImages
+from export.data.flow_images import FlowImages, UnlabelledImages, check_takes_images
 from export.labels import LABELS
 from export.networks.registry import find_network
 from export.onnx import served_graph
@@ -29,9 +29,10 @@ def adapt_priors(
     """`base`, published as `model`, with the shares that the classes have among `target`.
 
     `source` are the labelled samples that the base was trained on; synthetic training needs none. Raises `InputError`
-    as `estimate_priors` and `check_target` do, `OptionError` for a base that was adapted already and for a source that
-    is missing or another one.
+    as `estimate_priors` and `check_target` do, `OptionError` as `check_takes_images` does, for a base that was adapted
+    already and for a source that is missing or another one.
     """
+    check_takes_images(model, find_network(base.network).recipe)
     if base.prior_ratio:
         raise OptionError(f"{model} is adapted already; adapt the model that it was made from", option="model")
     trained = trained_shares(base, model, source)

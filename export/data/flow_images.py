@@ -13,12 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from export.labels import LABELS
-from server.errors import InputError
+from server.errors import InputError, OptionError
 from server.types import UInt8Array
 
 INDEX = "index.csv"
 COLUMNS = ("path", "dataset", "subject", "label")
 SIDE = 28
+RECIPE = "flow_uvs_28"
+"""What the images of a folder are, whoever made them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,16 @@ def read_flow_images(folder: Path) -> FlowImages:
         paths=tuple(row["path"] for row in rows),
         sha256=digest.hexdigest(),
     )
+
+
+def check_takes_images(name: str, recipe: str) -> None:
+    """Raises `OptionError` where the network or model `name`, which takes `recipe`, cannot be asked about a folder."""
+    if recipe != RECIPE:
+        raise OptionError(
+            f"{name} takes {recipe}; the images of a folder are {RECIPE}, each channel stretched to 0..255, from which "
+            "it cannot be made",
+            option="data",
+        )
 
 
 def read_unlabelled_images(folder: Path) -> UnlabelledImages:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from export.data.clips import ApexChoice, Clip, Reading, Skipped
-from export.data.flow_images import COLUMNS, INDEX, encode_image
+from export.data.flow_images import COLUMNS, INDEX, RECIPE, encode_image
 from export.repository import replace_file
 from server.contract import FlowMethod
 from server.errors import InputError
@@ -27,7 +27,6 @@ from server.recipes.flow_uvs_28 import INPUT
 from server.recipes.registry import RECIPES
 from server.types import EventSample, UInt8Array
 
-RECIPE = "flow_uvs_28"
 SKIPPED = "skipped.csv"
 OPTIONS = "prepared.json"
 """How the images of each data set were made, so that a later run does not mix them with others."""

@@ -1,8 +1,9 @@
 """What surrounds a flow network in the served graph: its input normalisation, the mirrored image, the mean over
 members, the softmax and its temperature.
 
-The served input is `flow` float32 [N, 3, 28, 28], channels u, v, strain, each stretched to 0..255 per image. Networks
-differ in what they make of it, so that is part of the graph and no caller can get it wrong.
+The served input is `flow` float32 [N, 3, 28, 28], channels u, v, strain, each stretched to 0..255 per image or in
+percent (see the recipes). Networks differ in what they make of it, so that is part of the graph and no caller can get
+it wrong.
 """
 
 from __future__ import annotations
@@ -15,12 +16,16 @@ from torch import Tensor, nn
 
 from export.networks.outputs import Calibrated, as_outputs
 
-Preparation: TypeAlias = Literal["nose_centred", "published_order"]
+Preparation: TypeAlias = Literal["nose_centred", "in_iod", "published_order"]
 
 _NOSE_ROWS, _NOSE_COLUMNS = slice(8, 17), slice(11, 17)
 _NOSE_PIXELS = 9 * 6
 _FLOOR = 8.0
 _LEAST = 1e-6
+_MOTION_PERCENT = 0.8
+"""Displacement up to which values stay proportional: about what estimation errs by on smooth skin."""
+_STRAIN_PERCENT = 4.0
+"""The same of strain; with both, values have the order of 1, on which the variation of training acts."""
 
 
 class NoseCentred(nn.Module):
@@ -32,14 +37,31 @@ class NoseCentred(nn.Module):
 
     def forward(self, flow: Tensor) -> Tensor:
         """float32 [N, 3, 28, 28] of the same shape and order."""
-        motion, strain = flow[:, :2], flow[:, 2:]
-        nose = motion[:, :, _NOSE_ROWS, _NOSE_COLUMNS].flatten(2)
-        half = _NOSE_PIXELS // 2
-        # An even count has two middle values; torch.median would take the lower one, and TopK exports everywhere.
-        lowest = torch.topk(nose, half + 1, dim=2, largest=False, sorted=True).values
-        motion = motion - lowest[:, :, half - 1 :].mean(2)[:, :, None, None]
+        motion, strain = _against_nose(flow[:, :2]), flow[:, 2:]
         spread = motion.square().mean((2, 3), keepdim=True).sqrt() + _FLOOR
         return torch.cat([motion / spread, strain / 60.0 - 0.4], dim=1)
+
+
+class InIod(nn.Module):
+    """Motion relative to the nose and strain, both in percent, as asinh(u / .8), asinh(v / .8), asinh(strain / 4).
+
+    Zero stays zero, what is small stays proportional, and of what is large the logarithm is seen: twice the motion is
+    the same step whatever its size, in which patterns of weak and of strong expressions resemble each other.
+    """
+
+    def forward(self, flow: Tensor) -> Tensor:
+        """float32 [N, 3, 28, 28] of the same shape and order."""
+        motion, strain = _against_nose(flow[:, :2]), flow[:, 2:]
+        return torch.asinh(torch.cat([motion / _MOTION_PERCENT, strain / _STRAIN_PERCENT], dim=1))
+
+
+def _against_nose(motion: Tensor) -> Tensor:
+    """`motion` [N, 2, 28, 28] less its median over rows 8..16, columns 11..16."""
+    nose = motion[:, :, _NOSE_ROWS, _NOSE_COLUMNS].flatten(2)
+    half = _NOSE_PIXELS // 2
+    # An even count has two middle values; torch.median would take the lower one, and TopK exports everywhere.
+    lowest = torch.topk(nose, half + 1, dim=2, largest=False, sorted=True).values
+    return motion - lowest[:, :, half - 1 :].mean(2)[:, :, None, None]
 
 
 class PublishedOrder(nn.Module):
@@ -106,8 +128,14 @@ class FlowGraph(nn.Module):
 
 _PREPARATIONS: dict[Preparation, tuple[Callable[[], nn.Module], bool]] = {
     "nose_centred": (NoseCentred, True),
+    "in_iod": (InIod, True),
     "published_order": (PublishedOrder, False),
 }
+
+
+def input_preparation(preparation: Preparation) -> nn.Module:
+    """The module that makes a network's input of the recipe's tensor."""
+    return _PREPARATIONS[preparation][0]()
 
 
 def flow_graph(network: nn.Module, preparation: Preparation) -> FlowGraph:

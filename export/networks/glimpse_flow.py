@@ -5,9 +5,9 @@ do better on synthetic flow and worse on real flow, so the class comes from seve
 out. Which units moved is what the synthetic ground truth teaches best, and takes finer detail: a deeper network of its
 own answers that, trained on less variation.
 
-Input: float32 [N, 3, 28, 28] (u, v, strain) as `blocks.NoseCentred` prepares it. Output: `Outputs` with logits
-float32 [members, N, 3] in the order of `export.labels.LABELS` and units float32 [1, N, 2, units], columns as
-`export.synthesis.action_units.UNITS`.
+Input: float32 [N, 3, 28, 28] (u, v, strain) as `blocks.NoseCentred` prepares it, or `blocks.InIod` where it is
+registered as `glimpse_flow_iod`. Output: `Outputs` with logits float32 [members, N, 3] in the order of
+`export.labels.LABELS` and units float32 [1, N, 2, units], columns as `export.synthesis.action_units.UNITS`.
 """
 
 from __future__ import annotations

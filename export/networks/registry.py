@@ -14,11 +14,20 @@ from export.networks.tgsr_flow import TGSRFlow
 from export.synthesis.action_units import UNITS
 from server.contract import TensorSpec
 from server.errors import OptionError
+from server.recipes.flow_uvs_28_iod import MOTION_BOUND, STRAIN_BOUND
 
 FLOW_INPUT = TensorSpec(
     name="flow",
     dims=(3, 28, 28),
     meaning="onset to apex motion: u (right), v (down), optical strain; each channel stretched to 0..255 on its own",
+)
+FLOW_INPUT_IOD = TensorSpec(
+    name=FLOW_INPUT.name,
+    dims=FLOW_INPUT.dims,
+    meaning=(
+        f"onset to apex motion: u (right), v (down) in percent of the inter-ocular distance, -{MOTION_BOUND:.0f} to "
+        f"{MOTION_BOUND:.0f}; optical strain in percent, 0 to {STRAIN_BOUND:.0f}; not stretched"
+    ),
 )
 
 
@@ -76,6 +85,22 @@ NETWORKS: dict[str, Network] = {
             inputs=(FLOW_INPUT,),
             trained=Weights(padding=2, preparation="nose_centred"),
             published=Weights(padding=2, preparation="nose_centred"),
+            samples=60_000,
+            calibrated=True,
+            units=UNITS,
+        ),
+        Network(
+            name="glimpse_flow_iod",
+            build=GlimpseFlow,
+            citation=(
+                "Glimpse, export/networks/glimpse_flow.py on flow that keeps its magnitude: classifiers of the form of "
+                "STSTNet (Liong et al., FG 2019, arXiv 1902.03634), in the spirit of MiE-X (Liu et al., ECCV 2022, "
+                "arXiv 2112.01730)"
+            ),
+            recipe="flow_uvs_28_iod",
+            inputs=(FLOW_INPUT_IOD,),
+            trained=Weights(padding=2, preparation="in_iod"),
+            published=Weights(padding=2, preparation="in_iod"),
             samples=60_000,
             calibrated=True,
             units=UNITS,

@@ -25,7 +25,7 @@ def write_flow_samples(output: Path, samples: FlowSamples) -> None:
     same samples give the same bytes. Raises `InputError` when the folder already has an index.
     """
     if output.suffix != ".npz":
-        write_flow_images(output, samples.images, samples.labels, DATASET)
+        write_flow_images(output, samples.images.astype(np.uint8, copy=False), samples.labels, DATASET)
         return
     arrays: dict[str, npt.NDArray[Any]] = {
         "images": samples.images,

@@ -26,5 +26,5 @@ _HIGH = np.array([MOTION_BOUND, MOTION_BOUND, STRAIN_BOUND], np.float32)[:, None
 
 
 def make(sample: EventSample) -> Mapping[str, Float32Array]:
-    """`flow` float32 [3, 28, 28]: u (right) and v (down) in percent of the IOD within +-30, strain in percent, 0..50."""
+    """`flow` float32 [3, 28, 28]: u (right), v (down) in percent of the IOD within +-30, strain in percent, 0..50."""
     return {INPUT: np.clip(_SCALES * window_planes(sample.flow), _LOW, _HIGH)}

@@ -1,4 +1,4 @@
-"""The part of the crop that the shallow flow networks see, and how finely: shared by the recipes that differ in scale."""
+"""The part of the crop that the shallow flow networks see, and how finely, whatever the scale of the recipe."""
 
 from __future__ import annotations
 

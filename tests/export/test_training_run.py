@@ -172,7 +172,7 @@ def test_folder_data_trains_a_network_with_a_head(data: TrainingData, tiny: str)
 
 
 def _run(data: TrainingData, model: torch.nn.Module) -> TrainingRun:
-    return TrainingRun(model, data, PLAN, None, "cpu")
+    return TrainingRun(model, data, PLAN, None, "cpu", preparation="nose_centred")
 
 
 def test_every_member_sees_its_own_variation(data: TrainingData, tiny: str) -> None:
@@ -188,7 +188,7 @@ def test_who_starts_from_weights_learns_in_every_step(data: TrainingData) -> Non
     model = export.training.find_network("glimpse_flow").build(padding=2).train()
     seen: list[int] = []
     for turns in (True, False):
-        run = TrainingRun(model, data, PLAN, None, "cpu", turns=turns)
+        run = TrainingRun(model, data, PLAN, None, "cpu", preparation="nose_centred", turns=turns)
         run._loss = lambda outputs, labels, strengths: seen.append(len(outputs.logits)) or outputs.logits.sum()
         run._step(torch.arange(4), 0)
     assert seen == [3, 5]
