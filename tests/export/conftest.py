@@ -16,6 +16,15 @@ from export.networks.registry import NETWORKS, Weights
 from export.synthesis.action_units import UNITS
 
 
+def make_magnitude_checkpoint() -> Checkpoint:
+    """Random weights of the network whose recipe keeps the magnitude of the motion."""
+    network = NETWORKS["glimpse_flow_iod"]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(2)
+        state = network.build(padding=network.trained.padding).state_dict()
+    return Checkpoint(network.name, "trained", network.trained, state, {"data": "noise"}, sha256="e" * 64)
+
+
 def make_checkpoint(seed: int = 0, source: str = "trained") -> Checkpoint:
     """STSTNet with random weights and batch statistics that are not those of a fresh network."""
     network = NETWORKS["ststnet"]
@@ -84,6 +93,20 @@ def repository(
     folder = tmp_path_factory.mktemp("model_repository")
     publish_checkpoint(checkpoint, folder, name="ours", command="glimpse-export model")
     publish_checkpoint(imported_checkpoint, folder, name="theirs", command="glimpse-export import")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def magnitude_checkpoint() -> Checkpoint:
+    """Weights for flow that is not stretched."""
+    return make_magnitude_checkpoint()
+
+
+@pytest.fixture(scope="session")
+def magnitude_repository(magnitude_checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Holds `strength`, whose recipe keeps the magnitude. For reading only."""
+    folder = tmp_path_factory.mktemp("magnitude_repository")
+    publish_checkpoint(magnitude_checkpoint, folder, name="strength", command="glimpse-export model")
     return folder
 
 

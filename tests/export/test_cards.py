@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from export.cards import build_card, build_contract, with_result
+from export.cards import build_card, build_contract, limits_of, with_result
 from export.checkpoint import Checkpoint
 from export.labels import LABELS
 
@@ -15,6 +15,17 @@ def test_contract_says_where_the_weights_come_from(checkpoint: Checkpoint) -> No
     assert contract.provenance.training_data == "noise"
     assert contract.provenance.weights_sha256 == checkpoint.sha256
     assert contract.provenance.command == "the command"
+
+
+def test_card_and_contract_tell_what_strength_means(magnitude_checkpoint: Checkpoint) -> None:
+    """A model that sees magnitude says its unit, and does not claim to have been measured on stretched samples."""
+    contract = build_contract(magnitude_checkpoint, "strength", "accurate", "the command")
+    assert contract.recipe == "flow_uvs_28_iod"
+    assert "percent of the inter-ocular distance" in contract.inputs[0].meaning
+    card = build_card(magnitude_checkpoint, contract)
+    assert card["preparation"] == "in_iod"
+    assert not any("stretched" in limit or "300 real samples" in limit for limit in card["limits"])
+    assert set(limits_of("flow_uvs_28")) & set(card["limits"])
 
 
 def test_card_of_imported_weights_claims_nothing(imported_checkpoint: Checkpoint) -> None:

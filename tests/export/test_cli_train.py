@@ -121,6 +121,16 @@ def test_network_that_is_not_trained_says_so_at_once(capsys: pytest.CaptureFixtu
     assert "synthesising" not in printed
 
 
+def test_folder_is_refused_where_magnitude_is_wanted(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Stretched images cannot train a network that sees magnitude, alone or beside synthetic samples."""
+    with pytest.raises(SystemExit) as end:
+        main(["train", "glimpse_flow_iod", "--data", "synthetic", "--data", str(data)])
+    assert end.value.code == 1
+    printed = capsys.readouterr().err
+    assert "glimpse_flow_iod takes flow_uvs_28_iod" in printed
+    assert "synthesising" not in printed
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_missing_gpu_is_said_before_data_is_made(capsys: pytest.CaptureFixture[str]) -> None:
     """Nobody synthesises for minutes to be told that there is no GPU."""

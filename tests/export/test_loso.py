@@ -145,6 +145,12 @@ def test_start_is_used_and_must_not_know_the_samples(data: FlowImages) -> None:
             leave_one_subject_out("ststnet", data, PLAN, [0], start=weights)
 
 
+def test_network_that_sees_magnitude_is_refused(data: FlowImages) -> None:
+    """Folders hold stretched images; that is said before any fold is trained."""
+    with pytest.raises(OptionError, match="glimpse_flow_iod takes flow_uvs_28_iod"):
+        leave_one_subject_out("glimpse_flow_iod", data, PLAN, (0,))
+
+
 def test_plans_are_fixed() -> None:
     """From given weights there are fewer epochs; a number asked for replaces either."""
     assert loso_plan(tuned=False, epochs=None).epochs == 60

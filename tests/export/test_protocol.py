@@ -14,7 +14,7 @@ from export.evaluation import Evaluation, evaluate
 from export.per_subject import load_per_subject, model_names
 from export.protocol import evaluate_model, evaluate_per_subject, publish_per_subject
 from export.scoring import STARTUP_TIMEOUT_S, open_backend
-from server.errors import UnknownModel
+from server.errors import OptionError, UnknownModel
 from server.predict.tritonserver import TritonServer
 
 
@@ -51,6 +51,14 @@ def test_unknown_model_is_refused_before_a_server_starts(repository: Path) -> No
     """A wrong name costs no server start."""
     with pytest.raises(UnknownModel, match="no model 'nobody'"):
         evaluate_model(_noise(3), repository, "nobody", "triton")
+
+
+def test_stretched_images_are_not_for_a_network_that_sees_magnitude(magnitude_repository: Path, tmp_path: Path) -> None:
+    """A folder cannot be scored with it, by whatever protocol; the message names both recipes."""
+    with pytest.raises(OptionError, match=r"strength takes flow_uvs_28_iod; the images of a folder are flow_uvs_28,"):
+        evaluate_model(_noise(3), magnitude_repository, "strength", "torch")
+    with pytest.raises(OptionError, match="takes flow_uvs_28_iod"):
+        evaluate_per_subject(_noise(3), "glimpse_flow_iod", tmp_path, "torch")
 
 
 def test_published_weights_reach_their_published_scores(shared: Path) -> None:

@@ -77,6 +77,23 @@ def test_published_weights_cannot_be_tuned(data: TrainingData, imported_checkpoi
         train("ststnet", data, PLAN, command="c", start=imported_checkpoint)
 
 
+def test_training_learns_from_motion_that_keeps_its_magnitude() -> None:
+    """The network whose recipe does so trains on such data with the preparation of its weights."""
+    reports: list[EpochReport] = []
+    plan = TrainingPlan(epochs=3, batch_size=64)
+    data = synthetic_data(1024, seed=0, recipe="flow_uvs_28_iod")
+    checkpoint = train("glimpse_flow_iod", data, plan, command="c", on_epoch=reports.append)
+    assert reports[-1].held_out.accuracy > 0.6
+    assert checkpoint.weights.preparation == "in_iod"
+
+
+@pytest.mark.parametrize(("network", "recipe"), [("glimpse_flow_iod", "flow_uvs_28"), ("ststnet", "flow_uvs_28_iod")])
+def test_data_of_another_recipe_is_refused(network: str, recipe: str, data: TrainingData) -> None:
+    """Shapes fit, but what the numbers mean does not."""
+    with pytest.raises(OptionError, match="is trained on"):
+        train(network, replace(data, recipe=recipe), PLAN, command="c")
+
+
 @pytest.mark.parametrize("plan", [TrainingPlan(epochs=0), TrainingPlan(batch_size=1)])
 def test_plan_out_of_range_is_refused(data: TrainingData, plan: TrainingPlan) -> None:
     """No epoch, and batches of one, are refused before anything runs."""

@@ -86,6 +86,26 @@ def test_source_given_twice_is_refused() -> None:
         mixed_data([("a", one), ("b", one)])
 
 
+def test_synthetic_data_is_scaled_for_its_recipe() -> None:
+    """Samples, held-out samples and those of the calibration are of one recipe; one that cannot be made is refused."""
+    data = synthetic_data(20, seed=2, recipe="flow_uvs_28_iod", calibration=True)
+    assert data.recipe == "flow_uvs_28_iod"
+    assert data.calibration is not None
+    assert {each.dtype for each in (data.images, data.validation_images, data.calibration.images)} == {
+        np.dtype(np.float16)
+    }
+    np.testing.assert_array_equal(data.labels, synthetic_data(20, seed=2).labels)
+    with pytest.raises(OptionError, match=r"clip_gray_18x64, only of flow_uvs_28, flow_uvs_28_iod"):
+        synthetic_data(20, seed=2, recipe="clip_gray_18x64")
+
+
+def test_recipes_are_not_mixed() -> None:
+    """Stretched images and motion in percent have the same shape and nothing else in common."""
+    one, two = _part(6, 2, units=True, name="one"), _part(3, 1, units=False, name="two")
+    with pytest.raises(OptionError, match=r"a flow_uvs_28, b flow_uvs_28_iod"):
+        mixed_data([("a", one), ("b", replace(two, recipe="flow_uvs_28_iod"))])
+
+
 def test_hash_of_the_content_covers_what_is_trained_on() -> None:
     """Another label, unit, split or mix is other content."""
     one, two = _part(6, 2, units=True, name="one"), _part(3, 1, units=False, name="two")

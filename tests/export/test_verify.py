@@ -6,11 +6,12 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from google.protobuf import text_format
 
 from export.repository import read_published, replace_file
-from export.verify import verify
+from export.verify import random_flow, verify
 from server.errors import UnknownModel
 from server.predict.tritonserver import TritonServer
 
@@ -32,6 +33,23 @@ def test_published_models_pass(repository: Path) -> None:
         checks = verify(repository, name)
         assert all(check.passed for check in checks), checks
         assert [check.name for check in checks] == ["checksums", "labels", "configuration", "graph", "torch and local"]
+
+
+def test_model_that_sees_magnitude_passes(magnitude_repository: Path) -> None:
+    """It is asked about motion in percent, and ONNX Runtime answers like torch."""
+    checks = verify(magnitude_repository, "strength")
+    assert all(check.passed for check in checks), checks
+
+
+def test_random_flow_is_that_of_the_recipe() -> None:
+    """Whole numbers up to 255, or motion of both signs and strain within the bounds of the recipe."""
+    stretched, percent = random_flow(4, 0), random_flow(4, 0, "flow_uvs_28_iod")
+    assert stretched.shape == percent.shape == (4, 3, 28, 28)
+    assert stretched.dtype == percent.dtype == np.float32
+    assert (stretched == stretched.round()).all()
+    assert -30 <= percent[:, :2].min() < -25
+    assert percent[:, 2].min() >= 0
+    assert percent[:, 2].max() <= 50
 
 
 def test_committed_model_passes(pytestconfig: pytest.Config) -> None:

@@ -89,6 +89,14 @@ def test_an_adapted_model_is_not_adapted_again(base: Checkpoint, target: Unlabel
         adapt_priors(adapted, "more", target, None, command="")
 
 
+def test_model_that_sees_magnitude_is_not_adapted_to_a_folder(
+    magnitude_checkpoint: Checkpoint, target: UnlabelledImages
+) -> None:
+    """Stretched images say nothing about how it would answer."""
+    with pytest.raises(OptionError, match="takes flow_uvs_28_iod"):
+        adapt_priors(magnitude_checkpoint, "strength", target, None, command="c")
+
+
 def test_shares_of_training_are_known_or_asked_for(base: Checkpoint, source: FlowImages) -> None:
     """Synthetic training had equal shares; any other needs its own labelled samples, and is not given others."""
     assert trained_shares(base, "x", None) == pytest.approx((1 / 3,) * 3)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from export.networks.blocks import FlowGraph, NoseCentred, PublishedOrder, flow_graph
+from export.networks.blocks import FlowGraph, InIod, NoseCentred, PublishedOrder, flow_graph, input_preparation
 from export.networks.ststnet import STSTNet
 
 
@@ -32,6 +32,34 @@ def test_normalisation_is_that_of_the_recipe(flow: Tensor) -> None:
 def test_flat_image_stays_finite() -> None:
     """An image without motion has no spread to divide by and still gives numbers."""
     assert torch.isfinite(NoseCentred()(torch.zeros(1, 3, 28, 28))).all()
+
+
+def test_magnitude_is_kept_on_a_logarithmic_scale() -> None:
+    """U and v lose their nose median; motion is asinh of .8 %, strain of 4 %, and what does not move is 0."""
+    images = np.random.default_rng(4).normal(0, 3, (5, 3, 28, 28)).astype(np.float32)
+    images[:, 2] = abs(images[:, 2])
+    expected = images.copy()
+    for channel in (0, 1):
+        expected[:, channel] -= np.median(images[:, channel, 8:17, 11:17], axis=(1, 2))[:, None, None]
+    expected = np.arcsinh(expected / np.array([0.8, 0.8, 4.0], np.float32)[:, None, None])
+    np.testing.assert_allclose(InIod()(torch.from_numpy(images)).numpy(), expected, rtol=1e-4, atol=1e-5)
+    assert not InIod()(torch.tensor([3.0, -2.0, 0.0])[None, :, None, None].expand(1, 3, 28, 28)).any()
+
+
+def test_mirrored_motion_gets_the_same_answer() -> None:
+    """Motion in percent is mirrored by turning the picture and the sign of u."""
+    motion = torch.randn(4, 3, 28, 28, generator=torch.Generator().manual_seed(0))
+    graph = flow_graph(STSTNet(padding=2), "in_iod")
+    mirrored = motion.flip(3) * torch.tensor([-1.0, 1.0, 1.0])[:, None, None]
+    torch.testing.assert_close(graph(motion), graph(mirrored), rtol=0, atol=1e-5)
+    assert not torch.allclose(graph(motion), graph(2 * motion), atol=1e-3)
+
+
+def test_training_and_serving_prepare_alike(flow: Tensor) -> None:
+    """The module by name is the one inside the graph."""
+    for preparation in ("nose_centred", "in_iod", "published_order"):
+        inside = flow_graph(STSTNet(padding=2), preparation).prepare
+        torch.testing.assert_close(input_preparation(preparation)(flow), inside(flow))
 
 
 def test_published_order_is_strain_v_u(flow: Tensor) -> None:

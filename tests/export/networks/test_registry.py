@@ -9,6 +9,7 @@ from export.labels import LABELS
 from export.networks.outputs import as_outputs
 from export.networks.registry import NETWORKS, find_network
 from server.errors import OptionError
+from server.recipes.registry import RECIPES
 
 
 def test_unknown_network_is_named_with_those_that_exist() -> None:
@@ -27,6 +28,21 @@ def test_every_network_eats_its_declared_input(name: str) -> None:
         assert outputs.logits.shape[1:] == (2, len(LABELS))
         units = () if outputs.units is None else outputs.units.shape[1:]
         assert units == ((2, 2, len(network.units)) if network.units else ())
+
+
+@pytest.mark.parametrize("name", sorted(NETWORKS))
+def test_every_network_takes_a_recipe_of_the_service(name: str) -> None:
+    """What a network eats is what the gateway makes."""
+    network = find_network(name)
+    assert {spec.name: spec.dims for spec in network.inputs} == dict(RECIPES[network.recipe].dims)
+
+
+def test_inputs_tell_their_unit() -> None:
+    """Tensors of the same shape differ in scale, and the contract says in which."""
+    assert "stretched to 0..255" in find_network("glimpse_flow").inputs[0].meaning
+    meaning = find_network("glimpse_flow_iod").inputs[0].meaning
+    assert "percent of the inter-ocular distance" in meaning
+    assert "-30 to 30" in meaning
 
 
 @pytest.mark.parametrize("name", sorted(NETWORKS))

@@ -9,9 +9,20 @@ import torch
 from export.labels import LABELS
 from export.synthesis import flow_fields
 from export.synthesis.action_units import UNITS
-from export.synthesis.flow_fields import CHUNK, FlowSamples, flow_images, one_thread, synthesize_flow
+from export.synthesis.flow_fields import (
+    CHUNK,
+    STRENGTH_SPREAD,
+    FlowSamples,
+    flow_images,
+    flow_in_iod,
+    one_thread,
+    synthesize_flow,
+)
 from export.synthesis.sources import SOURCES
 from server.errors import OptionError
+from server.flow.derive import flow_field
+from server.recipes.flow_uvs_28_iod import MOTION_BOUND, STRAIN_BOUND, make
+from server.types import CROP_IOD_PX, EventSample
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +120,48 @@ def test_strain_of_a_stretch() -> None:
     assert (strain[14] == strain[3]).all()
     assert strain[14, [11, 16]].min() > 200
     assert strain[14, [0, 27]].max() < 5
+
+
+def test_scales_show_the_same_motion(samples: FlowSamples) -> None:
+    """The same seed is the same people and the same motion; in percent of the IOD zero and strength are kept."""
+    kept = synthesize_flow(600, seed=4, scale="iod")
+    np.testing.assert_array_equal(kept.labels, samples.labels)
+    np.testing.assert_array_equal(kept.action_units, samples.action_units)
+    assert kept.images.dtype == np.float16
+    assert kept.sha256() != samples.sha256()
+    motion = kept.images[:, :2].astype(np.float64)
+    low, high = motion.min((2, 3), keepdims=True), motion.max((2, 3), keepdims=True)
+    np.testing.assert_allclose(255 * (motion - low) / (high - low), samples.images[:, :2], atol=1.5)
+
+
+def test_magnitudes_are_those_of_micro_expressions() -> None:
+    """The largest motion is a few percent of the IOD, spread beyond what intensities alone would do, within bounds."""
+    images = synthesize_flow(600, seed=4, scale="iod").images.astype(np.float64)
+    against_nose = images[:, :2] - np.median(images[:, :2, 8:17, 11:17], axis=(2, 3), keepdims=True)
+    largest = np.hypot(against_nose[:, 0], against_nose[:, 1]).max((1, 2))
+    assert 2 < np.median(largest) < 8
+    assert np.log(largest).std() > STRENGTH_SPREAD
+    assert np.abs(images[:, :2]).max() <= MOTION_BOUND
+    assert images[:, 2].min() >= 0
+    assert images[:, 2].max() <= STRAIN_BOUND
+
+
+def test_units_are_those_of_the_recipe() -> None:
+    """A smooth motion gives the same tensor from the coarse grid as the service makes of it at crop resolution."""
+    rows, columns = np.mgrid[:256, :256].astype(np.float32)
+
+    def motion(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        bump = np.exp(-((x - 100) ** 2 + (y - 140) ** 2) / (2 * 30.0**2))
+        return 4 * bump, -2 * bump
+
+    u, v = ((0.01 * CROP_IOD_PX * each).astype(np.float32) for each in motion(columns, rows))
+    blank = np.zeros((256, 256), np.float32)
+    expected = make(EventSample(blank, blank, np.zeros((468, 2), np.float32), flow_field(u, v)))["flow"]
+    cells = (np.arange(56) + 0.5) * 192 / 56 - 0.5
+    x, y = np.meshgrid(32 + cells, 48 + cells)
+    coarse = torch.from_numpy(np.stack(motion(x, y))).float()[None]
+    np.testing.assert_allclose(flow_in_iod(coarse)[0].float().numpy(), expected, atol=0.25)
+    assert expected[2].max() > 3
 
 
 def test_one_thread_restores_the_count_after_an_error() -> None:
