@@ -146,10 +146,12 @@ def _without_plateaus(segments: list[_Rest]) -> list[_Rest]:
         away = _distance(before, segments[index])
         if away > _SAME_LEVEL_IOD:
             limit = max(_SAME_LEVEL_IOD, _RETURNED_SHARE * away)
-            later = range(index + 1, len(segments))
-            back = [k for k in later if _distance(before, segments[k]) < limit]
-            if back and segments[back[0]].start_s - before.stop_s <= PLATEAU_S:
-                index = back[0]
+            for later in range(index + 1, len(segments)):
+                if segments[later].start_s - before.stop_s > PLATEAU_S:
+                    break
+                if _distance(before, segments[later]) < limit:
+                    index = later
+                    break
         kept.append(segments[index])
         index += 1
     return kept

@@ -7,12 +7,13 @@ following its rise down to a tenth and extrapolating the sin^2 shape that such m
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 
 from server.spotting.baseline import BoolArray, at_rest, regular, without_common
+from server.spotting.movements import Movement, group, movements_in
 from server.spotting.signal import LIDS, REGIONS, MotionSignal
 from server.spotting.speech import COUPLED, in_speech, speaking_in
 from server.types import EventKind, Float32Array, Float64Array, Interval
@@ -36,7 +37,6 @@ _CLEAN_FACTOR = 20.0
 _CLEAN_SHARE = 0.6
 _MOST_SHARE = 1.5
 _QUIET_SHARE = 0.35
-_SPLIT_SHARE = 0.6
 _FOOT_SHARE = 0.1
 _SINE_FOOT = 0.5
 """On a sin^2 rise the start lies 0.69 of the way from the half to the tenth beyond the tenth; the low-pass lengthens
@@ -49,18 +49,6 @@ _STEP_SHARE = 0.7
 _BLINK_IOD = 0.03
 _BLINK_SHARE = 0.35
 _UNSTEADY_SHARE = 0.5
-_SAME_SHARE = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class _Movement:
-    """A run of one region above its threshold, in grid samples; `excess` is its peak over the threshold."""
-
-    region: int
-    start: int
-    apex: int
-    stop: int
-    excess: float
 
 
 def spot(signal: MotionSignal) -> list[Interval]:
@@ -82,10 +70,10 @@ def spot(signal: MotionSignal) -> list[Interval]:
     spoken = speaking_in(grid, displacement)
     movements = [
         movement
-        for movement in _movements(size, thresholds)
+        for movement in movements_in(size, thresholds)
         if not (COUPLED[movement.region] and in_speech(float(grid[movement.apex]), spoken))
     ]
-    events = _group(movements)
+    events = group(movements)
     found = (_interval(event, grid, size, thresholds, signal) for event in events)
     return _apart([interval for interval in found if interval is not None])
 
@@ -96,8 +84,10 @@ def _apart(intervals: list[Interval]) -> list[Interval]:
     What merely touches is cut where the later one begins.
     """
     kept: list[Interval] = []
+    onsets, offsets = (np.full(len(intervals), np.inf) for _ in range(2))
     for interval in sorted(intervals, key=lambda x: -x.score):
-        if not any(other.onset_s <= interval.apex_s <= other.offset_s for other in kept):
+        if not bool(np.any((onsets <= interval.apex_s) & (interval.apex_s <= offsets))):
+            onsets[len(kept)], offsets[len(kept)] = interval.onset_s, interval.offset_s
             kept.append(interval)
     kept.sort(key=lambda x: x.onset_s)
     cut = [
@@ -142,61 +132,18 @@ def _thresholds(size: Float32Array, resting: BoolArray) -> Float32Array:
     return np.asarray(np.maximum(usual, _NOISE_FACTOR * noise), dtype=np.float32)
 
 
-def _movements(size: Float32Array, thresholds: Float32Array) -> list[_Movement]:
-    out: list[_Movement] = []
-    for region, threshold in enumerate(thresholds):
-        above = np.flatnonzero(np.diff(np.concatenate(([0], (size[:, region] > threshold).view(np.int8), [0]))))
-        for start, stop in zip(above[::2], above[1::2], strict=True):
-            out += _split(size[:, region], region, int(start), int(stop), float(threshold))
-    return out
-
-
-def _split(y: Float32Array, region: int, start: int, stop: int, threshold: float) -> list[_Movement]:
-    """One movement per summit: a run is cut at its lowest inner point where both sides rise well above it."""
-    apex = start + int(np.argmax(y[start:stop]))
-    for low, high in ((start, apex), (apex + 1, stop)):
-        if high - low < 3:
-            continue
-        side = y[low:high]
-        # The deepest valley between this summit and the next one, as seen from the summit.
-        running = np.minimum.accumulate(side[::-1])[::-1] if low == start else np.minimum.accumulate(side)
-        rise = side - running
-        other = int(np.argmax(rise))
-        valley = running[other]
-        if valley < _SPLIT_SHARE * side[other] and side[other] > threshold:
-            inner = y[min(low + other, apex) : max(low + other, apex) + 1]
-            cut = min(low + other, apex) + int(np.argmin(inner))
-            return _split(y, region, start, cut, threshold) + _split(y, region, cut + 1, stop, threshold)
-    return [_Movement(region, start, apex, stop, float(y[apex]) / threshold)] if stop > start else []
-
-
-def _group(movements: list[_Movement]) -> list[list[_Movement]]:
-    """What moves at the same time is one event, led by its strongest region."""
-    groups: list[list[_Movement]] = []
-    for movement in sorted(movements, key=lambda m: -m.excess):
-        for group in groups:
-            lead = group[0]
-            overlap = min(lead.stop, movement.stop) - max(lead.start, movement.start)
-            if overlap >= _SAME_SHARE * min(lead.stop - lead.start, movement.stop - movement.start):
-                group.append(movement)
-                break
-        else:
-            groups.append([movement])
-    return groups
-
-
 def _interval(
-    group: list[_Movement],
+    together: list[Movement],
     grid: Float64Array,
     size: Float32Array,
     thresholds: Float32Array,
     signal: MotionSignal,
 ) -> Interval | None:
-    lead = group[0]
-    members = sorted({m.region for m in group}, key=lambda r: -float(size[lead.apex, r] / thresholds[r]))
+    lead = together[0]
+    members = sorted({m.region for m in together}, key=lambda r: -float(size[lead.apex, r] / thresholds[r]))
     wave = (size[:, members] / thresholds[members]).sum(axis=1)
     step = float(grid[1] - grid[0])
-    start, stop = min(m.start for m in group), max(m.stop for m in group)
+    start, stop = min(m.start for m in together), max(m.stop for m in together)
     onset, apex, offset = _boundaries(wave, start, stop, _TAIL_S / step)
     onset_s, apex_s, offset_s = (float(grid[0] + x * step) for x in (onset, apex, offset))
     length = offset_s - onset_s
