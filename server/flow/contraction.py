@@ -82,8 +82,9 @@ def _motion_at(flow: FlowField, point: Float32Array) -> tuple[float, float]:
     """Mean motion in IOD in a small square around `point`; none where that lies outside the crop."""
     height, width = flow.u.shape
     half = _WINDOW_IOD * CROP_IOD_PX
-    columns = slice(max(0, int(point[0] - half)), min(width, int(point[0] + half) + 1))
-    rows = slice(max(0, int(point[1] - half)), min(height, int(point[1] + half) + 1))
+    # A negative end would count from the other border.
+    columns = slice(max(0, int(point[0] - half)), max(0, min(width, int(point[0] + half) + 1)))
+    rows = slice(max(0, int(point[1] - half)), max(0, min(height, int(point[1] + half) + 1)))
     u, v = flow.u[rows, columns], flow.v[rows, columns]
     if u.size == 0:
         return 0.0, 0.0

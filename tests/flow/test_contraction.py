@@ -59,3 +59,13 @@ def test_points_outside_the_crop_did_not_move() -> None:
     points = _landmarks()
     points[152] = 128, 400
     assert np.isfinite(contraction(_moved(26, 0.2, 0.2), points)[26]).all()
+
+
+@pytest.mark.parametrize("where", [(-40, 128), (128, -40), (400, 128), (128, 400)])
+def test_nothing_is_told_of_a_side_outside_the_crop(where: tuple[int, int]) -> None:
+    """Points beyond any border of the crop did not move, however much else did."""
+    points = _landmarks()
+    for point, _, _ in FULL_MOTION[12]:
+        points[point] = where
+    everywhere = np.full((CROP_SIZE_PX, CROP_SIZE_PX), -0.08 * CROP_IOD_PX, np.float32)
+    assert contraction(flow_field(everywhere, everywhere), points)[12][0] == 0.0
