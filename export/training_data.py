@@ -23,8 +23,10 @@ from server.types import Float32Array, UInt8Array
 VALIDATION_SAMPLES = 1500
 CALIBRATION_SAMPLES = 6000
 HELD_OUT_SHARE = 0.1
-_CALIBRATION_SEEDS = 1 << 32
-"""Added to a seed, so that people of the calibration are those of no training."""
+_CALIBRATION_SEEDS = 1 << 63
+"""Added to a seed, so that people of the calibration are those of no training. The first chunk of seed s + (n << 32) is
+chunk n of seed s (see `synthesis.draws`), so n is a number of chunks that no training has.
+"""
 
 
 @dataclass(frozen=True, slots=True)

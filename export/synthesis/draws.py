@@ -10,7 +10,11 @@ from torch import Tensor
 
 
 class Draws:
-    """Draws shaped for `samples` samples. The same `seed` (any tuple of integers) gives the same sequence."""
+    """Draws shaped for `samples` samples. The same `seed` (any tuple of integers) gives the same sequence.
+
+    Different ones may too: NumPy joins the integers as words of 32 bits and takes missing words for zeros, so that
+    (s + (n << 32), 0) is (s, n).
+    """
 
     def __init__(self, samples: int, seed: Sequence[int]) -> None:
         self.samples = samples

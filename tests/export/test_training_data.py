@@ -11,7 +11,7 @@ import pytest
 from export.data.flow_images import COLUMNS, write_flow_images
 from export.labels import LABELS
 from export.synthesis.action_units import UNITS
-from export.synthesis.flow_fields import synthesize_flow
+from export.synthesis.flow_fields import CHUNK, synthesize_flow
 from export.training_data import VALIDATION_SAMPLES, Source, TrainingData, folder_data, mixed_data, synthetic_data
 from server.errors import InputError, OptionError
 
@@ -34,6 +34,16 @@ def test_synthetic_samples_are_split() -> None:
     assert data.sha256 == everything.sha256()
     np.testing.assert_array_equal(data.action_units, everything.action_units[:100])
     np.testing.assert_array_equal(data.validation_action_units, everything.action_units[100:])
+
+
+def test_calibration_shares_no_sample_with_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody whom a network is calibrated on was trained on or held out, whatever chunk of the samples they are in."""
+    monkeypatch.setattr("export.training_data.VALIDATION_SAMPLES", CHUNK)
+    monkeypatch.setattr("export.training_data.CALIBRATION_SAMPLES", CHUNK)
+    data = synthetic_data(CHUNK, seed=3, calibration=True)
+    assert data.calibration is not None
+    seen = {image.tobytes() for image in (*data.images, *data.validation_images)}
+    assert not seen & {image.tobytes() for image in data.calibration.images}
 
 
 def _part(samples: int, held_out: int, *, units: bool, name: str) -> TrainingData:
