@@ -73,12 +73,12 @@ def synthesize(
 
         scene = SceneOptions(
             seconds=_pair("seconds", seconds),
-            expressions=_whole(_pair("expressions", expressions)),
+            expressions=_whole_pair("expressions", expressions),
             sources=parse_sources(sources) or SOURCES,
             peak_iod=_pair("peak_iod", peak_iod) if peak_iod is not None else None,
             speech=speech,
         )
-        rates = [int(rate) for rate in _numbers("fps", fps)]
+        rates = _whole("fps", _numbers("fps", fps))
         options = CorpusOptions(seed=seed, identities=identities, size=size, rates=rates, scene=scene)
         _corpus(output, count, options, face or [], processes)
 
@@ -151,7 +151,12 @@ def _pair(option: str, text: str) -> tuple[float, float]:
     return numbers[0], numbers[1]
 
 
-def _whole(pair: tuple[float, float]) -> tuple[int, int]:
-    if any(number != int(number) or number < 0 for number in pair):
-        raise OptionError("--expressions are whole numbers from 0", option="expressions")
-    return int(pair[0]), int(pair[1])
+def _whole_pair(option: str, text: str) -> tuple[int, int]:
+    low, high = _whole(option, _pair(option, text))
+    return low, high
+
+
+def _whole(option: str, numbers: Sequence[float]) -> list[int]:
+    if not all(number >= 0 and number.is_integer() for number in numbers):
+        raise OptionError(f"--{option} are whole numbers from 0", option=option)
+    return [int(number) for number in numbers]
