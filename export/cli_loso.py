@@ -36,14 +36,14 @@ class LeaveOneSubjectOut:
         from export.checkpoint import load_checkpoint
         from export.data.flow_images import read_flow_images
         from export.loso import loso_plan
-        from export.networks.registry import find_network
         from export.output import message
         from export.score_tables import difference_table, inflation_warning, loso_table, reliability_lines
+        from export.training import check_trainable
 
         if self.baseline_epochs is not None and not self.baseline:
             raise OptionError("--baseline-epochs needs --baseline", option="baseline-epochs")
         for name in filter(None, (self.network, self.baseline)):
-            find_network(name)
+            check_trainable(name)
         start = load_checkpoint(self.weights, self.network) if self.weights else None
         data = read_flow_images(self.folder)
         result = self._train(self.network, data, loso_plan(tuned=start is not None, epochs=self.epochs), start)

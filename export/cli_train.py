@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -53,6 +54,8 @@ class _Sources:
         from export.training_data import folder_data, mixed_data, synthetic_data
 
         parts: list[tuple[str, TrainingData]] = []
+        # Before anything is synthesised, which takes longer than to find that a folder is not there.
+        folders = {source: folder_data(Path(source), seed) for source in self.names if source != SYNTHETIC}
         for source in self.names:
             if source == SYNTHETIC:
                 with counting("synthesising") as progress:
@@ -66,7 +69,7 @@ class _Sources:
                         on_progress=progress,
                     )
             else:
-                data = folder_data(Path(source), seed)
+                data = folders[source]
             name = SYNTHETIC if source == SYNTHETIC else Path(source).name
             taken = [known for known, _ in parts]
             parts.append((f"{name}-{len(parts) + 1}" if name in taken else name, data))
@@ -207,6 +210,6 @@ def _sources(
         shares = tuple(float(part) for part in mix.split(","))
     except ValueError:
         raise OptionError(f"--mix is numbers with commas between them, not {mix!r}", option="mix") from None
-    if len(shares) != len(data):
-        raise OptionError(f"--mix needs {len(data)} numbers, one for each --data", option="mix")
+    if len(shares) != len(data) or not all(0 < share < math.inf for share in shares):
+        raise OptionError(f"--mix needs {len(data)} numbers above 0, one for each --data", option="mix")
     return _Sources(tuple(data), shares, samples, expressions, processes)

@@ -98,6 +98,8 @@ def test_weights_are_fine_tuned_unless_another_plan_is_asked_for(
         (("--data", "synthetic", "--plan", "fine-tune"), "needs --weights"),
         (("--data", "synthetic", "--data", "x", "--mix", "1"), "--mix needs 2 numbers"),
         (("--data", "synthetic", "--data", "x", "--mix", "1,many"), "--mix is numbers"),
+        (("--data", "synthetic", "--data", "x", "--mix", "1,0"), "--mix needs 2 numbers above 0"),
+        (("--data", "synthetic", "--mix", "nan"), "--mix needs 1 numbers above 0"),
         (("--data", "synthetic", "--data", "synthetic"), "names a source twice"),
     ],
 )
@@ -137,4 +139,12 @@ def test_missing_gpu_is_said_before_data_is_made(capsys: pytest.CaptureFixture[s
     assert _run("--data", "synthetic", "--device", "cuda") == 1
     printed = capsys.readouterr().err
     assert "no CUDA device" in printed
+    assert "synthesising" not in printed
+
+
+def test_a_missing_folder_is_named_before_samples_are_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A wrong path costs no synthesis, wherever it stands."""
+    assert _run("--data", "synthetic", "--data", tmp_path / "none", *SMALL, "--output", tmp_path / "run") == 1
+    printed = capsys.readouterr().err
+    assert str(tmp_path / "none") in printed
     assert "synthesising" not in printed

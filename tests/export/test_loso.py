@@ -227,3 +227,12 @@ def test_baseline_is_trained_beside(folder: Path, tmp_path: Path, capsys: pytest
     assert "ststnet minus ststnet" in printed[0]
     assert "calibration error" in printed[0]
     assert plot.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_baseline_that_cannot_be_trained_says_so_first(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is trained in vain for the sake of a comparison that cannot be made."""
+    with pytest.raises(SystemExit):
+        main(["evaluate", "ststnet", "--data", str(folder), "--protocol", "loso", "--baseline", "tgsr_flow"])
+    printed = capsys.readouterr().err
+    assert "tgsr_flow is solved for, not trained" in printed
+    assert "fold" not in printed
