@@ -108,7 +108,8 @@ def trained_shares(base: Checkpoint, model: str, source: FlowImages | None) -> t
     Raises `OptionError` where a source is needed and missing, or was not what the base was trained on, and
     `InputError` where it lacks a class.
     """
-    if base.training.get("data") == SYNTHETIC_DATA:
+    # A mix names each of its sources; the sources of synthetic expressions are told in the words after the comma.
+    if not base.training.get("sources") and str(base.training.get("data", "")).startswith(SYNTHETIC_DATA):
         return (1 / len(LABELS),) * len(LABELS)
     if source is None:
         raise OptionError(

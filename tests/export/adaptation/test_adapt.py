@@ -110,6 +110,15 @@ def test_shares_of_training_are_known_or_asked_for(base: Checkpoint, source: Flo
         trained_shares(other, "x", replace(source, labels=np.minimum(source.labels, 1)))
 
 
+def test_synthetic_training_needs_no_source_whatever_its_expressions_came_from(base: Checkpoint) -> None:
+    """Classes are equally many in samples of any of the sources of MiE-X; a mix with real samples is another matter."""
+    told = f"{SYNTHETIC_DATA}; sources of MiE-X: expert"
+    assert trained_shares(replace(base, training={"data": told}), "base", None) == (1 / 3,) * 3
+    mixed = {"data": f"{SYNTHETIC_DATA} (3 drawn an epoch) + place (4 drawn an epoch)", "sources": [{}, {}]}
+    with pytest.raises(OptionError, match="--source"):
+        trained_shares(replace(base, training=mixed), "base", None)
+
+
 def test_target_must_be_another_place_and_large_enough(target: UnlabelledImages, source: FlowImages) -> None:
     """Samples of the source are refused by name, as are too few of them."""
     check_target(target, source)
