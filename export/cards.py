@@ -43,8 +43,13 @@ _THEIR_LICENCE = "that of the imported checkpoint, which its holder must know; i
 
 
 def build_contract(checkpoint: Checkpoint, name: str, flow: FlowMethod, command: str) -> ModelContract:
-    """The contract of a model called `name` that serves `checkpoint`."""
+    """The contract of a model called `name` that serves `checkpoint`.
+
+    A network that was never calibrated, because it has seen no synthetic sample, promises neither action units nor a
+    confidence to withhold answers by.
+    """
     network = find_network(checkpoint.network)
+    calibrated = network.calibrated and _was_calibrated(checkpoint)
     outputs = [TensorSpec(name=PROBABILITIES, dims=(len(LABELS),), meaning="probability of each label")]
     if network.units:
         outputs.append(TensorSpec(name=ACTION_UNITS, dims=(2, len(network.units)), meaning=_UNITS_MEANING))
@@ -55,8 +60,8 @@ def build_contract(checkpoint: Checkpoint, name: str, flow: FlowMethod, command:
         inputs=network.inputs,
         outputs=tuple(outputs),
         labels=LABELS,
-        action_units=network.units,
-        abstain_below=ABSTAIN_BELOW if network.calibrated else 0.0,
+        action_units=network.units if calibrated or not network.calibrated else (),
+        abstain_below=ABSTAIN_BELOW if calibrated else 0.0,
         provenance=Provenance(
             network=checkpoint.network,
             source=checkpoint.source,
@@ -66,6 +71,11 @@ def build_contract(checkpoint: Checkpoint, name: str, flow: FlowMethod, command:
             weights_sha256=checkpoint.sha256,
         ),
     )
+
+
+def _was_calibrated(checkpoint: Checkpoint) -> bool:
+    # Folders know no units, so a head that learnt from them alone answers at random, and nothing set its thresholds.
+    return bool(checkpoint.state["temperature"] != 1) or bool(checkpoint.state["unit_shift"].any())
 
 
 def build_card(checkpoint: Checkpoint, contract: ModelContract) -> dict[str, Any]:

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from export.cards import build_card, build_contract, limits_of, with_result
+from dataclasses import replace
+
+import torch
+
+from export.cards import ABSTAIN_BELOW, build_card, build_contract, limits_of, with_result
 from export.checkpoint import Checkpoint
 from export.labels import LABELS
+from export.networks.glimpse_flow import GlimpseFlow
+from export.networks.registry import find_network
+from export.synthesis.action_units import UNITS
 
 
 def test_contract_says_where_the_weights_come_from(checkpoint: Checkpoint) -> None:
@@ -60,3 +67,16 @@ def test_result_of_the_same_command_is_replaced() -> None:
     """Measuring again does not pile up, and other results stay."""
     card = with_result({"results": [{"command": "a", "uf1": 0.1}, {"command": "b", "uf1": 0.2}]}, {"command": "a"})
     assert card["results"] == [{"command": "b", "uf1": 0.2}, {"command": "a"}]
+
+
+def test_a_head_that_learnt_nothing_promises_nothing() -> None:
+    """Action units and a confidence to withhold by are promised by weights that were calibrated, and by no others."""
+    model = GlimpseFlow().eval()
+    blank = Checkpoint(
+        "glimpse_flow", "trained", find_network("glimpse_flow").trained, model.state_dict(), {}, "0" * 64
+    )
+    contract = build_contract(blank, "blank", "accurate", "the command")
+    assert (contract.action_units, contract.abstain_below) == ((), 0.0)
+    known = replace(blank, state={**blank.state, "temperature": torch.tensor(1.2)})
+    contract = build_contract(known, "known", "accurate", "the command")
+    assert (contract.action_units, contract.abstain_below) == (UNITS, ABSTAIN_BELOW)
