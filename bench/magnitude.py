@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -217,6 +218,10 @@ def compare(samples: Samples, checkpoints: dict[str, list[Checkpoint]]) -> dict[
             shares = [hits[name][:, samples.peaks == peak].mean() for peak in PEAKS_IOD]
             print(f"{name:21}" + "".join(f"{share:10.3f}" for share in shares))
             record[f"{name}_by_peak"] = [round(float(share), 4) for share in shares]
+        for name in NETWORKS:
+            wrong = Counter(np.tile(samples.groups, seeds)[~hits[name].ravel()].tolist())
+            print(f"wrong with {name}, by combination: {dict(wrong.most_common())}")
+            record[f"{name}_wrong"] = dict(wrong.most_common())
     return record
 
 
