@@ -98,8 +98,9 @@ def test_a_dead_triton_is_a_typed_error_and_comes_back(start_service, triton_ser
         assert answer.json()["retryable"] is True
         assert remote.client.get("/livez").status_code == 200
         triton_server_factory(ROOT / "model_repository", grpc_port=port)
-        answers = [remote.analyze(clip).status_code for _ in range(12)]
-        assert answers[-1] == 200
+        # The breaker leaves a dead backend alone for some seconds, in which a fast machine asks many times.
+        assert any(remote.analyze(clip).status_code == 200 for _ in range(200))
+        assert remote.analyze(clip).status_code == 200
 
 
 def test_csv_and_picture_of_the_interview(service):
