@@ -132,10 +132,12 @@ def _plan(
 
 
 @contextmanager
-def service(log: Path) -> Iterator[httpx.Client]:
-    """The service as an operator starts it, on a free port."""
+def service(log: Path, model: str | None) -> Iterator[httpx.Client]:
+    """The service as an operator starts it, on a free port, with its own default model unless `model` is given."""
     command = [sys.executable, "-m", "server", "serve", "--port", "0"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GLIMPSE_")}
+    if model:
+        environment["GLIMPSE_BACKEND__DEFAULT_MODEL"] = model
     with (
         log.open("w", encoding="utf-8") as sink,
         subprocess.Popen(
@@ -301,6 +303,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10.0, help="minutes at 30 fps without an expression")
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--processes", type=int, default=min(2, os.cpu_count() or 1), help="processes that render")
+    parser.add_argument("--model", help="model that answers; the default of the service unless given")
     parser.add_argument("--work", type=Path, help="folder of rendered clips, used again where they are there")
     parser.add_argument("--json", type=Path, help="file for all figures")
     parser.add_argument("--reports", type=Path, help="file for every report beside its truth, as JSON")
@@ -315,7 +318,7 @@ def main() -> None:
             on_progress=lambda done, total: print(f"rendered {done} of {total}", end="\r", file=sys.stderr),
         )  # fmt: skip
         answers = []
-        with service(Path(scratch) / "log") as client:
+        with service(Path(scratch) / "log", options.model) as client:
             for group, own in wanted.items():
                 for number, plan in enumerate(own, start=1):
                     answers.append(ask(client, work, group, plan))
