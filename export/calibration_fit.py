@@ -14,7 +14,7 @@ import torch
 
 from export.losses import VISIBLE
 from export.networks.blocks import Preparation, flow_graph
-from export.networks.outputs import ACTION_UNITS, Calibrated, named_outputs
+from export.networks.outputs import ACTION_UNITS, Calibrated, answers_of
 from export.synthesis.flow_fields import FlowSamples
 from server.contract import PROBABILITIES
 from server.types import Float32Array
@@ -28,12 +28,9 @@ def calibrate(network: Calibrated, preparation: Preparation, samples: FlowSample
     """Set `temperature` and `unit_shift` of `network` by `samples`, which it must not have been trained on."""
     network.temperature.fill_(1.0)
     network.unit_shift.zero_()
-    with torch.inference_mode():
-        images = torch.from_numpy(samples.images).float()
-        answers = named_outputs(flow_graph(network, preparation)(images))
-    probabilities, units = (answers[name].cpu().numpy() for name in (PROBABILITIES, ACTION_UNITS))
-    network.temperature.fill_(fit_temperature(probabilities, samples.labels))
-    network.unit_shift.copy_(torch.from_numpy(fit_unit_shift(units, samples.action_units)))
+    answers = answers_of(flow_graph(network, preparation), samples.images)
+    network.temperature.fill_(fit_temperature(answers[PROBABILITIES], samples.labels))
+    network.unit_shift.copy_(torch.from_numpy(fit_unit_shift(answers[ACTION_UNITS], samples.action_units)))
 
 
 def fit_temperature(probabilities: Float32Array, labels: npt.NDArray[np.int64]) -> float:

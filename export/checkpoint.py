@@ -9,6 +9,7 @@ import hashlib
 import io
 import math
 import pickle
+import sys
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -85,7 +86,7 @@ def load_checkpoint(path: Path, network: str) -> Checkpoint:
 
 
 def checkpoint_bytes(checkpoint: Checkpoint) -> bytes:
-    """A file that `load_checkpoint` reads. The same weights give the same bytes."""
+    """A file that `load_checkpoint` reads. The same weights give the same bytes, those that were loaded too."""
     content = {
         "format": FORMAT,
         "network": checkpoint.network,
@@ -99,8 +100,22 @@ def checkpoint_bytes(checkpoint: Checkpoint) -> bytes:
         content["prior_ratio"] = list(checkpoint.prior_ratio)
     # A file object has no name that could end up in the archive.
     buffer = io.BytesIO()
-    torch.save(content, buffer)
+    torch.save(_canonical(content), buffer)
     return buffer.getvalue()
+
+
+def _canonical(value: Any) -> Any:
+    """`value` with one object for all equal strings and another for each container.
+
+    Pickle refers back to an object that it has written, so its bytes depend on which equal strings are the same one.
+    """
+    if isinstance(value, str):
+        return sys.intern(str(value))
+    if isinstance(value, Mapping):
+        return {_canonical(key): _canonical(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_canonical(each) for each in value)
+    return value
 
 
 def _unpickled(data: bytes, path: Path) -> Mapping[str, Any]:

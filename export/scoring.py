@@ -9,11 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-import torch
-
 from export.checkpoint import Checkpoint, load_checkpoint
 from export.evaluation import Score
-from export.networks.outputs import named_outputs
+from export.networks.outputs import answers_of
 from export.networks.registry import FLOW_INPUT, NETWORKS
 from export.onnx import served_graph
 from export.repository import read_published
@@ -56,9 +54,7 @@ def torch_score(checkpoints: Mapping[str, Checkpoint]) -> Score:
     graphs = {name: served_graph(checkpoint) for name, checkpoint in checkpoints.items()}
 
     def score(model: str, flow: Float32Array) -> Mapping[str, Float32Array]:
-        with torch.inference_mode():
-            outputs = named_outputs(graphs[model](torch.from_numpy(flow)))
-        return {name: output.numpy() for name, output in outputs.items()}
+        return answers_of(graphs[model], flow)
 
     return score
 

@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import nn
 
 from export.evaluation import confusion_matrix, measure
 from export.networks.blocks import Preparation, flow_graph
-from export.networks.outputs import ACTION_UNITS, named_outputs
+from export.networks.outputs import ACTION_UNITS, answers_of
 from export.training_data import TrainingData
 from export.unit_measures import UnitMeasures, measure_units
 from server.contract import PROBABILITIES
@@ -82,11 +81,9 @@ class HeldOut:
     def measure(self, model: nn.Module) -> HeldOutScore:
         """The score of `model`, which is left in evaluation mode."""
         data = self._data
-        with torch.inference_mode():
-            images = torch.from_numpy(data.validation_images).to(self._device).float()
-            answers = named_outputs(flow_graph(model, self._preparation).to(self._device)(images))
-        probabilities = answers[PROBABILITIES].cpu().numpy()
-        units = answers[ACTION_UNITS].cpu().numpy() if ACTION_UNITS in answers else None
+        graph = flow_graph(model, self._preparation).to(self._device)
+        answers = answers_of(graph, data.validation_images, self._device)
+        probabilities, units = answers[PROBABILITIES], answers.get(ACTION_UNITS)
         bounds = np.cumsum([0, *(source.held_out for source in data.sources)]).tolist()
         parts = {
             source.name: self._score(probabilities, units, slice(first, last))

@@ -15,8 +15,10 @@ from export.cards import SYNTHETIC_DATA
 from export.checkpoint import Checkpoint, checkpoint_bytes
 from export.data.flow_images import FlowImages, UnlabelledImages, check_takes_images
 from export.labels import LABELS
+from export.networks.outputs import answers_of
 from export.networks.registry import find_network
 from export.onnx import served_graph
+from server.contract import PROBABILITIES
 from server.errors import InputError, OptionError
 from server.types import Float32Array, UInt8Array
 
@@ -96,10 +98,7 @@ def adapt_tgsr(
 
 def probabilities(checkpoint: Checkpoint, images: UInt8Array) -> Float32Array:
     """What the served graph answers to `images` uint8 [N, 3, 28, 28]: float32 [N, classes]."""
-    with torch.inference_mode():
-        answer = served_graph(checkpoint)(torch.from_numpy(images).float())
-    found: Float32Array = (answer if isinstance(answer, torch.Tensor) else answer.probabilities).numpy()
-    return found
+    return answers_of(served_graph(checkpoint), images)[PROBABILITIES]
 
 
 def trained_shares(base: Checkpoint, model: str, source: FlowImages | None) -> tuple[float, ...]:

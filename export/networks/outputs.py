@@ -20,13 +20,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from server.contract import PROBABILITIES
+from server.types import Float32Array
 
 ACTION_UNITS = "action_units"
 """Output float32 [N, 2, units]: probability that a unit moves the image-left and the image-right side."""
+
+
+_BATCH = 512
 
 
 class Outputs(NamedTuple):
@@ -76,6 +81,20 @@ def variations_of(network: nn.Module, members: int, *, units_known: bool) -> tup
     own = getattr(network, "unit_variation", None)
     head = () if own is None or not units_known else (float(own),)
     return (1.0,) * members + head
+
+
+def answers_of(graph: nn.Module, images: npt.NDArray[Any], device: str = "cpu") -> dict[str, Float32Array]:
+    """The outputs of a served graph on `device` for `images` [N, 3, 28, 28], by name: float32 [N, ...] each.
+
+    Asked in batches of one size, which bounds the memory that intermediate values take.
+    """
+    parts: list[dict[str, Tensor]] = []
+    with torch.inference_mode():
+        # One batch at least, which tells the names and shapes of the outputs of no sample.
+        for first in range(0, max(len(images), 1), _BATCH):
+            batch = torch.from_numpy(images[first : first + _BATCH]).to(device).float()
+            parts.append(named_outputs(graph(batch)))
+    return {name: torch.cat([part[name] for part in parts]).cpu().numpy() for name in parts[0]}
 
 
 def named_outputs(answer: Tensor | Mapping[str, Tensor] | tuple[Any, ...]) -> dict[str, Tensor]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +148,17 @@ def test_own_checkpoint_round_trip(checkpoint: Checkpoint, tmp_path: Path) -> No
     loaded = load_checkpoint(path, "ststnet")
     assert (loaded.source, loaded.weights, loaded.training) == ("trained", checkpoint.weights, checkpoint.training)
     assert checkpoint_bytes(loaded) == data
+
+
+def test_bytes_do_not_depend_on_which_equal_strings_are_one(checkpoint: Checkpoint) -> None:
+    """Pickle writes a string once for each object that it is: two equal ones would be longer than one named twice."""
+    word = "glimpse-export train"
+    twin = "".join(list(word))
+    assert word == twin
+    assert word is not twin
+    once = replace(checkpoint, training={"command": word, "data": [word]})
+    twice = replace(checkpoint, training={"command": word, "data": [twin]})
+    assert checkpoint_bytes(once) == checkpoint_bytes(twice)
 
 
 def test_built_network_is_in_evaluation_mode(checkpoint: Checkpoint) -> None:

@@ -12,7 +12,7 @@ import torch
 
 import export.training_run
 from export.augmentation import Varied
-from export.checkpoint import Checkpoint, checkpoint_bytes
+from export.checkpoint import Checkpoint, checkpoint_bytes, load_checkpoint
 from export.synthesis.action_units import UNITS
 from export.synthesis.flow_fields import synthesize_flow
 from export.training import train
@@ -87,6 +87,9 @@ def test_calibrated_network_resumes_to_the_same_answers(data: TrainingData, tmp_
     _stopped_after(1, "glimpse_flow", calibrated, tmp_path / "stopped", plan)
     assert checkpoint_bytes(run("stopped", resume=True)) == checkpoint_bytes(whole)
     assert checkpoint_bytes(run("whole", resume=True)) == checkpoint_bytes(whole)
+    (tmp_path / "weights.pth").write_bytes(checkpoint_bytes(whole))
+    loaded = load_checkpoint(tmp_path / "weights.pth", "glimpse_flow")
+    assert checkpoint_bytes(loaded) == checkpoint_bytes(whole)
     assert float(whole.state["temperature"]) != 1
 
 
