@@ -35,7 +35,12 @@ _UNSURE = ("brow_outer", "cheek", "chin")
 _SUPPORT_SHARE = 0.5
 _CLEAN_FACTOR = 20.0
 _CLEAN_SHARE = 0.6
-_MOST_SHARE = 1.5
+_MOST_SHARE = {"mouth": 1.0, "lip": 1.0}
+_MOST_SHARE_ELSEWHERE = 1.5
+_SIDEWAYS = {"brow_outer": 0.3, "brow_middle": 0.5}
+"""Brows rise and sink. Towards the temples a head that turns shifts them sideways, so that this counts less there."""
+_WEIGHTS = np.ones((len(REGIONS), 2), np.float32)
+_WEIGHTS[:, 0] = [_SIDEWAYS.get(name.rpartition("_")[0], 1.0) for name in REGIONS]
 _QUIET_SHARE = 0.35
 _FOOT_SHARE = 0.1
 _SINE_FOOT = 0.5
@@ -65,7 +70,7 @@ def spot(signal: MotionSignal) -> list[Interval]:
         return []
     grid, displacement = regular(signal.times_s[steady], without_common(signal.displacement[steady]))
     levels, resting = at_rest(grid, displacement)
-    size = np.linalg.norm(displacement - levels, axis=-1).astype(np.float32)
+    size = np.linalg.norm((displacement - levels) * _WEIGHTS, axis=-1).astype(np.float32)
     thresholds = _thresholds(size, resting)
     spoken = speaking_in(grid, displacement)
     movements = [
@@ -122,12 +127,13 @@ def threshold_of(region: str) -> float:
 def _thresholds(size: Float32Array, resting: BoolArray) -> Float32Array:
     """Threshold of each region, float32 [R] in IOD; lids never trigger by themselves.
 
-    A clean picture shows smaller movements than a noisy one, and a head that turns all the time moves the brows. So the
-    threshold lies between a share of the usual one and more than all of it, by how far the region is from rest in the
-    quieter part of the clip; noise at rest, as in low light, raises it further.
+    A clean picture shows smaller movements than a noisy one, and a head that turns all the time moves the brows and the
+    border of the face. So the threshold lies between a share of the usual one and all of it, there more, by how far the
+    region is from rest in the quieter part of the clip; noise at rest, as in low light, raises it further.
     """
     base = np.array([threshold_of(name) for name in REGIONS], dtype=np.float32)
-    usual = np.clip(_CLEAN_FACTOR * np.quantile(size, _QUIET_SHARE, axis=0), _CLEAN_SHARE * base, _MOST_SHARE * base)
+    most = np.array([_MOST_SHARE.get(name.split("_")[0], _MOST_SHARE_ELSEWHERE) for name in REGIONS], dtype=np.float32)
+    usual = np.clip(_CLEAN_FACTOR * np.quantile(size, _QUIET_SHARE, axis=0), _CLEAN_SHARE * base, most * base)
     noise = np.array([np.median(size[rest, r]) if rest.any() else 0.0 for r, rest in enumerate(resting.T)])
     return np.asarray(np.maximum(usual, _NOISE_FACTOR * noise), dtype=np.float32)
 

@@ -46,6 +46,7 @@ _BRIDGE = (6, 197, 195, 168)
 _OFFSETS = 0.06 * CROP_IOD_PX * np.array([[0, 0], [-1, -1], [1, -1], [-1, 1], [1, 1]], dtype=np.float32)
 _WINDOW_PX = 15
 _PYRAMID_LEVELS = 1
+_STRAYED_PX = 2.0
 _STOP = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 12, 0.01)
 _BLUR_PX = 41
 _CONTRAST = 36.0
@@ -102,21 +103,25 @@ class RegionTracker:
             self._refer(picture, crop.time_s)
             return self._last
         assert self._reference is not None
-        moved, found, _ = cv2.calcOpticalFlowPyrLK(
-            self._reference,
-            picture,
-            self._points,
-            self._guess.copy(),
-            winSize=(_WINDOW_PX, _WINDOW_PX),
-            maxLevel=_PYRAMID_LEVELS,
-            criteria=_STOP,
-            flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
-        )
-        self._guess = np.where(found[..., None] > 0, moved, self._points).astype(np.float32)
+        self._guess = self._follow(self._reference, picture)
         shift = (self._guess - self._points)[:, 0, :]
         self._last = self._carried + _regional(shift)
         self._renew_when_quiet(picture, crop.time_s)
         return self._last
+
+    def _follow(self, reference: UInt8Array, picture: UInt8Array) -> Float32Array:
+        """Where each point is in `picture`, float32 [P, 1, 2] in px.
+
+        Points are looked for from where they were last. One that strayed, as over a mouth that opens, may have locked
+        onto other skin, so it is looked for from where it was in the reference as well: what matches better counts.
+        """
+        places, mismatch = _tracked(reference, picture, self._points, self._guess)
+        strayed = np.linalg.norm(places - self._points, axis=-1)[:, 0] > _STRAYED_PX
+        if strayed.any():
+            again, other = _tracked(reference, picture, self._points[strayed], self._points[strayed])
+            better = (other < mismatch[strayed])[:, None, None]
+            places[strayed] = np.where(better, again, places[strayed])
+        return places
 
     def _refer(self, picture: UInt8Array, time_s: float) -> None:
         self._reference, self._reference_s = picture, time_s
@@ -139,6 +144,28 @@ def displacement_between(onset: Crop, apex: Crop, landmarks_crop: Float32Array) 
     tracker = RegionTracker()
     tracker.update(onset, 0, landmarks_crop)
     return tracker.update(apex, 0, landmarks_crop)
+
+
+def _tracked(
+    reference: UInt8Array, picture: UInt8Array, points: Float32Array, guess: Float32Array
+) -> tuple[Float32Array, Float32Array]:
+    """Places of `points` float32 [P, 1, 2] in `picture`, looked for from `guess`, and how badly each matches, [P].
+
+    A point that is lost counts as one that did not move.
+    """
+    moved, found, error = cv2.calcOpticalFlowPyrLK(
+        reference,
+        picture,
+        points,
+        guess.copy(),
+        winSize=(_WINDOW_PX, _WINDOW_PX),
+        maxLevel=_PYRAMID_LEVELS,
+        criteria=_STOP,
+        flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
+    )
+    seen = found[:, 0] > 0
+    places = np.where(seen[:, None, None], moved, points).astype(np.float32)
+    return places, np.where(seen, error[:, 0], np.inf).astype(np.float32)
 
 
 def _normalise(gray: Float32Array) -> UInt8Array:

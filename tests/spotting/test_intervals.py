@@ -1,6 +1,7 @@
 """Spotting on motion signals whose events are known."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -279,3 +280,14 @@ def test_bare_skin_alone_is_not_believed():
     """One cheek that moves by itself is an error of measurement."""
     cheek = [REGIONS.index("cheek_left")]
     assert spot(_signal(np.arange(120) / 30, (cheek, 2.0, 0.2, 0.2, 0.03, 1))) == []
+
+
+def test_a_turning_head_does_not_raise_the_brow():
+    """What shifts the temples sideways is a head that turns; the same distance upwards is an outer brow raise."""
+    times = np.arange(120) / 30
+    upward = _signal(times, (BROWS, 1.2, 0.16, 0.2, 0.016, -1))
+    outer = [i for i in BROWS if not REGIONS[i].startswith("brow_inner")]
+    sideways = np.zeros_like(upward.displacement)
+    sideways[:, outer, 0] = upward.displacement[:, outer, 1]
+    assert len(spot(upward)) == 1
+    assert spot(replace(upward, displacement=sideways)) == []
