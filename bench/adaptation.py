@@ -14,12 +14,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from export.adaptation.adapt import probabilities
 from export.adaptation.flow_tgsr import KAPPAS, XIS, Choice, answers, choose, fit_flow, region_features
 from export.adaptation.priors import Float64Array, estimate_priors, maximise, reweighted
-from export.bootstrap import DRAWS, LEVEL, SEED, subject_intervals
+from export.bootstrap import paired_difference, subject_intervals
 from export.data.flow_images import FlowImages, read_flow_images
 from export.evaluation import Int64Array, confusion_matrix, measure
 from export.labels import LABELS
@@ -136,35 +135,6 @@ def print_grid(choice: Choice, target_uf1: dict[tuple[int, float], float]) -> No
     print(f"median over the grid on the target {np.median(list(target_uf1.values())):.4f}")
 
 
-def paired_differences(truth: Int64Array, one: Row, other: Row, people: Sequence[str]) -> Float64Array:
-    """UF1 and UAR of `one` minus those of `other`, mean over runs, with their intervals over draws of the same
-    subjects: float64 [2 (UF1, UAR), 3 (difference, low, high)].
-    """
-    _, person = np.unique(np.array(people), return_inverse=True)
-    count = int(person.max()) + 1
-
-    def by_person(row: Row) -> npt.NDArray[np.int64]:
-        return np.array(
-            [[confusion_matrix(truth[person == i], run[person == i]) for i in range(count)] for run in row.predictions]
-        )
-
-    def scores(weights: Int64Array, by: npt.NDArray[np.int64]) -> Float64Array:
-        matrices = np.einsum("dp,rpij->drij", weights, by)
-        hits, given, answered = np.einsum("drii->dri", matrices), matrices.sum(3), matrices.sum(2)
-        return np.stack([(2 * hits / (given + answered)).mean((1, 2)), (hits / given).mean((1, 2))])
-
-    ours, theirs = by_person(one), by_person(other)
-    random = np.random.default_rng(SEED)
-    drawn = np.zeros((0, count), np.int64)
-    while len(drawn) < DRAWS:
-        new = random.multinomial(count, np.full(count, 1 / count), size=DRAWS - len(drawn))
-        drawn = np.concatenate([drawn, new[(np.tensordot(new, ours[0].sum(2), axes=1) > 0).all(1)]])
-    everyone = np.ones((1, count), np.int64)
-    all_, draws = (scores(weights, ours) - scores(weights, theirs) for weights in (everyone, drawn))
-    low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=1)
-    return np.column_stack([all_[:, 0], low, high])
-
-
 def print_table(title: str, target: FlowImages, rows: Sequence[Row]) -> None:
     """UF1 and UAR of every row with intervals, its accuracy, and the difference to its base."""
     columns = (title, "UF1 (95 %)", "UAR (95 %)", "accuracy", "UF1 gained (95 %)", "UAR gained (95 %)")
@@ -183,8 +153,12 @@ def print_table(title: str, target: FlowImages, rows: Sequence[Row]) -> None:
             "",
         ]
         if row.base:
-            found = paired_differences(target.labels, row, named[row.base], target.subjects)
-            cells[3:] = [f"{gained:+.4f} ({low:+.3f} to {high:+.3f})" for gained, low, high in found]
+            base = named[row.base].predictions
+            found = paired_difference(target.labels, row.predictions, base, target.subjects)
+            cells[3:] = [
+                f"{gained:+.4f} ({low:+.3f} to {high:+.3f})"
+                for gained, (low, high) in ((found.uf1, found.intervals.uf1), (found.uar, found.intervals.uar))
+            ]
         print(f"| {row.name} | " + " | ".join(cells) + " |", flush=True)
     print()
 

@@ -30,10 +30,13 @@ from typing import Any
 import httpx
 import numpy as np
 
+from export.evaluation import confusion_matrix, measure
+from export.labels import LABELS
 from export.output import write_json
 from export.synthesis.corpus import ClipPlan, iod_of, read_truth, render_plans
 from export.synthesis.identities import FacePicture, default_face, draw_identity
 from export.synthesis.scenes import SceneOptions, draw_performance
+from server.errors import InputError
 
 SEED = 20260
 """Development used the seeds 900 to 999 and never this one."""
@@ -45,7 +48,6 @@ QUIET_S = 30.0
 QUIET_60_SHARE = 0.2
 """Minutes at 60 frames per second for each minute at 30."""
 IOU = 0.5
-LABELS = ("negative", "positive", "surprise")
 SIZES_IOD = (0.02, 0.03, 0.04, 0.06)
 
 _LENGTH = (QUIET_S, QUIET_S)
@@ -195,17 +197,15 @@ def detection(answers: Sequence[Answer]) -> dict[str, Any]:
 
 
 def labels(answers: Sequence[Answer]) -> dict[str, Any]:
-    """Confusion (rows are the truth), UF1 and UAR of the labels of found events."""
+    """Confusion (rows are the truth), UF1 and UAR of the labels of found events; None where a class was never found."""
     pairs = [(true["label"], found["label"]) for a in answers for true, found in a.matches()]
-    counts = Counter(pairs)
-    confusion = [[counts[t, p] for p in LABELS] for t in LABELS]
-    f1, recall = [], []
-    for k in range(len(LABELS)):
-        tp = confusion[k][k]
-        wrong = sum(confusion[k]) + sum(row[k] for row in confusion) - 2 * tp
-        f1.append(2 * tp / (2 * tp + wrong) if tp + wrong else 0.0)
-        recall.append(tp / max(sum(confusion[k]), 1))
-    return {"confusion": confusion, "uf1": round(float(np.mean(f1)), 4), "uar": round(float(np.mean(recall)), 4)}
+    truth, told = (np.array([LABELS.index(pair[side]) for pair in pairs], np.int64) for side in (0, 1))
+    confusion = confusion_matrix(truth, told)
+    try:
+        measures = measure(confusion)
+    except InputError:
+        return {"confusion": confusion.tolist(), "uf1": None, "uar": None}
+    return {"confusion": confusion.tolist(), "uf1": round(measures.uf1, 4), "uar": round(measures.uar, 4)}
 
 
 def action_units(answers: Sequence[Answer]) -> dict[str, Any] | None:
@@ -287,7 +287,7 @@ def show(found: dict[str, Any]) -> None:
     )
     print(f"found events as {found['kinds']}, false ones in clips without an expression as {found['false_kinds']}")
     told = found["labels"]
-    print(f"labels of found events: UF1 {told['uf1']:.4f}, UAR {told['uar']:.4f}; by rate {found['labels_by_rate']}")
+    print(f"labels of found events: UF1 {told['uf1']}, UAR {told['uar']}; by rate {found['labels_by_rate']}")
     print(f"{'true, told':16}" + "".join(f"{name:>10}" for name in LABELS))
     for name, row in zip(LABELS, told["confusion"], strict=True):
         print(f"{name:16}" + "".join(f"{count:>10}" for count in row))

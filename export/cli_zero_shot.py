@@ -42,9 +42,10 @@ class ZeroShot:
         self._check()
         data = read_flow_images(self.folder)
         published = None if self.weights_per_subject else read_published(self.repository, self.model)
-        seen = published is not None and _has_seen(published, data)
+        seen = _samples_seen(published, data) if published else 0
         if seen:
-            message(f"warning: {self.model} was trained on these very samples; this is no test of it")
+            count = len(data.labels)
+            message(f"warning: {self.model} was trained on {seen} of these {count} samples; this is no test of it")
         result = self._evaluate(data)
         intervals = score_intervals(data.labels, [result.predictions], data.datasets, data.subjects)
         reliability = measure_reliability(data.labels, result.probabilities)
@@ -64,7 +65,7 @@ class ZeroShot:
             "abstention": abstention.summary(),
         }
         if seen:
-            summary["seen_in_training"] = True
+            summary["seen_in_training"] = seen
         if ranks:
             summary["action_unit_ranks"] = [rank.summary() for rank in ranks]
         files.write(summary, data, {"": result})
@@ -106,10 +107,10 @@ class ZeroShot:
             )
 
 
-def _has_seen(published: PublishedModel, data: FlowImages) -> bool:
-    from export.training import seen_data
+def _samples_seen(published: PublishedModel, data: FlowImages) -> int:
+    from export.training import samples_seen
 
-    return data.sha256 in seen_data(published.card["training"])
+    return samples_seen(published.card["training"], data)
 
 
 def _ranks(result: Evaluation, data: FlowImages, published: PublishedModel | None) -> tuple[RankMeasure, ...]:

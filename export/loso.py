@@ -24,7 +24,7 @@ from export.data.flow_images import FlowImages, check_takes_images
 from export.evaluation import Evaluation, Measures, evaluate_answers, score_predictions
 from export.labels import LABELS
 from export.networks.registry import find_network
-from export.training import seen_data, train
+from export.training import samples_seen, train
 from export.training_data import TrainingData
 from export.training_plan import FOLDER_PLAN, TUNING_PLAN, TrainingPlan
 from export.training_progress import EpochReport
@@ -166,8 +166,9 @@ def leave_one_subject_out(
         raise OptionError("seeds must be given, each once", option="seeds")
     if processes < 1:
         raise OptionError("processes must be at least 1", option="processes")
-    if start and data.sha256 in seen_data(start.training):
-        raise OptionError("these weights were trained on the very samples to be scored", option="weights")
+    if start and (seen := samples_seen(start.training, data)):
+        message = f"these weights were trained on {seen} of the {len(data.labels)} samples to be scored"
+        raise OptionError(message, option="weights")
     folds = subject_folds(data)
     score_predictions(data.labels, data.labels, data.datasets)
     started = time.monotonic()

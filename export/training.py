@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from export.checkpoint import Checkpoint, checkpoint_bytes
+from export.data.flow_images import FlowImages
 from export.networks.outputs import members_of
 from export.networks.registry import FLOW_INPUT, find_network
 from export.training_data import TrainingData
@@ -76,12 +77,14 @@ def train(
         if data.calibration:
             run.calibrate(data.calibration)
     held_out = run.held_out()
+    real_images = data.real_images.union(start.training.get("seen_images", ()) if start else ())
     training = {
         "data": data.description,
         "data_sha256": data.sha256,
         "seen_sha256": sorted(
             seen_data(start.training if start else {}) | {data.sha256, *(source.sha256 for source in data.sources)}
         ),
+        **({"seen_images": sorted(real_images)} if real_images else {}),
         "samples": len(data.labels),
         "sources": [asdict(source) for source in data.sources],
         "start_sha256": start.sha256 if start else "",
@@ -116,3 +119,11 @@ def check_trainable(network: str) -> None:
 def seen_data(training: Mapping[str, Any]) -> set[str]:
     """Hashes of all data that weights with this `training` entry have seen, those that they started from included."""
     return {*training.get("seen_sha256", ()), training.get("data_sha256", "")} - {""}
+
+
+def samples_seen(training: Mapping[str, Any], data: FlowImages) -> int:
+    """How many samples of `data` weights with this `training` entry have seen, in this folder or in another one."""
+    if data.sha256 in seen_data(training):
+        return len(data.labels)
+    known = set(training.get("seen_images", ()))
+    return sum(image in known for image in data.image_hashes())

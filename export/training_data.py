@@ -50,7 +50,8 @@ class TrainingData:
     `action_units` float32 [N, 2, units], columns as `synthesis.action_units.UNITS`: how strongly each unit moves the
     image-left and the image-right side; None where that is not known, not a number for samples of which it is not.
     `validation_action_units` are those held out. `calibration` are further synthetic samples, which a network that can
-    be calibrated is calibrated on. `sources` is empty where there is one source alone.
+    be calibrated is calibrated on. `sources` is empty where there is one source alone. `real_images` are the hashes
+    (see `FlowImages.image_hashes`) of all samples that were recorded, not made.
     """
 
     images: UInt8Array | Float16Array
@@ -63,6 +64,7 @@ class TrainingData:
     validation_action_units: Float32Array | None = None
     calibration: FlowSamples | None = None
     sources: tuple[Source, ...] = ()
+    real_images: frozenset[str] = frozenset()
     recipe: str = FLOW_IMAGES_RECIPE
 
     @property
@@ -132,6 +134,7 @@ def folder_data(folder: Path, seed: int) -> TrainingData:
         validation_labels=data.labels[held_out],
         description=f"{folder.name}: {counts}",
         sha256=data.sha256,
+        real_images=frozenset(data.image_hashes()),
     )
 
 
@@ -173,6 +176,7 @@ def mixed_data(parts: Sequence[tuple[str, TrainingData]], shares: Sequence[float
         ),
         calibration=next((data.calibration for data in every if data.calibration), None),
         sources=sources,
+        real_images=frozenset().union(*(data.real_images for data in every)),
         recipe=every[0].recipe,
     )
 

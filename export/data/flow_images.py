@@ -19,6 +19,7 @@ from server.types import UInt8Array
 INDEX = "index.csv"
 COLUMNS = ("path", "dataset", "subject", "label")
 SIDE = 28
+_HASH_DIGITS = 16
 RECIPE = "flow_uvs_28"
 """What the images of a folder are, whoever made them."""
 
@@ -35,6 +36,10 @@ class FlowImages:
     subjects: tuple[str, ...]
     paths: tuple[str, ...]
     sha256: str
+
+    def image_hashes(self) -> tuple[str, ...]:
+        """What tells each sample from any other by its pixels, whatever folder, name or index it is found under."""
+        return tuple(hashlib.sha256(image.tobytes()).hexdigest()[:_HASH_DIGITS] for image in self.images)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from export.data.flow_images import INDEX, FlowImages, write_flow_images
 from export.loso import FoldReport, class_weights, leave_one_subject_out, loso_plan, subject_folds
 from export.synthesis.flow_fields import synthesize_flow
 from export.training import train
-from export.training_data import TrainingData
+from export.training_data import TrainingData, folder_data
 from export.training_plan import TrainingPlan
 from server.errors import InputError, OptionError
 
@@ -141,8 +141,21 @@ def test_start_is_used_and_must_not_know_the_samples(data: FlowImages) -> None:
     leaked = replace(start, training={**start.training, "data_sha256": data.sha256})
     earlier = replace(start, training={**start.training, "seen_sha256": [data.sha256]})
     for weights in (leaked, earlier):
-        with pytest.raises(OptionError, match="trained on the very samples"):
+        with pytest.raises(OptionError, match=f"trained on {len(data.labels)} of the {len(data.labels)} samples"):
             leave_one_subject_out("ststnet", data, PLAN, [0], start=weights)
+
+
+def test_samples_are_known_again_in_another_folder(data: FlowImages, tmp_path: Path) -> None:
+    """A part of the samples under other names is still a part of them."""
+    write_flow_images(tmp_path, data.images[::2], data.labels[::2], "copied")
+    copied = folder_data(tmp_path, seed=0)
+    start = train("ststnet", copied, replace(PLAN, epochs=1), command="")
+    assert copied.sha256 != data.sha256
+    message = f"trained on {len(data.labels[::2])} of the {len(data.labels)} samples"
+    with pytest.raises(OptionError, match=message):
+        leave_one_subject_out("ststnet", data, PLAN, [0], start=start)
+    again = train("ststnet", TrainingData(*[data.images, data.labels] * 2, "", "f" * 64), PLAN, command="", start=start)
+    assert again.training["seen_images"] == start.training["seen_images"]
 
 
 def test_network_that_sees_magnitude_is_refused(data: FlowImages) -> None:
