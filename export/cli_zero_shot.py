@@ -115,10 +115,14 @@ def _samples_seen(published: PublishedModel, data: FlowImages) -> int:
 
 def _ranks(result: Evaluation, data: FlowImages, published: PublishedModel | None) -> tuple[RankMeasure, ...]:
     from export.networks.outputs import ACTION_UNITS
+    from export.networks.registry import find_network
     from export.synthesis.action_units import UNITS
     from export.unit_measures import rank_units
 
     if ACTION_UNITS not in result.extras:
         return ()
     units = published.contract.action_units if published else ()
+    if published and not units and find_network(published.contract.provenance.network).units:
+        # A head that no sample with known units has taught: its order of units is that of its random weights.
+        return ()
     return rank_units(result.extras[ACTION_UNITS], data.labels, units or UNITS)

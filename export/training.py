@@ -40,7 +40,8 @@ def train(
     the CPU, where it runs on one thread, on which sums have one order; on CUDA they may differ in the last bits. After
     every epoch the state and the log of the run are written to `folder` where one is given. With `resume` a run goes on
     from the state there, on any device, and on the CPU ends with the very weights that it would have had without the
-    interruption; where `folder` holds no state it begins.
+    interruption; where `folder` holds no state it begins. Class shares that `start` was adapted to (`prior_ratio`) end
+    with it: the result learnt the shares of `data`.
 
     Raises `OptionError` for an unknown network, for numbers out of range, for data of another recipe than the
     network's, and for a `start` whose input normalisation is not the one that training uses; `InputError` as

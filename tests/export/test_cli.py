@@ -202,6 +202,15 @@ def test_evaluation_tells_more_than_scores(
     assert plot.read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_head_that_was_taught_no_unit_ranks_none(data: Path, tmp_path: Path) -> None:
+    """Folders tell no action units: a network that learnt from one alone has a head of random weights."""
+    repository, report = tmp_path / "models", tmp_path / "report.json"
+    options = ("--epochs", "1", "--output", tmp_path / "run", "--publish", "--repository", repository)
+    assert _run("train", "glimpse_flow", "--data", data, *options) == 0
+    assert _run("evaluate", "glimpse_flow", "--data", data, "--repository", repository, "--json", report) == 0
+    assert "action_unit_ranks" not in json.loads(report.read_text())
+
+
 def test_samples_of_the_training_are_no_test(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A model that is scored on the folder it was trained on gets a warning, and its result a mark."""
     repository, report = tmp_path / "models", tmp_path / "report.json"
