@@ -52,7 +52,7 @@ def trained(network: str, seed: int, runs: Path, processes: int) -> Checkpoint:
         print(f"{network}, seed {seed}: epoch {epoch.epoch} of {epoch.epochs}", file=sys.stderr, flush=True)
 
     registered = find_network(network)
-    plan = plan_for(synthetic=True, seed=seed, epochs=None)
+    plan = plan_for(synthetic=True, seed=seed, epochs=None, changes=registered.plan)
     file = runs / f"{network}-seed{seed}" / "weights.pth"
     if file.exists():
         known = load_checkpoint(file, network)

@@ -29,7 +29,8 @@ def trained(mix: tuple[Source, ...], seed: int, processes: int) -> Checkpoint:
     """The network of one seed on samples from `mix`; the recipe's own where it is empty."""
     network = find_network(NETWORK)
     data = synthetic_data(network.samples, seed, sources=mix, processes=processes)
-    return train(NETWORK, data, plan_for(synthetic=True, seed=seed, epochs=None), command="python -m bench.sources")
+    plan = plan_for(synthetic=True, seed=seed, epochs=None, changes=network.plan)
+    return train(NETWORK, data, plan, command="python -m bench.sources")
 
 
 def main() -> None:

@@ -81,6 +81,7 @@ def _was_calibrated(checkpoint: Checkpoint) -> bool:
 def build_card(checkpoint: Checkpoint, contract: ModelContract) -> dict[str, Any]:
     """The card of a model that was just made; `with_result` adds what is measured later."""
     ours = checkpoint.source == "trained"
+    network = find_network(checkpoint.network)
     training = dict(checkpoint.training)
     validation = training.pop("validation", None)
     command = contract.provenance.command
@@ -88,7 +89,10 @@ def build_card(checkpoint: Checkpoint, contract: ModelContract) -> dict[str, Any
         "format": FORMAT,
         "name": contract.name,
         "network": checkpoint.network,
-        "citation": find_network(checkpoint.network).citation,
+        "citation": network.citation,
+        "readings": list(network.readings),
+        "reported": network.reported,
+        "parameters": sum(value.numel() for value in checkpoint.build().parameters()),
         "licence": _OUR_LICENCE if ours else _THEIR_LICENCE,
         "source": checkpoint.source,
         "command": command,

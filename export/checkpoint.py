@@ -21,7 +21,8 @@ import torch
 from torch import Tensor, nn
 
 from export.labels import LABELS
-from export.networks.registry import Weights, find_network
+from export.networks.network import Weights
+from export.networks.registry import find_network
 from server.errors import InputError
 
 FORMAT = "glimpse.checkpoint/1"
@@ -47,7 +48,7 @@ class Checkpoint:
 
     def build(self) -> nn.Module:
         """The network with these weights, in evaluation mode."""
-        network = find_network(self.network).build(padding=self.weights.padding)
+        network = find_network(self.network).build(**self.weights.arguments())
         network.load_state_dict(self.state)
         return network.eval()
 
@@ -73,7 +74,7 @@ def load_checkpoint(path: Path, network: str) -> Checkpoint:
     else:
         weights = architecture.published
         state = _bare_state(content)
-    checked = _checked(state, architecture.build(padding=weights.padding), path)
+    checked = _checked(state, architecture.build(**weights.arguments()), path)
     return Checkpoint(
         network=network,
         source=content["source"] if ours else "imported",
@@ -87,7 +88,7 @@ def load_checkpoint(path: Path, network: str) -> Checkpoint:
 
 def checkpoint_bytes(checkpoint: Checkpoint) -> bytes:
     """A file that `load_checkpoint` reads. The same weights give the same bytes, those that were loaded too."""
-    content = {
+    content: dict[str, Any] = {
         "format": FORMAT,
         "network": checkpoint.network,
         "source": checkpoint.source,

@@ -30,7 +30,7 @@ from server.errors import OptionError
 
 if TYPE_CHECKING:
     from export.checkpoint import Checkpoint
-    from export.networks.registry import Network
+    from export.networks.network import Network
     from export.synthesis.sources import Source
     from export.training_data import TrainingData
 
@@ -143,7 +143,9 @@ def train(
         if len(chosen) > 1:
             message(f"seed {each}")
         folder = _folder(output, arch, each, several=len(chosen) > 1)
-        settings = plan_for(synthetic=SYNTHETIC in read.names, seed=each, epochs=epochs, tuned=tuned)
+        settings = plan_for(
+            synthetic=SYNTHETIC in read.names, seed=each, epochs=epochs, tuned=tuned, changes=network.plan
+        )
         checkpoint = train_network(
             arch,
             read.read(each, network),

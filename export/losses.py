@@ -1,4 +1,6 @@
-"""The loss of a flow network: cross entropy of the class and, where action units are known, of every unit and side."""
+"""The loss of a flow network: cross entropy of the class, of each class against the rest where a network has detectors
+of them, and, where action units are known, of every unit and side.
+"""
 
 from __future__ import annotations
 
@@ -34,10 +36,21 @@ class Loss:
             total = total + functional.cross_entropy(
                 logits, labels, weight=self.class_weights, label_smoothing=self.label_smoothing
             )
+        if outputs.proposals is not None:
+            for logits in outputs.proposals:
+                total = total + _proposal_loss(logits, labels)
         if outputs.units is not None and strengths is not None:
             for logits, seen in zip(outputs.units, strengths[-len(outputs.units) :], strict=True):
                 total = total + self.unit_weight * _unit_loss(logits, seen)
         return total
+
+
+def _proposal_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """One class against the rest; the rarer side counts for more, so that a detector cannot win by saying no."""
+    shown = functional.one_hot(labels, logits.shape[1]).to(logits.dtype)
+    return functional.binary_cross_entropy_with_logits(
+        logits, shown, pos_weight=logits.new_full((logits.shape[1],), logits.shape[1] - 1.0)
+    )
 
 
 def _unit_loss(logits: Tensor, strengths: Tensor) -> Tensor:

@@ -13,9 +13,9 @@ from torch import nn
 
 from export.checkpoint import Checkpoint
 from export.networks.blocks import flow_graph
+from export.networks.network import FLOW_INPUT
 from export.networks.outputs import named_outputs
 from export.networks.prior_shift import PriorShift
-from export.networks.registry import FLOW_INPUT
 
 OPSET = 18
 """Opset 18 and IR 10 are read by ONNX Runtime from 1.18, thus by every Triton container from 24.05."""

@@ -11,8 +11,9 @@ from typing import Literal, TypeAlias
 
 from export.checkpoint import Checkpoint, load_checkpoint
 from export.evaluation import Score
+from export.networks.network import FLOW_INPUT
 from export.networks.outputs import answers_of
-from export.networks.registry import FLOW_INPUT, NETWORKS
+from export.networks.registry import NETWORKS
 from export.onnx import served_graph
 from export.repository import read_published
 from server.predict.base import Predictor

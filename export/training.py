@@ -12,8 +12,9 @@ import torch
 
 from export.checkpoint import Checkpoint, checkpoint_bytes
 from export.data.flow_images import FlowImages
+from export.networks.network import FLOW_INPUT
 from export.networks.outputs import members_of
-from export.networks.registry import FLOW_INPUT, find_network
+from export.networks.registry import find_network
 from export.training_data import TrainingData
 from export.training_plan import Device, TrainingPlan, check_device
 from export.training_progress import EpochReport
@@ -62,7 +63,7 @@ def train(
         raise OptionError(f"{network} is trained on {architecture.recipe}; this data is {data.recipe}", option="data")
     with reproducible(device):
         torch.manual_seed(plan.seed)
-        model = start.build() if start else architecture.build(padding=weights.padding)
+        model = start.build() if start else architecture.build(**weights.arguments())
         run = TrainingRun(
             model.to(device),
             data,
@@ -111,7 +112,7 @@ def check_trainable(network: str) -> None:
     """
     architecture = find_network(network)
     with reproducible("cpu"):
-        model = architecture.build(padding=architecture.trained.padding).train()
+        model = architecture.build(**architecture.trained.arguments()).train()
         parts = members_of(model)
         images = torch.zeros(2, *FLOW_INPUT.dims)
         model(torch.stack([images] * parts) if parts > 1 else images)

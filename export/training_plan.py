@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import torch
 
@@ -34,12 +35,18 @@ TUNING_PLAN = TrainingPlan(epochs=14, batch_size=64, learning_rate=1e-3, weight_
 """From weights that know the task: fewer and smaller steps than `FOLDER_PLAN`."""
 
 
-def plan_for(*, synthetic: bool, seed: int, epochs: int | None, tuned: bool = False) -> TrainingPlan:
+def plan_for(
+    *, synthetic: bool, seed: int, epochs: int | None, tuned: bool = False, changes: Mapping[str, Any] | None = None
+) -> TrainingPlan:
     """The plan of this kind of data with a seed, and a number of epochs where one is asked for.
 
-    `synthetic` is true where any of the data is; `tuned` asks for the plan from weights that know the task.
+    `synthetic` is true where any of the data is; `tuned` asks for the plan from weights that know the task. `changes`
+    are what a network (see `networks.network.Network`) wants otherwise on synthetic data.
     """
-    plan = TUNING_PLAN if tuned else SYNTHETIC_PLAN if synthetic else FOLDER_PLAN
+    if tuned or not synthetic:
+        plan = TUNING_PLAN if tuned else FOLDER_PLAN
+    else:
+        plan = replace(SYNTHETIC_PLAN, **(changes or {}))
     return replace(plan, seed=seed, epochs=epochs or plan.epochs)
 
 

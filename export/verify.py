@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError
 
 from export.checkpoint import load_checkpoint
 from export.data.flow_images import RECIPE as STRETCHED
-from export.networks.registry import FLOW_INPUT
+from export.networks.network import FLOW_INPUT
 from export.repository import LABELS_FILE, PublishedModel, read_published
 from export.scoring import Backend, open_backend, torch_score
 from export.triton_config import model_config

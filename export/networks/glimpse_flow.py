@@ -13,12 +13,14 @@ registered as `glimpse_flow_iod`. Output: `Outputs` with logits float32 [members
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from export.labels import LABELS
+from export.networks.network import FLOW_INPUT, FLOW_INPUT_IOD, Network, Weights
 from export.networks.outputs import Calibrated, Outputs
 from export.synthesis.action_units import UNITS
 
@@ -104,3 +106,34 @@ def _layer(inputs: int, outputs: int, stride: int = 1) -> nn.Module:
         nn.BatchNorm2d(outputs),
         nn.ReLU(inplace=True),
     )
+
+
+_STRETCHED = Network(
+    name="glimpse_flow",
+    build=GlimpseFlow,
+    citation=(
+        "Glimpse, export/networks/glimpse_flow.py: classifiers of the form of STSTNet (Liong et al., FG 2019, "
+        "arXiv 1902.03634), trained in the spirit of MiE-X (Liu et al., ECCV 2022, arXiv 2112.01730)"
+    ),
+    recipe="flow_uvs_28",
+    inputs=(FLOW_INPUT,),
+    trained=Weights(padding=2, preparation="nose_centred"),
+    published=Weights(padding=2, preparation="nose_centred"),
+    samples=60_000,
+    calibrated=True,
+    units=UNITS,
+)
+_IN_IOD = replace(
+    _STRETCHED,
+    name="glimpse_flow_iod",
+    citation=(
+        "Glimpse, export/networks/glimpse_flow.py on flow that keeps its magnitude: classifiers of the form of "
+        "STSTNet (Liong et al., FG 2019, arXiv 1902.03634), in the spirit of MiE-X (Liu et al., ECCV 2022, "
+        "arXiv 2112.01730)"
+    ),
+    recipe="flow_uvs_28_iod",
+    inputs=(FLOW_INPUT_IOD,),
+    trained=Weights(padding=2, preparation="in_iod"),
+    published=Weights(padding=2, preparation="in_iod"),
+)
+NETWORKS = (_STRETCHED, _IN_IOD)

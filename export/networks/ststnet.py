@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from export.networks.network import FLOW_INPUT, Network, Weights
+
 _WIDTHS = (3, 5, 8)
 
 
@@ -75,3 +77,20 @@ def _stacked(layers: tuple[nn.Module, ...]) -> dict[str, Tensor]:
     return {
         name: torch.cat([state[name] for state in states]) if first.ndim else first for name, first in states[0].items()
     }
+
+
+NETWORKS = (
+    Network(
+        name="ststnet",
+        build=STSTNet,
+        citation=(
+            "Liong, Gan, See, Khor, Huang: Shallow Triple Stream Three-dimensional CNN (STSTNet) for "
+            "Micro-expression Recognition. FG 2019, arXiv 1902.03634"
+        ),
+        recipe="flow_uvs_28",
+        inputs=(FLOW_INPUT,),
+        # The padding of the published weights, so that both can be compared and one can be tuned into the other.
+        trained=Weights(padding=2, preparation="nose_centred"),
+        published=Weights(padding=2, preparation="published_order"),
+    ),
+)

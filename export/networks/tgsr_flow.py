@@ -17,6 +17,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from export.networks.network import FLOW_INPUT, Network, Weights
 from server.errors import OptionError
 
 GRIDS = (1, 2, 4, 8)
@@ -66,11 +67,9 @@ class RegionStatistics(nn.Module):
 
 
 class TGSRFlow(nn.Module):
-    """Region statistics, one coefficient for each and each class, and the simplex. It is fitted, never trained, and
-    `padding`, which every registered network takes, means nothing to it.
-    """
+    """Region statistics, one coefficient for each and each class, and the simplex. It is fitted, never trained."""
 
-    def __init__(self, *, padding: int = 0, classes: int = 3) -> None:
+    def __init__(self, *, classes: int = 3) -> None:
         super().__init__()
         self.statistics = RegionStatistics()
         self.coefficients = nn.Parameter(torch.zeros(REGIONS * STATISTICS, classes))
@@ -99,3 +98,19 @@ def _cell_means(side: int) -> Tensor:
     starts = torch.arange(side)[:, None] * width
     overlap = torch.minimum(pixels + 1, starts + width) - torch.maximum(pixels, starts)
     return overlap.clamp_min(0.0) / width
+
+
+NETWORKS = (
+    Network(
+        name="tgsr_flow",
+        build=TGSRFlow,
+        citation=(
+            "Jiang, Zong, Zheng, Liu, Wei: Seeking Salient Facial Regions for Cross-Database Micro-Expression "
+            "Recognition. ICPR 2022, arXiv 2111.15361; on statistics of optical flow instead of LBP-TOP"
+        ),
+        recipe="flow_uvs_28",
+        inputs=(FLOW_INPUT,),
+        trained=Weights(preparation="nose_centred"),
+        published=Weights(preparation="nose_centred"),
+    ),
+)

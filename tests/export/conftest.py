@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from export.build import publish_checkpoint
 from export.checkpoint import Checkpoint
+from export.networks.network import Weights
 from export.networks.outputs import Outputs
-from export.networks.registry import NETWORKS, Weights
+from export.networks.registry import NETWORKS
 from export.synthesis.action_units import UNITS
 
 
@@ -21,7 +22,7 @@ def make_magnitude_checkpoint() -> Checkpoint:
     network = NETWORKS["glimpse_flow_iod"]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(2)
-        state = network.build(padding=network.trained.padding).state_dict()
+        state = network.build(**network.trained.arguments()).state_dict()
     return Checkpoint(network.name, "trained", network.trained, state, {"data": "noise"}, sha256="e" * 64)
 
 
@@ -31,7 +32,7 @@ def make_checkpoint(seed: int = 0, source: str = "trained") -> Checkpoint:
     weights: Weights = network.trained if source == "trained" else network.published
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = network.build(padding=weights.padding)
+        model = network.build(**weights.arguments())
         model(torch.randn(64, 3, 28, 28))
     training = {"data": "noise", "data_sha256": "0" * 64, "command": "a test"} if source == "trained" else {}
     return Checkpoint("ststnet", source, weights, model.state_dict(), training, sha256="f" * 64)

@@ -24,7 +24,7 @@ def test_every_network_eats_its_declared_input(name: str) -> None:
     network = find_network(name)
     (spec,) = network.inputs
     for weights in (network.trained, network.published):
-        outputs = as_outputs(network.build(padding=weights.padding).eval()(torch.zeros(2, *spec.dims)))
+        outputs = as_outputs(network.build(**weights.arguments()).eval()(torch.zeros(2, *spec.dims)))
         assert outputs.logits.shape[1:] == (2, len(LABELS))
         units = () if outputs.units is None else outputs.units.shape[1:]
         assert units == ((2, 2, len(network.units)) if network.units else ())

@@ -1,0 +1,66 @@
+"""What is said of a network when it is registered: how to build it, what it eats, how it is trained, who made it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from torch import nn
+
+from export.networks.blocks import Preparation
+from server.contract import TensorSpec
+from server.recipes.flow_uvs_28_iod import MOTION_BOUND, STRAIN_BOUND
+
+FLOW_INPUT = TensorSpec(
+    name="flow",
+    dims=(3, 28, 28),
+    meaning="onset to apex motion: u (right), v (down), optical strain; each channel stretched to 0..255 on its own",
+)
+FLOW_INPUT_IOD = TensorSpec(
+    name=FLOW_INPUT.name,
+    dims=FLOW_INPUT.dims,
+    meaning=(
+        f"onset to apex motion: u (right), v (down) in percent of the inter-ocular distance, -{MOTION_BOUND:.0f} to "
+        f"{MOTION_BOUND:.0f}; optical strain in percent, 0 to {STRAIN_BOUND:.0f}; not stretched"
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """One family of weights of a network: what its input must look like, and the padding of the convolutions that it
+    was trained with, where that differs between families.
+    """
+
+    preparation: Preparation
+    padding: int | None = None
+
+    def arguments(self) -> dict[str, int]:
+        """What the network must be built with."""
+        return {} if self.padding is None else {"padding": self.padding}
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A registered architecture; `build` takes the arguments of its `Weights`.
+
+    `trained` is how we train it, `published` how the weights that its authors released were made. `samples` synthetic
+    samples are what it is trained on unless told otherwise, by the synthetic plan but for what `plan` names; one that
+    is `calibrated` gets further samples for that. `units` are those that its action-unit head knows. `readings` tell
+    what its sources are silent about, or wrong, and what is done here; `reported` is what they claim, and what is known
+    against it.
+    """
+
+    name: str
+    build: Callable[..., nn.Module]
+    citation: str
+    recipe: str
+    inputs: tuple[TensorSpec, ...]
+    trained: Weights
+    published: Weights
+    samples: int = 28_500
+    calibrated: bool = False
+    units: tuple[int, ...] = ()
+    plan: Mapping[str, float] = field(default_factory=dict)
+    readings: tuple[str, ...] = ()
+    reported: str = ""
