@@ -130,13 +130,15 @@ class EventSample:
     """What a recipe may draw on: the crops of one event, aligned with each other, and the motion between them.
 
     `onset` and `apex` are float32 [256, 256], 0..255, each the mean of the frames next to it; `landmarks_crop` float32
-    [468, 2] are those of the onset; `flow` goes from onset to apex.
+    [468, 2] are those of the onset; `flow` goes from onset to apex. `course` float32 [T, 256, 256] is the movement from
+    onset to offset at T times that lie evenly, for recipes that ask for it; of no frames for others.
     """
 
     onset: Float32Array
     apex: Float32Array
     landmarks_crop: Float32Array
     flow: FlowField
+    course: Float32Array = field(default_factory=lambda: np.zeros((0, CROP_SIZE_PX, CROP_SIZE_PX), np.float32))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import Any, cast
 import numpy as np
 
 from server.contract import ModelContract
-from server.errors import BackendError, FaceLost, GlimpseError, ModelNotServable
+from server.errors import BackendError, FaceLost, GlimpseError, ModelNotServable, OptionError
 from server.media.limits import MediaLimits
 from server.pipeline.base import Observer, OnProgress, Readiness, check_options
 from server.pipeline.jobs import ClipFindings, ClipJob, PairFindings, PairJob
@@ -117,6 +117,9 @@ class ClipPipeline:
         """Classify the movement between two pictures of one face. Raises any `GlimpseError`."""
         started = time.monotonic()
         info, contract = await self._served(options)
+        if RECIPES[contract.recipe].frames:
+            message = f"model {info.name!r} looks at the whole movement, which two pictures do not show; send a clip"
+            raise OptionError(message, option="model")
         job = PairJob(onset, apex, self._policy.limits, contract.recipe, contract.flow)
         found = cast("PairFindings", await self._pool.run(job, deadline=deadline))
         version = options.version or info.versions[-1]

@@ -104,6 +104,12 @@ class FaceLog:
         near = np.flatnonzero(np.abs(times - times[self._index(frame)]) <= reach_s)
         return [frame, *(self._frames[x] for x in near if self._frames[x] != frame)]
 
+    def around(self, time_s: float) -> tuple[int, int]:
+        """The frames before and after `time_s` in which the face was seen; the nearest one twice outside of them."""
+        after = min(bisect_left(self._times, time_s), len(self) - 1)
+        before = after if self._times[after] <= time_s else max(after - 1, 0)
+        return self._frames[before], self._frames[after]
+
     def transform_at(self, frame: int) -> Float64Array:
         """The frame-to-crop transform of a logged frame, float64 [2, 3]."""
         index = self._index(frame)

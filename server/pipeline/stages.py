@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -26,6 +26,7 @@ from server.flow.estimate import estimate
 from server.media.decode import ClipDecoder, open_clip, probe
 from server.media.image import read_image
 from server.pipeline.caveats import absences, evidence_of, poor, spoken, unmeasured
+from server.pipeline.event_frames import EventFrames, at_times
 from server.pipeline.facelog import FaceLog
 from server.pipeline.jobs import ClipFindings, ClipJob, Finding, PairFindings, PairJob
 from server.recipes.registry import RECIPES
@@ -46,8 +47,6 @@ from server.types import (
 OnProgress = Callable[[Progress], None]
 
 _REPORT_EVERY = 25
-_AVERAGE_S = 0.0101
-"""Frames within this of the onset and of the apex are averaged: the face stands still there, the noise does not."""
 _RIVALS = 4
 """Faces followed in order to tell which is the largest."""
 _OVERLAP_SHARE = 0.1
@@ -145,8 +144,11 @@ class Stages:
         not the others. One that the caller pointed at is an error.
         """
         fps = decoder.info.fps
-        plans = sorted((_Plan.of(log, interval) for log, interval in movements), key=lambda plan: plan.last)
-        frames = iter(decoder.each_of({index for plan in plans for index in (*plan.onset, *plan.apex)}))
+        wanted = RECIPES[job.recipe].frames
+        plans = sorted(
+            (EventFrames.of(log, interval, wanted) for log, interval in movements), key=lambda plan: plan.last
+        )
+        frames = iter(decoder.each_of({index for plan in plans for index in plan.frames}))
         held: dict[int, Frame] = {}
         findings: list[Finding] = []
         warnings: list[ReportWarning] = []
@@ -156,12 +158,12 @@ class Stages:
                 while plan.last not in held:
                     frame = next(frames)
                     held[frame.index] = frame
-            onset, apex = ([held[index] for index in part] for part in (plan.onset, plan.apex))
+            onset, apex, course = ([held[index] for index in part] for part in (plan.onset, plan.apex, plan.course))
             near = plan.log.transform_at(plan.interval.onset_frame)
             still_needed = min((other.first for other in plans[number + 1 :]), default=plan.last + 1)
             held = {index: frame for index, frame in held.items() if index >= still_needed}
             try:
-                measured = self._measured(onset, apex, job, clock, near=near)
+                measured = self._measured(onset, apex, job, clock, near=near, course=course, times_s=plan.times_s)
             except FaceError:
                 if job.given:
                     raise
@@ -180,17 +182,22 @@ class Stages:
         apex: list[Frame],
         job: ClipJob | PairJob,
         clock: StageClock,
+        *,
         near: Float64Array | None = None,
+        course: Sequence[Frame] = (),
+        times_s: Sequence[float] = (),
     ) -> _Measured:
         with clock.time("faces"):
-            aligned = align_to(onset[0], [*onset[1:], *apex], self._landmarker, self._detector, near=near)
+            aligned = align_to(onset[0], [*onset[1:], *apex, *course], self._landmarker, self._detector, near=near)
         crops = [aligned.anchor, *aligned.crops]
-        first, last = (_mean([crop.gray for crop in part]) for part in (crops[: len(onset)], crops[len(onset) :]))
+        pair = len(onset) + len(apex)
+        first, last = (_mean([crop.gray for crop in part]) for part in (crops[: len(onset)], crops[len(onset) : pair]))
         with clock.time("flow"):
             flow = flow_field(*estimate(first, last, job.flow))
             moved_units = contraction(flow, aligned.landmarks_crop)
         with clock.time("recipes"):
-            inputs = RECIPES[job.recipe].make(EventSample(first, last, aligned.landmarks_crop, flow))
+            sample = EventSample(first, last, aligned.landmarks_crop, flow, at_times(crops[pair:], times_s))
+            inputs = RECIPES[job.recipe].make(sample)
         return _Measured(aligned, inputs, moved_units)
 
     def _pair(self, job: PairJob) -> PairFindings:
@@ -218,29 +225,6 @@ class _Measured:
     aligned: AlignedSet
     inputs: Mapping[str, Float32Array]
     contraction: Contraction
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """The frames that one movement is measured on, the onset and the apex themselves first."""
-
-    log: FaceLog
-    interval: Interval
-    onset: list[int]
-    apex: list[int]
-
-    @classmethod
-    def of(cls, log: FaceLog, interval: Interval) -> _Plan:
-        onset, apex = (log.neighbours(frame, _AVERAGE_S) for frame in (interval.onset_frame, interval.apex_frame))
-        return cls(log, interval, onset, apex)
-
-    @property
-    def first(self) -> int:
-        return min(*self.onset, *self.apex)
-
-    @property
-    def last(self) -> int:
-        return max(*self.onset, *self.apex)
 
 
 def _mean(pictures: list[Float32Array]) -> Float32Array:

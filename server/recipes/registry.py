@@ -12,10 +12,15 @@ from server.types import EventSample, Float32Array
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """`make` turns one event into the named inputs of a network, each without a batch axis; `dims` are their shapes."""
+    """`make` turns one event into the named inputs of a network, each without a batch axis; `dims` are their shapes.
+
+    `frames` is how many frames from onset to offset it wants, evenly in time; none where onset and apex are enough, so
+    that two pictures can be classified as well as a clip.
+    """
 
     make: Callable[[EventSample], Mapping[str, Float32Array]]
     dims: Mapping[str, tuple[int, ...]]
+    frames: int = 0
 
 
 RECIPES: Mapping[str, Recipe] = MappingProxyType(
