@@ -28,6 +28,7 @@ from export.cards import ABSTAIN_BELOW, SYNTHETIC_DATA
 from export.checkpoint import Checkpoint, checkpoint_bytes, load_checkpoint
 from export.data.flow_images import FlowImages, read_flow_images
 from export.evaluation import Evaluation, Measures, evaluate
+from export.networks.network import FLOW_INPUT
 from export.networks.outputs import ACTION_UNITS
 from export.networks.registry import find_network
 from export.protocol import evaluate_per_subject
@@ -90,7 +91,7 @@ def unseen_units(checkpoints: Sequence[Checkpoint]) -> list[UnitMeasures]:
     images = samples.images.astype(np.float32)
     found = []
     for checkpoint in checkpoints:
-        scores = torch_score({"": checkpoint})("", images)[ACTION_UNITS]
+        scores = torch_score({"": checkpoint})("", {FLOW_INPUT.name: images})[ACTION_UNITS]
         measures = measure_units(scores, samples.action_units)
         assert measures is not None
         found.append(measures)

@@ -182,7 +182,7 @@ def print_strengths(samples: Samples, pairs: Samples, resting: dict[str, np.ndar
 def compare(samples: Samples, checkpoints: dict[str, list[Checkpoint]]) -> dict[str, Any]:
     """Print the scores of both networks on `samples` and their difference; the same as JSON."""
     answers = {
-        name: [torch_score({name: each})(name, samples.flow[name]) for each in every]
+        name: [torch_score({name: each})(name, {"flow": samples.flow[name]}) for each in every]
         for name, every in checkpoints.items()
     }
     predictions = {
@@ -230,7 +230,7 @@ def print_still(flow: dict[str, np.ndarray], checkpoints: dict[str, list[Checkpo
     found = {}
     print(f"\nMean confidence in {STILL_PAIRS} rendered pairs where nothing moved:")
     for name, every in checkpoints.items():
-        sure = [torch_score({name: each})(name, flow[name])[PROBABILITIES].max(axis=1) for each in every]
+        sure = [torch_score({name: each})(name, {"flow": flow[name]})[PROBABILITIES].max(axis=1) for each in every]
         found[name] = round(float(np.mean(sure)), 4)
         print(f"  {name}: {found[name]:.4f}; above .5 in {np.mean(np.array(sure) > 0.5):.1%}")
     return found

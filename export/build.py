@@ -31,7 +31,7 @@ def publish_checkpoint(
     contract = build_contract(checkpoint, name, flow or FLOW_OF_SOURCE[checkpoint.source], command)
     publication = Publication(
         contract=contract,
-        onnx=onnx_bytes(served_graph(checkpoint)),
+        onnx=onnx_bytes(served_graph(checkpoint), contract.inputs),
         weights=checkpoint_bytes(checkpoint),
         card=build_card(checkpoint, contract),
     )

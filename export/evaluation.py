@@ -17,11 +17,12 @@ from export.data.flow_images import FlowImages
 from export.labels import LABELS
 from server.contract import PROBABILITIES
 from server.errors import InputError
+from server.recipes.flow_window import INPUT as FLOW
 from server.types import Float32Array
 
 Int64Array: TypeAlias = npt.NDArray[np.int64]
-Score: TypeAlias = Callable[[str, Float32Array], Mapping[str, Float32Array]]
-"""Outputs of a named model for `flow` float32 [N, 3, 28, 28]: `probabilities` [N, classes] and any others it has."""
+Score: TypeAlias = Callable[[str, Mapping[str, Float32Array]], Mapping[str, Float32Array]]
+"""Outputs of a named model for its inputs, all float32 [N, ...]: `probabilities` [N, classes] and any others it has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +128,7 @@ def evaluate(
     rows: list[Int64Array] = []
     for model in dict.fromkeys(models):
         chosen = np.flatnonzero([name == model for name in models])
-        answers.append(score(model, flow[chosen]))
+        answers.append(score(model, {FLOW: flow[chosen]}))
         rows.append(chosen)
         if on_progress:
             on_progress(sum(map(len, rows)), len(flow))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import onnx
@@ -12,10 +12,11 @@ import torch
 from torch import nn
 
 from export.checkpoint import Checkpoint
-from export.networks.blocks import flow_graph
+from export.networks.blocks import PlainGraph, graph_of
 from export.networks.network import FLOW_INPUT
 from export.networks.outputs import named_outputs
 from export.networks.prior_shift import PriorShift
+from server.contract import TensorSpec
 
 OPSET = 18
 """Opset 18 and IR 10 are read by ONNX Runtime from 1.18, thus by every Triton container from 24.05."""
@@ -27,34 +28,37 @@ def served_graph(checkpoint: Checkpoint) -> nn.Module:
     """The graph that is served: normalisation, the network in its fastest form, softmax, and the shift to other shares
     of the classes where the checkpoint was adapted to some. In evaluation mode.
 
-    Input float32 [N, 3, 28, 28] (u, v, strain, 0..255), output probabilities float32 [N, classes], or
+    Inputs float32 [N, ...] as the network is registered with them, output probabilities float32 [N, classes], or
     `networks.blocks.Answer`, which has action units as well.
     """
     network = checkpoint.build()
     faster = getattr(network, "for_serving", None)
-    graph = flow_graph(faster() if faster else network, checkpoint.weights.preparation)
+    graph = graph_of(faster() if faster else network, checkpoint.weights.preparation)
     return PriorShift(graph, checkpoint.prior_ratio).eval() if checkpoint.prior_ratio else graph
 
 
-def onnx_bytes(graph: nn.Module) -> bytes:
-    """`graph` (see `served_graph`) as an ONNX file with a dynamic batch axis, checked by `onnx.checker`.
+def onnx_bytes(graph: nn.Module, inputs: Sequence[TensorSpec] = (FLOW_INPUT,)) -> bytes:
+    """`graph` (see `served_graph`), which takes `inputs` in this order, as an ONNX file with a dynamic batch axis,
+    checked by `onnx.checker`.
 
     The same graph gives the same bytes, which name no file of the machine that wrote them.
     """
-    example = torch.zeros(2, *FLOW_INPUT.dims)
+    example = tuple(torch.zeros(2, *spec.dims) for spec in inputs)
     with torch.inference_mode():
-        names = list(named_outputs(graph.eval()(example)))
+        names = list(named_outputs(graph.eval()(*example)))
+    axes = tuple({0: torch.export.Dim(BATCH_AXIS, min=1, max=1 << 16)} for _ in inputs)
     with warnings.catch_warnings(), _quiet_exporter():
         # torch.export copies tree descriptions that its own newer version deprecates.
         warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
         program = torch.onnx.export(
             graph.eval(),
-            (example,),
+            example,
             dynamo=True,
             opset_version=OPSET,
-            input_names=[FLOW_INPUT.name],
+            input_names=[spec.name for spec in inputs],
             output_names=names,
-            dynamic_shapes=({0: torch.export.Dim(BATCH_AXIS, min=1, max=1 << 16)},),
+            # What a graph takes as *inputs is one argument, a tuple.
+            dynamic_shapes=(axes,) if isinstance(graph, PlainGraph) else axes,
             verbose=False,
         )
     assert program is not None

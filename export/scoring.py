@@ -11,9 +11,8 @@ from typing import Literal, TypeAlias
 
 from export.checkpoint import Checkpoint, load_checkpoint
 from export.evaluation import Score
-from export.networks.network import FLOW_INPUT
 from export.networks.outputs import answers_of
-from export.networks.registry import NETWORKS
+from export.networks.registry import NETWORKS, find_network
 from export.onnx import served_graph
 from export.repository import read_published
 from server.predict.base import Predictor
@@ -54,8 +53,9 @@ def torch_score(checkpoints: Mapping[str, Checkpoint]) -> Score:
     """Answers of the graphs of `checkpoints` in torch, by name."""
     graphs = {name: served_graph(checkpoint) for name, checkpoint in checkpoints.items()}
 
-    def score(model: str, flow: Float32Array) -> Mapping[str, Float32Array]:
-        return answers_of(graphs[model], flow)
+    def score(model: str, inputs: Mapping[str, Float32Array]) -> Mapping[str, Float32Array]:
+        order = find_network(checkpoints[model].network).inputs
+        return answers_of(graphs[model], *[inputs[spec.name] for spec in order])
 
     return score
 
@@ -67,8 +67,8 @@ def published_checkpoint(repository: Path, name: str) -> Checkpoint:
 
 
 def _torch_score(repository: Path) -> Score:
-    def score(model: str, flow: Float32Array) -> Mapping[str, Float32Array]:
-        return torch_score({model: published_checkpoint(repository, model)})(model, flow)
+    def score(model: str, inputs: Mapping[str, Float32Array]) -> Mapping[str, Float32Array]:
+        return torch_score({model: published_checkpoint(repository, model)})(model, inputs)
 
     return score
 
@@ -82,9 +82,9 @@ def _ask(connect: Callable[[], Predictor]) -> Iterator[Score]:
 
         predictor = runner.run(build())
 
-        def score(model: str, flow: Float32Array) -> Mapping[str, Float32Array]:
+        def score(model: str, inputs: Mapping[str, Float32Array]) -> Mapping[str, Float32Array]:
             deadline = time.monotonic() + ANSWER_TIMEOUT_S
-            return runner.run(predictor.predict(model, {FLOW_INPUT.name: flow}, deadline=deadline))
+            return runner.run(predictor.predict(model, inputs, deadline=deadline))
 
         try:
             yield score

@@ -82,7 +82,7 @@ class HeldOut:
         """The score of `model`, which is left in evaluation mode."""
         data = self._data
         graph = flow_graph(model, self._preparation).to(self._device)
-        answers = answers_of(graph, data.validation_images, self._device)
+        answers = answers_of(graph, data.validation_images, device=self._device)
         probabilities, units = answers[PROBABILITIES], answers.get(ACTION_UNITS)
         bounds = np.cumsum([0, *(source.held_out for source in data.sources)]).tolist()
         parts = {

@@ -17,6 +17,7 @@ from export.networks.network import FLOW_INPUT
 from export.repository import LABELS_FILE, PublishedModel, read_published
 from export.scoring import Backend, open_backend, torch_score
 from export.triton_config import model_config
+from server.contract import ModelContract
 from server.errors import GlimpseError
 from server.recipes.flow_uvs_28_iod import MOTION_BOUND, STRAIN_BOUND
 from server.types import Float32Array
@@ -71,6 +72,16 @@ def random_flow(samples: int, seed: int, recipe: str = STRETCHED) -> Float32Arra
         return random.integers(0, 256, (samples, *FLOW_INPUT.dims)).astype(np.float32)
     flow = random.uniform(-1.0, 1.0, (samples, *FLOW_INPUT.dims)).astype(np.float32)
     return np.concatenate([MOTION_BOUND * flow[:, :2], STRAIN_BOUND * np.abs(flow[:, 2:])], axis=1)
+
+
+def random_inputs(contract: ModelContract, samples: int, seed: int) -> dict[str, Float32Array]:
+    """What a model that is fed as `contract` says may be asked: float32 [samples, ...] for each input; grey levels from
+    0 to 255 where it is not flow.
+    """
+    if [spec.name for spec in contract.inputs] == [FLOW_INPUT.name]:
+        return {FLOW_INPUT.name: random_flow(samples, seed, contract.recipe)}
+    random = np.random.default_rng(seed)
+    return {spec.name: random.integers(0, 256, (samples, *spec.dims)).astype(np.float32) for spec in contract.inputs}
 
 
 def _guarded(name: str, check: Callable[[], tuple[bool, str]]) -> Check:
@@ -146,8 +157,8 @@ def _agreement(
     different: dict[str, list[float]] = {}
     with open_backend(backend, repository, triton_address=triton_address, report=report) as score:
         for size in _BATCHES:
-            flow = random_flow(size, _SEED + size, model.contract.recipe)
-            expected, found = reference(model.name, flow), score(model.name, flow)
+            inputs = random_inputs(model.contract, size, _SEED + size)
+            expected, found = reference(model.name, inputs), score(model.name, inputs)
             if expected.keys() != found.keys():
                 return False, f"outputs {sorted(found)}, not {sorted(expected)}"
             for name in expected:

@@ -16,7 +16,10 @@ from torch import Tensor, nn
 
 from export.networks.outputs import Calibrated, as_outputs
 
-Preparation: TypeAlias = Literal["nose_centred", "in_iod", "published_order"]
+Preparation: TypeAlias = Literal["nose_centred", "in_iod", "published_order", "as_is"]
+"""What becomes of the recipe's tensors before the network sees them. A network that is not one of flow images takes its
+inputs `as_is` and scales them itself.
+"""
 
 _NOSE_ROWS, _NOSE_COLUMNS = slice(8, 17), slice(11, 17)
 _NOSE_PIXELS = 9 * 6
@@ -126,6 +129,19 @@ class FlowGraph(nn.Module):
         return mean
 
 
+class PlainGraph(nn.Module):
+    """`network` on the tensors of its recipe as they are, and the softmax, averaged over its members."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Probabilities float32 [N, classes] of `inputs`, float32 [N, ...] each, in the order of the registration."""
+        logits = as_outputs(self.network(*inputs)).logits
+        return torch.softmax(logits, dim=2).mean(0)
+
+
 _PREPARATIONS: dict[Preparation, tuple[Callable[[], nn.Module], bool]] = {
     "nose_centred": (NoseCentred, True),
     "in_iod": (InIod, True),
@@ -138,7 +154,12 @@ def input_preparation(preparation: Preparation) -> nn.Module:
     return _PREPARATIONS[preparation][0]()
 
 
+def graph_of(network: nn.Module, preparation: Preparation) -> nn.Module:
+    """The served graph of any `network` in evaluation mode."""
+    return PlainGraph(network).eval() if preparation == "as_is" else flow_graph(network, preparation)
+
+
 def flow_graph(network: nn.Module, preparation: Preparation) -> FlowGraph:
-    """The served graph of `network` in evaluation mode, on the input that `preparation` makes for it."""
+    """That of a flow network, on the input that `preparation` makes for it."""
     build, mirrored = _PREPARATIONS[preparation]
     return FlowGraph(network, build(), mirrored=mirrored).eval()

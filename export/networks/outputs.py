@@ -85,17 +85,17 @@ def variations_of(network: nn.Module, members: int, *, units_known: bool) -> tup
     return (1.0,) * members + head
 
 
-def answers_of(graph: nn.Module, images: npt.NDArray[Any], device: str = "cpu") -> dict[str, Float32Array]:
-    """The outputs of a served graph on `device` for `images` [N, 3, 28, 28], by name: float32 [N, ...] each.
+def answers_of(graph: nn.Module, *inputs: npt.NDArray[Any], device: str = "cpu") -> dict[str, Float32Array]:
+    """The outputs of a served graph on `device` for its `inputs` [N, ...], by name: float32 [N, ...] each.
 
     Asked in batches of one size, which bounds the memory that intermediate values take.
     """
     parts: list[dict[str, Tensor]] = []
     with torch.inference_mode():
         # One batch at least, which tells the names and shapes of the outputs of no sample.
-        for first in range(0, max(len(images), 1), _BATCH):
-            batch = torch.from_numpy(images[first : first + _BATCH]).to(device).float()
-            parts.append(named_outputs(graph(batch)))
+        for first in range(0, max(len(inputs[0]), 1), _BATCH):
+            batch = [torch.from_numpy(each[first : first + _BATCH]).to(device).float() for each in inputs]
+            parts.append(named_outputs(graph(*batch)))
     return {name: torch.cat([part[name] for part in parts]).cpu().numpy() for name in parts[0]}
 
 

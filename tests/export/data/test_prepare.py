@@ -35,7 +35,8 @@ def test_the_shipped_model_reads_what_comes_out(
     assert set(data.datasets) == {dataset}
     assert LABELS[data.labels[0]] == "negative"
     checkpoint = published_checkpoint(pytestconfig.rootpath / "model_repository", "ststnet")
-    answer = torch_score({"ststnet": checkpoint})("ststnet", data.images[:1].astype(np.float32))["probabilities"]
+    inputs = {"flow": data.images[:1].astype(np.float32)}
+    answer = torch_score({"ststnet": checkpoint})("ststnet", inputs)["probabilities"]
     assert LABELS[int(answer[0].argmax())] == "negative"
 
 

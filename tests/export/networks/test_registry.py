@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from export.labels import LABELS
+from export.networks.network import Network
 from export.networks.outputs import as_outputs
 from export.networks.registry import NETWORKS, find_network
 from server.errors import OptionError
@@ -18,13 +19,16 @@ def test_unknown_network_is_named_with_those_that_exist() -> None:
         find_network("resnet")
 
 
+def _zeros(network: Network) -> list[torch.Tensor]:
+    return [torch.zeros(2, *spec.dims) for spec in network.inputs]
+
+
 @pytest.mark.parametrize("name", sorted(NETWORKS))
 def test_every_network_eats_its_declared_input(name: str) -> None:
     """The registered input gives one logit per label, and the units that are promised."""
     network = find_network(name)
-    (spec,) = network.inputs
     for weights in (network.trained, network.published):
-        outputs = as_outputs(network.build(**weights.arguments()).eval()(torch.zeros(2, *spec.dims)))
+        outputs = as_outputs(network.build(**weights.arguments()).eval()(*_zeros(network)))
         assert outputs.logits.shape[1:] == (2, len(LABELS))
         units = () if outputs.units is None else outputs.units.shape[1:]
         assert units == ((2, 2, len(network.units)) if network.units else ())
