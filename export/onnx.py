@@ -50,6 +50,8 @@ def onnx_bytes(graph: nn.Module, inputs: Sequence[TensorSpec] = (FLOW_INPUT,)) -
     with warnings.catch_warnings(), _quiet_exporter():
         # torch.export copies tree descriptions that its own newer version deprecates.
         warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
+        # Several inputs share the batch axis, which then bears the name that the first one gives it.
+        warnings.filterwarnings("ignore", message="# The axis name: batch will not be used", category=UserWarning)
         program = torch.onnx.export(
             graph.eval(),
             example,
