@@ -15,6 +15,7 @@ from server.contract import PROBABILITIES, FlowMethod, ModelContract, Provenance
 
 FORMAT = "glimpse.card/1"
 SYNTHETIC_DATA = "synthetic: flow images made from action units, without any person's data"
+RENDERED_DATA = "synthetic: expressions rendered from action units on one public-domain portrait and changes of it"
 
 _UNITS_MEANING = "image-left and image-right; a score for each action unit that says moved from 0.5 on; 61 is gaze"
 ABSTAIN_BELOW = 0.5

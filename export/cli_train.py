@@ -26,11 +26,13 @@ from export.cli_options import (
     parse_seeds,
     parse_sources,
 )
+from server.contract import FlowMethod
 from server.errors import OptionError
 
 if TYPE_CHECKING:
     from export.checkpoint import Checkpoint
     from export.networks.network import Network
+    from export.synthesis.events import EventSamples
     from export.synthesis.sources import Source
     from export.training_data import TrainingData
 
@@ -75,6 +77,22 @@ class _Sources:
             parts.append((f"{name}-{len(parts) + 1}" if name in taken else name, data))
         return mixed_data(parts, self.shares)
 
+    def render(self, seed: int, network: Network, flow: FlowMethod | None) -> EventSamples:
+        """Rendered events of one seed, for a network that takes the tensors of a recipe as they are."""
+        from export.build import FLOW_OF_SOURCE
+        from export.output import counting
+        from export.synthesis.events import render_events
+
+        with counting("rendering") as progress:
+            return render_events(
+                network.recipe,
+                self.samples or network.samples,
+                seed,
+                flow=flow or FLOW_OF_SOURCE["trained"],
+                processes=self.processes,
+                on_progress=progress,
+            )
+
 
 def train(
     ctx: typer.Context,
@@ -117,6 +135,8 @@ def train(
     from export.build import publish_checkpoint
     from export.checkpoint import load_checkpoint
     from export.data.flow_images import check_takes_images
+    from export.event_training import check_events_alone
+    from export.event_training import train_on_events as train_network_on_events
     from export.networks.registry import find_network
     from export.output import message, show_epoch
     from export.repository import check_free
@@ -133,7 +153,11 @@ def train(
     if publish:
         check_free(repository, name or arch, version=model_version, overwrite=overwrite)
     read = _sources(data, mix, samples, parse_sources(sources), processes)
-    if set(data) != {SYNTHETIC}:
+    on_events = network.trained.preparation == "as_is"
+    if on_events:
+        given = {"mix": mix, "sources": sources, "weights": weights, "plan": plan, "resume": resume or None}
+        check_events_alone(arch, data, given)
+    elif set(data) != {SYNTHETIC}:
         check_takes_images(arch, network.recipe)
     start = load_checkpoint(weights, arch) if weights else None
     tuned = plan == "fine-tune" if plan else start is not None
@@ -146,17 +170,27 @@ def train(
         settings = plan_for(
             synthetic=SYNTHETIC in read.names, seed=each, epochs=epochs, tuned=tuned, changes=network.plan
         )
-        checkpoint = train_network(
-            arch,
-            read.read(each, network),
-            settings,
-            command=ctx.obj,
-            start=start,
-            on_epoch=show_epoch,
-            device=device,
-            folder=folder,
-            resume=resume,
-        )
+        if on_events:
+            checkpoint = train_network_on_events(
+                arch,
+                read.render(each, network, flow),
+                settings,
+                command=ctx.obj,
+                on_epoch=show_epoch,
+                device=device,
+            )
+        else:
+            checkpoint = train_network(
+                arch,
+                read.read(each, network),
+                settings,
+                command=ctx.obj,
+                start=start,
+                on_epoch=show_epoch,
+                device=device,
+                folder=folder,
+                resume=resume,
+            )
         print(_write(checkpoint, folder))
         if publish:
             place = publish_checkpoint(
@@ -177,6 +211,7 @@ def _write(checkpoint: Checkpoint, folder: Path) -> Path:
     from export.repository import replace_file
 
     result = {"network": checkpoint.network, "weights_sha256": checkpoint.sha256, **checkpoint.training}
+    folder.mkdir(parents=True, exist_ok=True)
     weights = folder / "weights.pth"
     replace_file(weights, checkpoint_bytes(checkpoint))
     replace_file(folder / RESULT_FILE, (json.dumps(result, indent=2) + "\n").encode())

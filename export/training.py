@@ -12,7 +12,6 @@ import torch
 
 from export.checkpoint import Checkpoint, checkpoint_bytes
 from export.data.flow_images import FlowImages
-from export.networks.network import FLOW_INPUT
 from export.networks.outputs import members_of
 from export.networks.registry import find_network
 from export.training_data import TrainingData
@@ -114,8 +113,8 @@ def check_trainable(network: str) -> None:
     with reproducible("cpu"):
         model = architecture.build(**architecture.trained.arguments()).train()
         parts = members_of(model)
-        images = torch.zeros(2, *FLOW_INPUT.dims)
-        model(torch.stack([images] * parts) if parts > 1 else images)
+        inputs = [torch.zeros(2, *spec.dims) for spec in architecture.inputs]
+        model(torch.stack(inputs * parts) if parts > 1 else inputs[0], *inputs[1:])
 
 
 def seen_data(training: Mapping[str, Any]) -> set[str]:

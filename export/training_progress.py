@@ -72,6 +72,28 @@ class EpochReport:
         }
 
 
+def score_of(
+    probabilities: Float32Array,
+    truth: npt.NDArray[np.int64],
+    units: UnitMeasures | None = None,
+    sources: Mapping[str, HeldOutScore] | None = None,
+) -> HeldOutScore:
+    """The score of `probabilities` float32 [N, classes] for `truth` int64 [N]."""
+    predictions = probabilities.argmax(1)
+    try:
+        measures = measure(confusion_matrix(truth, predictions))
+    except InputError:
+        measures = None
+    return HeldOutScore(
+        probabilities=probabilities,
+        accuracy=float((predictions == truth).mean()),
+        uf1=measures.uf1 if measures else None,
+        uar=measures.uar if measures else None,
+        units=units,
+        sources=sources or {},
+    )
+
+
 class HeldOut:
     """The held-out samples of `data`, which the served graph of a network answers as it will answer later."""
 
@@ -98,19 +120,6 @@ class HeldOut:
         rows: slice,
         sources: Mapping[str, HeldOutScore] | None = None,
     ) -> HeldOutScore:
-        truth: npt.NDArray[np.int64] = self._data.validation_labels[rows]
-        predictions = probabilities[rows].argmax(1)
         strengths = self._data.validation_action_units
         found = None if units is None or strengths is None else measure_units(units[rows], strengths[rows])
-        try:
-            measures = measure(confusion_matrix(truth, predictions))
-        except InputError:
-            measures = None
-        return HeldOutScore(
-            probabilities=probabilities[rows],
-            accuracy=float((predictions == truth).mean()),
-            uf1=measures.uf1 if measures else None,
-            uar=measures.uar if measures else None,
-            units=found,
-            sources=sources or {},
-        )
+        return score_of(probabilities[rows], self._data.validation_labels[rows], found, sources)

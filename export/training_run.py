@@ -67,7 +67,7 @@ class TrainingRun:
         self._schedule = torch.optim.lr_scheduler.OneCycleLR(
             self._optimizer,
             max_lr=plan.learning_rate,
-            total_steps=plan.epochs * len(_batches(torch.arange(data.epoch_samples), plan.batch_size)),
+            total_steps=plan.epochs * len(batches_of(torch.arange(data.epoch_samples), plan.batch_size)),
             pct_start=plan.warm_up,
         )
 
@@ -131,7 +131,7 @@ class TrainingRun:
         """Train every sample of one epoch once; the mean loss of a member."""
         self._model.train()
         total, seen = 0.0, 0
-        batches = _batches(_epoch_order(self._data), self._plan.batch_size)
+        batches = batches_of(_epoch_order(self._data), self._plan.batch_size)
         for step, batch in enumerate(batches, start=len(self.history) * len(batches)):
             total += self._step(batch.to(self._device), step) * len(batch)
             self._schedule.step()
@@ -187,7 +187,7 @@ def _epoch_order(data: TrainingData) -> Tensor:
     return order[torch.randperm(len(order))]
 
 
-def _batches(order: Tensor, size: int) -> list[Tensor]:
+def batches_of(order: Tensor, size: int) -> list[Tensor]:
     """`order` in batches of `size`; a rest of one, which batch normalisation cannot take, joins the batch before."""
     batches = list(torch.split(order, size))
     if len(batches) > 1 and len(batches[-1]) == 1:

@@ -7,7 +7,7 @@ lids and lips, which are not, are rendered at full resolution where they are.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
@@ -67,10 +67,13 @@ class ClipRenderer:
         """Each frame as uint8 [3 H / 2, W], planes of 4:2:0 video; round(duration_s * fps) of them. Same performance,
         same bytes.
         """
+        return self.frames_at(performance, [index / fps for index in range(round(performance.duration_s * fps))])
+
+    def frames_at(self, performance: Performance, times_s: Sequence[float]) -> Iterator[UInt8Array]:
+        """The frames at these times, in seconds, each with noise of its own."""
         rng = np.random.default_rng(performance.seed)
         noise = rng.standard_normal((2 * self._size, 2 * self._size), dtype=np.float32) * np.float32(performance.noise)
-        for index in range(round(performance.duration_s * fps)):
-            time_s = index / fps
+        for time_s in times_s:
             luma, chroma = self._picture(performance, time_s)
             gain, right, down = performance.light.plane(time_s)
             lit = (luma - np.float32(_BLACK)) * self._light(gain, right, down) + np.float32(_BLACK)

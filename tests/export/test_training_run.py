@@ -19,7 +19,7 @@ from export.training import train
 from export.training_data import TrainingData, mixed_data
 from export.training_plan import TrainingPlan
 from export.training_progress import EpochReport
-from export.training_run import TrainingRun, _batches, _epoch_order
+from export.training_run import TrainingRun, _epoch_order, batches_of
 from export.training_state import LOG_FILE, STATE_FILE
 from server.errors import InputError
 
@@ -251,4 +251,4 @@ def test_mixed_sources_are_trained_and_told_apart(data: TrainingData, tiny: str,
 @pytest.mark.parametrize(("samples", "sizes"), [(5, [2, 3]), (4, [2, 2]), (1, [1])])
 def test_no_batch_is_left_with_one_sample(samples: int, sizes: list[int]) -> None:
     """Batch normalisation has no spread over one sample, so it joins the batch before."""
-    assert [len(batch) for batch in _batches(torch.arange(samples), 2)] == sizes
+    assert [len(batch) for batch in batches_of(torch.arange(samples), 2)] == sizes
