@@ -122,10 +122,10 @@ def test_options_of_flow_images_are_refused(data: list[str], given: dict[str, ob
 
 def test_one_command_renders_trains_and_publishes(whole: Network, tmp_path: Path) -> None:
     """The model is served by name and its card says that it was trained on rendered faces."""
-    main([
-        "train", "whole", "--data", "synthetic", "--output", str(tmp_path / "run"), "--publish",
-        "--repository", str(tmp_path / "models"),
-    ])  # fmt: skip
+    places = ["--output", str(tmp_path / "run"), "--repository", str(tmp_path / "models")]
+    with pytest.raises(SystemExit) as ended:
+        main(["train", "whole", "--data", "synthetic", "--publish", *places])
+    assert ended.value.code == 0
     card = json.loads((tmp_path / "models" / "whole" / "card.json").read_text())
     assert "rendered" in card["training"]["data"]
     assert card["preparation"] == "as_is"
