@@ -1,0 +1,61 @@
+"""Every registered network in one repository, behind the same endpoint: in-process and on the real Triton."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from export.build import publish_checkpoint
+from export.checkpoint import Checkpoint
+from export.networks.registry import NETWORKS
+from export.verify import verify
+from server.predict.tritonserver import TritonServer
+from tests.end_to_end.conftest import SAMPLES
+
+CLIP = (SAMPLES / "surprise.mp4").read_bytes()
+STARTUP_TIMEOUT_S = 300.0
+
+
+@pytest.fixture(scope="module")
+def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository with every network, of random weights."""
+    folder = tmp_path_factory.mktemp("zoo")
+    for network in NETWORKS.values():
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            state = network.build(**network.trained.arguments()).state_dict()
+        checkpoint = Checkpoint(network.name, "trained", network.trained, state, {"data": "none"}, sha256="0" * 64)
+        publish_checkpoint(checkpoint, folder, name=network.name, command="a test")
+    return folder
+
+
+def test_every_network_answers_alike_everywhere(
+    zoo: Path, start_service: Callable[..., object], triton_server_factory: Callable[..., TritonServer]
+) -> None:
+    """torch, ONNX Runtime and Triton agree on every network, and /v1/analyze answers the same by each with either."""
+    server = triton_server_factory(zoo, startup_timeout_s=STARTUP_TIMEOUT_S)
+    for name in NETWORKS:
+        failed = [check for check in verify(zoo, name, triton_address=server.grpc_address) if not check.passed]
+        assert not failed, name
+    answers = {}
+    backends = {
+        "local": {"GLIMPSE_BACKEND__KIND": "local"},
+        "triton": {"GLIMPSE_BACKEND__KIND": "triton", "GLIMPSE_BACKEND__TRITON_ADDRESS": server.grpc_address},
+    }
+    for kind, environment in backends.items():
+        with start_service(GLIMPSE_BACKEND__REPOSITORY=str(zoo), **environment) as service:
+            listed = {model["name"]: model["servable"] for model in service.client.get("/v1/models").json()["models"]}
+            assert listed == dict.fromkeys(NETWORKS, True)
+            for name in NETWORKS:
+                report = service.analyze(CLIP, model=name).json()
+                assert (report["model"]["name"], report["model"]["backend"]) == (name, kind)
+                answers[kind, name] = [
+                    [event["apex_frame"], *event["probabilities"].values()] for event in report["events"]
+                ]
+    server.stop()
+    for name in NETWORKS:
+        assert answers["local", name] == [pytest.approx(each, abs=1e-4) for each in answers["triton", name]]
+        assert len(answers["local", name]) == 1
