@@ -20,7 +20,12 @@ _COLUMNS = slice(32, 224)
 
 def window_planes(flow: FlowField) -> Float32Array:
     """float32 [3, 28, 28]: u and v in px of the crop and strain in px/px, each area-averaged over the square."""
-    return np.stack([_shrink(plane[_ROWS, _COLUMNS]) for plane in (flow.u, flow.v, flow.strain)])
+    return np.stack([_shrink(plane) for plane in square_planes(flow)])
+
+
+def square_planes(flow: FlowField) -> tuple[Float32Array, Float32Array, Float32Array]:
+    """Over the square: u and v in px of the crop and strain in px/px, float32 [192, 192] each."""
+    return flow.u[_ROWS, _COLUMNS], flow.v[_ROWS, _COLUMNS], flow.strain[_ROWS, _COLUMNS]
 
 
 def _shrink(plane: Float32Array) -> Float32Array:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from server.recipes import flow_uvs_28, flow_uvs_28_iod
+from server.recipes import flow_dual_227, flow_uvs_28, flow_uvs_28_iod
 from server.types import EventSample, Float32Array
 
 
@@ -25,6 +25,7 @@ class Recipe:
 
 RECIPES: Mapping[str, Recipe] = MappingProxyType(
     {
+        "flow_dual_227": Recipe(make=flow_dual_227.make, dims=flow_dual_227.DIMS),
         "flow_uvs_28": Recipe(make=flow_uvs_28.make, dims=flow_uvs_28.DIMS),
         "flow_uvs_28_iod": Recipe(make=flow_uvs_28_iod.make, dims=flow_uvs_28_iod.DIMS),
     }

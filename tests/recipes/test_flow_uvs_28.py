@@ -8,9 +8,10 @@ from server.recipes.registry import RECIPES
 from server.types import EventSample
 
 
-def _sample(u, v):
+def _sample(u, v, frames=0):
     blank = np.zeros((256, 256), np.float32)
-    return EventSample(blank, blank, np.zeros((468, 2), np.float32), flow_field(u, v))
+    course = np.zeros((frames, 256, 256), np.float32)
+    return EventSample(blank, blank, np.zeros((468, 2), np.float32), flow_field(u, v), course)
 
 
 def test_planes_are_stretched_each_by_itself():
@@ -44,6 +45,6 @@ def test_every_registered_recipe_states_its_shapes():
     """The registry's dims are what the recipe makes."""
     blank = np.zeros((256, 256), np.float32)
     for recipe in RECIPES.values():
-        made = recipe.make(_sample(blank, blank))
+        made = recipe.make(_sample(blank, blank, recipe.frames))
         assert {name: value.shape for name, value in made.items()} == dict(recipe.dims)
     assert dict(DIMS) == dict(RECIPES["flow_uvs_28"].dims)
