@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from server.recipes import flow_dual_227, flow_uvs_28, flow_uvs_28_iod, frames_8x128
+from server.recipes import flow_dual_227, flow_uvs_28, flow_uvs_28_iod, frames_8x128, lbp_top_85
 from server.types import EventSample, Float32Array
 
 
@@ -29,5 +29,6 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
         "flow_uvs_28": Recipe(make=flow_uvs_28.make, dims=flow_uvs_28.DIMS),
         "flow_uvs_28_iod": Recipe(make=flow_uvs_28_iod.make, dims=flow_uvs_28_iod.DIMS),
         "frames_8x128": Recipe(make=frames_8x128.make, dims=frames_8x128.DIMS, frames=frames_8x128.FRAMES),
+        "lbp_top_85": Recipe(make=lbp_top_85.make, dims=lbp_top_85.DIMS, frames=lbp_top_85.FRAMES),
     }
 )
