@@ -47,9 +47,10 @@ def train_on_events(
     """Train `network` on `samples` from random weights; held-out people are only looked at.
 
     The same plan and samples give the same weights on the CPU, where it runs on one thread. A network with a method
-    `fit_scaling`, called with the inputs that are trained on, finds its constants by it first. Raises `OptionError` for
-    an unknown network, for samples of another recipe, and where there are too few people to hold one out;
-    `ConfigurationError` as `check_device` does.
+    `fit_scaling`, called with the inputs that are trained on, finds its constants by it first; one with a method
+    `solve`, called with inputs, labels and people, is fitted by that alone. Raises `OptionError` for an unknown
+    network, for samples of another recipe, and where there are too few people to hold one out; `ConfigurationError` as
+    `check_device` does.
     """
     architecture = find_network(network)
     check_device(device)
@@ -66,7 +67,12 @@ def train_on_events(
         fit_scaling: Callable[..., None] | None = getattr(model, "fit_scaling", None)
         if fit_scaling:
             fit_scaling(*[torch.from_numpy(seen.inputs[name]).float() for name in names])
-        measured = _train(model, names, plan, seen=seen, unseen=unseen, on_epoch=on_epoch, device=device)
+        solve: Callable[..., None] | None = getattr(model, "solve", None)
+        if solve:
+            solve([torch.from_numpy(seen.inputs[name]).float() for name in names], seen.labels, seen.people)
+            measured = _measure(model, names, unseen, device)
+        else:
+            measured = _train(model, names, plan, seen=seen, unseen=unseen, on_epoch=on_epoch, device=device)
     training: dict[str, Any] = {
         "data": RENDERED_DATA,
         "data_sha256": samples.sha256(),
@@ -112,7 +118,6 @@ def _train(
 ) -> HeldOutScore:
     """All epochs; the score of the last one."""
     inputs = [torch.from_numpy(seen.inputs[name]) for name in names]
-    held_out = [unseen.inputs[name] for name in names]
     labels = torch.from_numpy(seen.labels)
     steps = len(batches_of(torch.arange(len(labels)), plan.batch_size))
     optimizer = torch.optim.AdamW(model.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay)
@@ -134,10 +139,14 @@ def _train(
             optimizer.step()
             schedule.step()
             total += float(cost.detach()) * len(batch)
-        answers = answers_of(graph_of(model, "as_is"), *held_out, device=device)
-        score = score_of(answers[PROBABILITIES], unseen.labels)
+        score = _measure(model, names, unseen, device)
         now = time.monotonic()
         if on_epoch:
             remaining_s = (now - began) / epoch * (plan.epochs - epoch)
             on_epoch(EpochReport(epoch, plan.epochs, total / len(labels), score, now - started, remaining_s))
     return score
+
+
+def _measure(model: nn.Module, names: Sequence[str], unseen: EventSamples, device: Device) -> HeldOutScore:
+    answers = answers_of(graph_of(model, "as_is"), *[unseen.inputs[name] for name in names], device=device)
+    return score_of(answers[PROBABILITIES], unseen.labels)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from export.adaptation.tgsr import Float64Array, Regression, fit
+from export.adaptation.tgsr import KAPPAS, Float64Array, Regression, fit
 from export.data.flow_images import FlowImages
 from export.evaluation import confusion_matrix, measure
 from export.labels import LABELS
@@ -18,7 +18,6 @@ from export.networks.blocks import NoseCentred
 from export.networks.tgsr_flow import REGIONS, RegionStatistics, project_on_simplex
 from server.types import UInt8Array
 
-KAPPAS = (85, 46, 28, 12)
 XIS = (0.0, 0.001, 0.01, 0.1, 1.0, 10.0, 100.0)
 """Both from the least constrained on: of equal scores the first counts."""
 Settings = tuple[int, float]

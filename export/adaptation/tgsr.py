@@ -25,6 +25,8 @@ Float64Array: TypeAlias = npt.NDArray[np.float64]
 FIRST_PENALTY = 1e-3
 PENALTY_GROWTH = 1.1
 LARGEST_PENALTY = 1e15
+KAPPAS = (85, 46, 28, 12)
+"""How many of the regions may survive: some of the settings that the paper tries."""
 TOLERANCE = 1e-8
 MOST_ITERATIONS = 10_000
 

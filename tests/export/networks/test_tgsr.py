@@ -57,7 +57,7 @@ def test_softmax_of_the_logits_is_the_projection() -> None:
 
 def test_it_is_not_trained_by_gradients() -> None:
     """Training mode is refused with the place that fits it."""
-    with pytest.raises(OptionError, match=r"export\.adaptation\.tgsr"):
+    with pytest.raises(OptionError, match=r"TGSR\.solve"):
         TGSR().train()(torch.zeros(1, REGIONS, NUMBERS))
 
 
@@ -76,3 +76,15 @@ def test_exported_graph_answers_like_torch() -> None:
         (found,) = session.run(["probabilities"], {"features": features})
         with torch.inference_mode():
             np.testing.assert_allclose(found, graph(torch.from_numpy(features)).numpy(), rtol=0, atol=1e-4)
+
+
+def test_it_is_solved_on_people_of_whom_some_are_left_out() -> None:
+    """Classes that differ in the histograms of a region are told apart, and the graph answers."""
+    rng = np.random.default_rng(0)
+    labels, people = np.arange(90) % 3, np.arange(90) // 15
+    features = rng.random((90, REGIONS, NUMBERS)).astype(np.float32) / NUMBERS
+    for label in range(3):
+        features[labels == label, 7, label] += 0.3
+    network = TGSR().eval()
+    network.solve([torch.from_numpy(features)], labels, people)
+    assert (network(torch.from_numpy(features)).argmax(1).numpy() == labels).mean() > 0.95
