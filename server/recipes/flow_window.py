@@ -1,4 +1,4 @@
-"""The part of the crop that the shallow flow networks see, and how finely, whatever the scale of the recipe."""
+"""The part of the crop that networks of the whole face see, and how finely the shallow flow networks do."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ SIZE_PX = 28
 DIMS: Mapping[str, tuple[int, ...]] = {INPUT: (3, SIZE_PX, SIZE_PX)}
 
 # The published images show the square with the eyes at 0.2 and 0.8 of its width and a quarter of the way down.
-_ROWS = slice(48, 240)
-_COLUMNS = slice(32, 224)
+ROWS = slice(48, 240)
+COLUMNS = slice(32, 224)
 
 
 def window_planes(flow: FlowField) -> Float32Array:
@@ -25,7 +25,7 @@ def window_planes(flow: FlowField) -> Float32Array:
 
 def square_planes(flow: FlowField) -> tuple[Float32Array, Float32Array, Float32Array]:
     """Over the square: u and v in px of the crop and strain in px/px, float32 [192, 192] each."""
-    return flow.u[_ROWS, _COLUMNS], flow.v[_ROWS, _COLUMNS], flow.strain[_ROWS, _COLUMNS]
+    return flow.u[ROWS, COLUMNS], flow.v[ROWS, COLUMNS], flow.strain[ROWS, COLUMNS]
 
 
 def _shrink(plane: Float32Array) -> Float32Array:

@@ -6,7 +6,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from server.recipes import flow_dual_227, flow_uvs_28, flow_uvs_28_iod, frames_8x128, lbp_top_85
+from server.recipes import (
+    clip_gray_18x64,
+    clip_regions_18x32,
+    flow_dual_227,
+    flow_uvs_28,
+    flow_uvs_28_iod,
+    frames_8x128,
+    lbp_top_85,
+)
 from server.types import EventSample, Float32Array
 
 
@@ -25,10 +33,12 @@ class Recipe:
 
 RECIPES: Mapping[str, Recipe] = MappingProxyType(
     {
-        "flow_dual_227": Recipe(make=flow_dual_227.make, dims=flow_dual_227.DIMS),
-        "flow_uvs_28": Recipe(make=flow_uvs_28.make, dims=flow_uvs_28.DIMS),
-        "flow_uvs_28_iod": Recipe(make=flow_uvs_28_iod.make, dims=flow_uvs_28_iod.DIMS),
-        "frames_8x128": Recipe(make=frames_8x128.make, dims=frames_8x128.DIMS, frames=frames_8x128.FRAMES),
-        "lbp_top_85": Recipe(make=lbp_top_85.make, dims=lbp_top_85.DIMS, frames=lbp_top_85.FRAMES),
+        "clip_gray_18x64": Recipe(clip_gray_18x64.make, clip_gray_18x64.DIMS, clip_gray_18x64.FRAMES),
+        "clip_regions_18x32": Recipe(clip_regions_18x32.make, clip_regions_18x32.DIMS, clip_regions_18x32.FRAMES),
+        "flow_dual_227": Recipe(flow_dual_227.make, flow_dual_227.DIMS),
+        "flow_uvs_28": Recipe(flow_uvs_28.make, flow_uvs_28.DIMS),
+        "flow_uvs_28_iod": Recipe(flow_uvs_28_iod.make, flow_uvs_28_iod.DIMS),
+        "frames_8x128": Recipe(frames_8x128.make, frames_8x128.DIMS, frames_8x128.FRAMES),
+        "lbp_top_85": Recipe(lbp_top_85.make, lbp_top_85.DIMS, lbp_top_85.FRAMES),
     }
 )
