@@ -14,6 +14,7 @@ from server.recipes import (
     flow_uvs_28_iod,
     frames_8x128,
     lbp_top_85,
+    motion_9x64,
 )
 from server.types import EventSample, Float32Array
 
@@ -40,5 +41,6 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
         "flow_uvs_28_iod": Recipe(flow_uvs_28_iod.make, flow_uvs_28_iod.DIMS),
         "frames_8x128": Recipe(frames_8x128.make, frames_8x128.DIMS, frames_8x128.FRAMES),
         "lbp_top_85": Recipe(lbp_top_85.make, lbp_top_85.DIMS, lbp_top_85.FRAMES),
+        "motion_9x64": Recipe(motion_9x64.make, motion_9x64.DIMS, motion_9x64.FRAMES),
     }
 )
