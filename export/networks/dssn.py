@@ -160,7 +160,7 @@ def _network(name: str, merge: Merge, variant: tuple[str, ...] = ()) -> Network:
         trained=Weights(preparation="as_is"),
         published=Weights(preparation="as_is"),
         samples=2_000,
-        plan={"learning_rate": 3e-4, "batch_size": 64, "epochs": 10},
+        plan={"learning_rate": 3e-4, "batch_size": 64, "epochs": 6},
         readings=(
             *variant,
             "The paper was not at hand: the structure is that of the authors' code, which pairs magnitude and strain.",

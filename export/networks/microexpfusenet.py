@@ -173,7 +173,7 @@ NETWORKS = tuple(
         inputs=_INPUTS,
         trained=Weights(preparation="as_is"),
         published=Weights(preparation="as_is"),
-        samples=4000,
+        samples=2_000,
         plan=_PLAN,
         readings=_READINGS,
         reported=_REPORTED.format(smic=smic, casme=casme),

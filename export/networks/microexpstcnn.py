@@ -157,7 +157,7 @@ NETWORKS = (
         ),
         trained=Weights(preparation="as_is"),
         published=Weights(preparation="as_is"),
-        samples=4000,
+        samples=2_000,
         plan={"learning_rate": 1e-3, "batch_size": 16, "epochs": 12},
         readings=(
             "18 frames evenly from onset to offset, in order, where the code takes the first 18 of an unsorted folder.",
