@@ -26,8 +26,8 @@ def test_a_stranger_adds_a_network_in_one_file_and_one_command(
     root = pytestconfig.rootpath
     shutil.copytree(root / "export", tmp_path / "export", ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "samples").symlink_to(root / "samples")
-    name, code = re.findall(r"`(export/networks/\w+\.py)`:\n\n```python\n(.*?)```", page, flags=re.DOTALL)[0]
-    (tmp_path / name).write_text(code, encoding="utf-8")
+    name, code = re.findall(r"`(\w+\.py)` in `export/networks/`:\n\n```python\n(.*?)```", page, flags=re.DOTALL)[0]
+    (tmp_path / "export" / "networks" / name).write_text(code, encoding="utf-8")
     commands = [line for block in re.findall(r"```sh\n(.*?)```", page, flags=re.DOTALL) for line in block.splitlines()]
     assert len(commands) == 3
     said = [_run(command.split(), tmp_path, root) for command in commands]
