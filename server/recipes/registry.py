@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from server.recipes import (
+    apex_gray_128,
+    apex_gray_224,
+    apex_sequence_64,
     clip_gray_18x64,
     clip_regions_18x32,
     flow_dual_227,
@@ -34,6 +37,9 @@ class Recipe:
 
 RECIPES: Mapping[str, Recipe] = MappingProxyType(
     {
+        "apex_gray_128": Recipe(apex_gray_128.make, apex_gray_128.DIMS),
+        "apex_gray_224": Recipe(apex_gray_224.make, apex_gray_224.DIMS),
+        "apex_sequence_64": Recipe(apex_sequence_64.make, apex_sequence_64.DIMS, apex_sequence_64.FRAMES),
         "clip_gray_18x64": Recipe(clip_gray_18x64.make, clip_gray_18x64.DIMS, clip_gray_18x64.FRAMES),
         "clip_regions_18x32": Recipe(clip_regions_18x32.make, clip_regions_18x32.DIMS, clip_regions_18x32.FRAMES),
         "flow_dual_227": Recipe(flow_dual_227.make, flow_dual_227.DIMS),
