@@ -25,7 +25,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from export.networks.lstm import Lstm
+from export.networks.lstm_steps import LstmSteps
 from export.networks.network import Network, Weights
 from server.contract import TensorSpec
 from server.recipes.motion_9x64 import DIMS, LEVELS_PER_PX, STILL
@@ -92,12 +92,12 @@ class Temporal(nn.Module):
 
     def __init__(self, inputs: int, hidden: int, classes: int) -> None:
         super().__init__()
-        self.memory = Lstm(inputs, hidden)
+        self.memory = LstmSteps(inputs, hidden)
         self.head = nn.Sequential(nn.Linear(hidden, _DENSE), nn.ReLU(), nn.Linear(_DENSE, classes))
 
     def forward(self, vectors: Tensor) -> Tensor:
         """Logits float32 [N, classes] of `vectors` float32 [N, T, inputs]."""
-        logits: Tensor = self.head(self.memory(vectors))
+        logits: Tensor = self.head(self.memory(vectors)[:, -1])
         return logits
 
 
