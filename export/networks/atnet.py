@@ -81,6 +81,7 @@ NETWORKS = (
         ),
         trained=Weights(preparation="as_is"),
         published=Weights(preparation="as_is"),
+        samples=2_000,
         plan={"learning_rate": 1e-3, "batch_size": 64},
         readings=(
             "The text of the paper was not at hand: layers are those of the authors' Caffe files.",

@@ -10,19 +10,20 @@ import torch
 from torch import Tensor, nn
 
 _ROUTINGS = 3
-_TINY = 1e-9
+_TINY = 1e-12
+"""A bound, not a summand: the exporter takes adding less than 1e-8 for adding nothing."""
 _SPREAD = 0.1
 
 
 def lengths(vectors: Tensor) -> Tensor:
-    """float32 [...] of `vectors` float32 [..., D], with a gradient at zero."""
-    return (vectors.square().sum(-1) + _TINY).sqrt()
+    """float32 [...] of `vectors` float32 [..., D], whose gradient at zero is zero."""
+    return vectors.square().sum(-1).clamp_min(_TINY).sqrt()
 
 
 def squash(vectors: Tensor) -> Tensor:
     """`vectors` float32 [..., D], each as long as l^2 / (1 + l^2) where it was l long."""
     squared = vectors.square().sum(-1, keepdim=True)
-    return squared / (1 + squared) * vectors / (squared + _TINY).sqrt()
+    return squared / (1 + squared) * vectors / squared.clamp_min(_TINY).sqrt()
 
 
 def log_shares(sure: Tensor) -> Tensor:

@@ -244,7 +244,7 @@ def _around(maps: Tensor, conv: nn.Module, axis: int) -> Tensor:
 
 def _nearest(nodes: Tensor, handicap: Tensor | None = None) -> Tensor:
     """Numbers int64 [N, M, 4] of the nodes of the largest cosine to each of `nodes` [N, M, D], less `handicap`."""
-    unit = nodes / (nodes.square().sum(2, keepdim=True) + 1e-12).sqrt()
+    unit = nodes / nodes.square().sum(2, keepdim=True).clamp_min(1e-12).sqrt()
     likeness = unit @ unit.transpose(1, 2)
     if handicap is not None:
         likeness = likeness - handicap

@@ -113,7 +113,7 @@ class Attention(nn.Module):
 
 def unit_length(vectors: Tensor) -> Tensor:
     """float32 [N, D], each divided by its length; a vector of zeros stays one."""
-    return vectors / (vectors.square().sum(1, keepdim=True) + _TINY).sqrt()
+    return vectors / vectors.square().sum(1, keepdim=True).clamp_min(_TINY).sqrt()
 
 
 def dense_head(inputs: int, classes: int) -> nn.Linear:
