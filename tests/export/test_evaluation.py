@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pytest
 
@@ -23,8 +25,9 @@ def _data(labels: list[int], datasets: list[str]) -> FlowImages:
     return FlowImages(images, np.array(labels), tuple(datasets), names, names, "0" * 64)
 
 
-def _oracle(model: str, flow: Float32Array) -> dict[str, Float32Array]:
+def _oracle(model: str, inputs: Mapping[str, Float32Array]) -> dict[str, Float32Array]:
     """Right about everything, but `wrong` is off by one; `shown` is the first pixel, which `wrong` does not tell."""
+    flow = inputs["flow"]
     if model == "wrong":
         return {PROBABILITIES: np.eye(3, dtype=np.float32)[(flow[:, 0, 0, 0].astype(int) + 1) % 3]}
     return {PROBABILITIES: np.eye(3, dtype=np.float32)[flow[:, 0, 0, 0].astype(int)], "shown": flow[:, 0, 0, :1]}
