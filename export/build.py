@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
+
+import onnx
 
 from export.cards import build_card, build_contract
 from export.checkpoint import Checkpoint, checkpoint_bytes
+from export.eight_bits import packed, rounded
+from export.networks.registry import find_network
 from export.onnx import onnx_bytes, served_graph
 from export.repository import Publication, publish
 from server.contract import FlowMethod
@@ -21,18 +27,26 @@ def publish_checkpoint(
     name: str,
     command: str,
     flow: FlowMethod | None = None,
+    eight_bits: bool | None = None,
     version: int = 1,
     overwrite: bool = False,
 ) -> Path:
     """Export `checkpoint` and publish it as `name`; the folder of the version.
 
-    `command` goes into contract and card. Raises `OptionError` as `publish` does.
+    `command` goes into contract and card. With `eight_bits` the weights are rounded first; unless it is given that is
+    done where the network is registered so and the weights are ours. Raises `OptionError` as `publish` does.
     """
+    if eight_bits is None:
+        eight_bits = find_network(checkpoint.network).eight_bits and checkpoint.source == "trained"
+    if eight_bits:
+        checkpoint = replace(checkpoint, state=rounded(checkpoint.state))
+        checkpoint = replace(checkpoint, sha256=sha256(checkpoint_bytes(checkpoint)).hexdigest())
     contract = build_contract(checkpoint, name, flow or FLOW_OF_SOURCE[checkpoint.source], command)
+    graph = onnx_bytes(served_graph(checkpoint), contract.inputs)
     publication = Publication(
         contract=contract,
-        onnx=onnx_bytes(served_graph(checkpoint), contract.inputs),
+        onnx=packed(onnx.load_from_string(graph)).SerializeToString(deterministic=True) if eight_bits else graph,
         weights=checkpoint_bytes(checkpoint),
-        card=build_card(checkpoint, contract),
+        card=build_card(checkpoint, contract, eight_bits=eight_bits),
     )
     return publish(repository, publication, version=version, overwrite=overwrite)

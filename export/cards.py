@@ -21,6 +21,7 @@ _UNITS_MEANING = "image-left and image-right; a score for each action unit that 
 ABSTAIN_BELOW = 0.5
 """Of a calibrated model: an answer that is more likely wrong than right is withheld."""
 
+EIGHT_BITS = "weights rounded to 8 bits after training, computed in float32; what training measured was before that"
 _INTENDED_USE = (
     "Classifying the motion between the onset and the apex of a spotted facial movement as negative, positive or "
     "surprise, for research and for tools whose users know of it and agreed to it."
@@ -79,7 +80,7 @@ def _was_calibrated(checkpoint: Checkpoint) -> bool:
     return bool(checkpoint.state["temperature"] != 1) or bool(checkpoint.state["unit_shift"].any())
 
 
-def build_card(checkpoint: Checkpoint, contract: ModelContract) -> dict[str, Any]:
+def build_card(checkpoint: Checkpoint, contract: ModelContract, *, eight_bits: bool = False) -> dict[str, Any]:
     """The card of a model that was just made; `with_result` adds what is measured later."""
     ours = checkpoint.source == "trained"
     network = find_network(checkpoint.network)
@@ -99,6 +100,7 @@ def build_card(checkpoint: Checkpoint, contract: ModelContract) -> dict[str, Any
         "command": command,
         "training": training or {"data": contract.provenance.training_data},
         "weights_sha256": checkpoint.sha256,
+        "storage": EIGHT_BITS if eight_bits else "float32",
         "labels": list(contract.labels),
         "recipe": contract.recipe,
         "preparation": checkpoint.weights.preparation,

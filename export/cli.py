@@ -14,8 +14,10 @@ from export.cli_adapt import adapt
 from export.cli_evaluate import evaluate, score
 from export.cli_options import (
     ASSETS,
+    PROGRAM,
     REPOSITORY,
     Arch,
+    EightBits,
     FlowChoice,
     Name,
     Overwrite,
@@ -26,12 +28,11 @@ from export.cli_options import (
 from export.cli_prepare import prepare
 from export.cli_synthesize import synthesize
 from export.cli_train import train
+from export.cli_zoo import zoo
 from server.errors import GlimpseError, OptionError
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.command()(prepare)
-
-PROGRAM = "glimpse-export"
 
 
 @app.command()
@@ -81,6 +82,7 @@ def model(
     name: Name = None,
     repository: Repository = REPOSITORY,
     flow: FlowChoice = None,
+    eight_bits: EightBits = None,
     model_version: Version = 1,
     overwrite: Overwrite = False,
 ) -> None:
@@ -97,6 +99,7 @@ def model(
         name=name or arch,
         command=loaded.training.get("command", ctx.obj),
         flow=flow,
+        eight_bits=eight_bits,
         version=model_version,
         overwrite=overwrite,
     )
@@ -104,6 +107,7 @@ def model(
 
 
 app.command()(train)
+app.command()(zoo)
 app.command()(evaluate)
 app.command()(score)
 app.command()(adapt)

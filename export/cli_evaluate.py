@@ -9,7 +9,17 @@ import typer
 
 from export.cli_files import ResultFiles
 from export.cli_loso import LeaveOneSubjectOut
-from export.cli_options import REPOSITORY, Backend, Protocol, Repository, TritonAddress, parse_seeds
+from export.cli_options import (
+    PROCESSES,
+    REPOSITORY,
+    Backend,
+    Protocol,
+    Repository,
+    TritonAddress,
+    parse_seeds,
+)
+from export.cli_rendered import OnRendered
+from export.cli_train import SYNTHETIC
 from export.cli_zero_shot import ZeroShot
 from server.errors import OptionError
 
@@ -23,7 +33,7 @@ def evaluate(
         typer.Argument(metavar="NAME|ARCH", help="Published model; network for loso and for per-subject weights."),
     ],
     *,
-    data: Annotated[Path, typer.Option(help="Folder with an index.csv.")],
+    data: Annotated[Path, typer.Option(help="Folder with an index.csv, or 'synthetic': rendered people.")],
     protocol: Protocol = "zero-shot",
     weights_per_subject: Annotated[Path | None, typer.Option(help="Folder of <subject>.pth.")] = None,
     backend: Backend = None,
@@ -38,8 +48,9 @@ def evaluate(
     ] = None,
     baseline_epochs: Annotated[int | None, typer.Option(min=1, help="loso: epochs of the baseline, 60.")] = None,
     processes: Annotated[
-        int, typer.Option(min=1, help="loso: folds at a time, a core each; the result does not depend on it.")
-    ] = 1,
+        int | None,
+        typer.Option(min=1, help="Folds (1) or rendered people at a time, a core each; changes no result."),
+    ] = None,
     json: Annotated[Path | None, typer.Option(metavar="OUT", help="Write the measures as JSON.")] = None,
     log: Annotated[Path | None, typer.Option(metavar="CSV", help="Write the answer to every sample.")] = None,
     megc_log: Annotated[
@@ -67,13 +78,18 @@ def evaluate(
             weights=weights,
             baseline=baseline,
             baseline_epochs=baseline_epochs,
-            processes=processes,
+            processes=processes or 1,
         ).run(files, ctx.obj)
         return
     if any(option is not None for option in (seeds, epochs, weights, baseline, baseline_epochs)):
         raise OptionError(
             "--seeds, --epochs, --weights, --baseline and --baseline-epochs need --protocol loso", option="protocol"
         )
+    if str(data) == SYNTHETIC:
+        if weights_per_subject:
+            raise OptionError("--weights-per-subject needs the subjects of a folder", option="data")
+        OnRendered(model, backend, triton_address, repository, record, processes or PROCESSES).run(files, ctx.obj)
+        return
     ZeroShot(
         model=model,
         folder=data,

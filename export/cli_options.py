@@ -27,6 +27,13 @@ Backend = Annotated[
     Literal["torch", "local", "triton"] | None,
     typer.Option("--backend", help="Where inference runs: local unless given, torch for loso."),
 ]
+EightBits = Annotated[
+    bool | None,
+    typer.Option(
+        "--eight-bits/--float32",
+        help="Publish weights rounded to 8 bits, in a quarter of the space; large networks are unless told otherwise.",
+    ),
+]
 Protocol = Annotated[
     Literal["zero-shot", "loso"],
     typer.Option("--protocol", help="A model as it is, or a network trained without each subject in turn."),
@@ -49,6 +56,7 @@ Sources = Annotated[
     ),
 ]
 
+PROGRAM = "glimpse-export"
 REPOSITORY = Path("model_repository")
 ASSETS = Path("server/faces/assets")
 PROCESSES = min(2, os.cpu_count() or 1)

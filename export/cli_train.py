@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +16,7 @@ from export.cli_options import (
     REPOSITORY,
     Arch,
     Device,
+    EightBits,
     FlowChoice,
     Name,
     Overwrite,
@@ -80,18 +82,19 @@ class _Sources:
     def render(self, seed: int, network: Network, flow: FlowMethod | None) -> EventSamples:
         """Rendered events of one seed, for a network that takes the tensors of a recipe as they are."""
         from export.build import FLOW_OF_SOURCE
-        from export.output import counting
-        from export.synthesis.events import render_events
 
-        with counting("rendering") as progress:
-            return render_events(
-                network.recipe,
-                self.samples or network.samples,
-                seed,
-                flow=flow or FLOW_OF_SOURCE["trained"],
-                processes=self.processes,
-                on_progress=progress,
-            )
+        count = self.samples or network.samples
+        return _rendered(network.recipe, count, seed, flow or FLOW_OF_SOURCE["trained"], self.processes)
+
+
+@lru_cache(maxsize=1)
+def _rendered(recipe: str, count: int, seed: int, flow: FlowMethod, processes: int) -> EventSamples:
+    """The last samples are kept: `zoo` trains several networks on them, one after the other."""
+    from export.output import counting
+    from export.synthesis.events import render_events
+
+    with counting("rendering") as progress:
+        return render_events(recipe, count, seed, flow=flow, processes=processes, on_progress=progress)
 
 
 def train(
@@ -127,6 +130,7 @@ def train(
     name: Name = None,
     repository: Repository = REPOSITORY,
     flow: FlowChoice = None,
+    eight_bits: EightBits = None,
     model_version: Version = 1,
     overwrite: Overwrite = False,
     processes: Processes = PROCESSES,
@@ -199,6 +203,7 @@ def train(
                 name=name or arch,
                 command=ctx.obj,
                 flow=flow,
+                eight_bits=eight_bits,
                 version=model_version,
                 overwrite=overwrite,
             )

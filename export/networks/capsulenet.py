@@ -81,6 +81,7 @@ NETWORKS = (
         inputs=(APEX_INPUT,),
         trained=Weights(preparation="as_is"),
         published=Weights(preparation="as_is"),
+        eight_bits=True,
         samples=2_000,
         plan={"learning_rate": 3e-4, "batch_size": 32},
         readings=(

@@ -159,6 +159,7 @@ def _network(name: str, merge: Merge, variant: tuple[str, ...] = ()) -> Network:
         ),
         trained=Weights(preparation="as_is"),
         published=Weights(preparation="as_is"),
+        eight_bits=True,
         samples=2_000,
         plan={"learning_rate": 3e-4, "batch_size": 64, "epochs": 6},
         readings=(

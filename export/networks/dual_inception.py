@@ -87,6 +87,7 @@ NETWORKS = (
         inputs=(FLOW_INPUT,),
         trained=Weights(preparation="nose_centred"),
         published=Weights(preparation="nose_centred"),
+        eight_bits=True,
         plan={"learning_rate": 1e-3},
         readings=(
             "The paper was not at hand: layer sizes are those of a public re-implementation.",

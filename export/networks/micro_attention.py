@@ -56,6 +56,7 @@ NETWORKS = (
         inputs=(APEX_INPUT,),
         trained=Weights(preparation="as_is"),
         published=Weights(preparation="as_is"),
+        eight_bits=True,
         samples=2_000,
         plan={"learning_rate": 1e-3, "batch_size": 64},
         readings=(

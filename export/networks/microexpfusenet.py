@@ -173,6 +173,7 @@ NETWORKS = tuple(
         inputs=_INPUTS,
         trained=Weights(preparation="as_is"),
         published=Weights(preparation="as_is"),
+        eight_bits=True,
         samples=2_000,
         plan=_PLAN,
         readings=_READINGS,

@@ -157,6 +157,7 @@ NETWORKS = (
         ),
         trained=Weights(preparation="as_is"),
         published=Weights(preparation="as_is"),
+        eight_bits=True,
         samples=2_000,
         plan={"learning_rate": 1e-3, "batch_size": 16, "epochs": 12},
         readings=(

@@ -269,6 +269,7 @@ NETWORKS = (
         ),
         trained=Weights(preparation="as_is"),
         published=Weights(preparation="as_is"),
+        eight_bits=True,
         samples=2_000,
         plan={"learning_rate": 3e-4, "batch_size": 32, "epochs": 10, "weight_decay": 1e-3},
         readings=(

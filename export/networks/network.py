@@ -46,7 +46,8 @@ class Network:
 
     `trained` is how we train it, `published` how the weights that its authors released were made. `samples` synthetic
     samples are what it is trained on unless told otherwise, by the synthetic plan but for what `plan` names; one that
-    is `calibrated` gets further samples for that. `units` are those that its action-unit head knows. `readings` tell
+    is `calibrated` gets further samples for that. `units` are those that its action-unit head knows. `eight_bits` says
+    that our trainings of it are published with rounded weights (see `export.eight_bits`). `readings` tell
     what its sources are silent about, or wrong, and what is done here; `reported` is what they claim, and what is known
     against it.
     """
@@ -61,6 +62,7 @@ class Network:
     samples: int = 28_500
     calibrated: bool = False
     units: tuple[int, ...] = ()
+    eight_bits: bool = False
     plan: Mapping[str, float] = field(default_factory=dict)
     readings: tuple[str, ...] = ()
     reported: str = ""

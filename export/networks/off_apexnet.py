@@ -67,6 +67,7 @@ NETWORKS = (
         inputs=(FLOW_INPUT,),
         trained=Weights(preparation="nose_centred"),
         published=Weights(preparation="nose_centred"),
+        eight_bits=True,
         plan={"learning_rate": 1e-3},
         readings=(
             (

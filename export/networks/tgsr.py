@@ -99,6 +99,7 @@ NETWORKS = (
         ),
         trained=Weights(preparation="as_is"),
         published=Weights(preparation="as_is"),
+        eight_bits=True,
         samples=2_000,
         readings=(
             "Planes are in the order XY, XT, YT and regions row by row, on which the paper is silent.",
