@@ -132,6 +132,9 @@ class EventSample:
     `onset` and `apex` are float32 [256, 256], 0..255, each the mean of the frames next to it; `landmarks_crop` float32
     [468, 2] are those of the onset; `flow` goes from onset to apex. `course` float32 [T, 256, 256] is the movement from
     onset to offset at T times that lie evenly, for recipes that ask for it; of no frames for others.
+
+    For recipes that ask for it: `times_s` of onset, apex and offset in the clip, `fps`, and `displacement` float32
+    [R, 2], x and y in IOD, how far each tracked region is at the apex from where it was at the onset.
     """
 
     onset: Float32Array
@@ -139,6 +142,9 @@ class EventSample:
     landmarks_crop: Float32Array
     flow: FlowField
     course: Float32Array = field(default_factory=lambda: np.zeros((0, CROP_SIZE_PX, CROP_SIZE_PX), np.float32))
+    times_s: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    fps: float = 0.0
+    displacement: Float32Array = field(default_factory=lambda: np.zeros((0, 2), np.float32))
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,7 +296,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """A model of the repository as a client sees it. `reason` says why it is not servable."""
+    """A model as a client sees it. `reason` says why it is not servable; `warnings` go with every answer of it."""
 
     name: str
     versions: Sequence[str]
@@ -299,5 +305,6 @@ class ModelInfo:
     backend: str
     servable: bool
     reason: str = ""
+    warnings: Sequence[ReportWarning] = ()
     contract: Mapping[str, Any] = field(default_factory=dict)
     card: Mapping[str, Any] = field(default_factory=dict)

@@ -163,7 +163,9 @@ class Stages:
             still_needed = min((other.first for other in plans[number + 1 :]), default=plan.last + 1)
             held = {index: frame for index, frame in held.items() if index >= still_needed}
             try:
-                measured = self._measured(onset, apex, job, clock, near=near, course=course, times_s=plan.times_s)
+                measured = self._measured(
+                    onset, apex, job, clock, near=near, course=course, times_s=plan.times_s, fps=fps
+                )
             except FaceError:
                 if job.given:
                     raise
@@ -186,6 +188,7 @@ class Stages:
         near: Float64Array | None = None,
         course: Sequence[Frame] = (),
         times_s: Sequence[float] = (),
+        fps: float = 0.0,
     ) -> _Measured:
         with clock.time("faces"):
             aligned = align_to(onset[0], [*onset[1:], *apex, *course], self._landmarker, self._detector, near=near)
@@ -196,8 +199,13 @@ class Stages:
             flow = flow_field(*estimate(first, last, job.flow))
             moved_units = contraction(flow, aligned.landmarks_crop)
         with clock.time("recipes"):
+            recipe = RECIPES[job.recipe]
             sample = EventSample(first, last, aligned.landmarks_crop, flow, at_times(crops[pair:], times_s))
-            inputs = RECIPES[job.recipe].make(sample)
+            if recipe.tracked:
+                moved_regions = displacement_between(aligned.anchor, crops[len(onset)], aligned.landmarks_crop)
+                moments_s = (times_s[0], apex[0].time_s, times_s[-1])
+                sample = replace(sample, times_s=moments_s, fps=fps, displacement=moved_regions)
+            inputs = recipe.make(sample)
         return _Measured(aligned, inputs, moved_units)
 
     def _pair(self, job: PairJob) -> PairFindings:

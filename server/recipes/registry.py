@@ -17,6 +17,7 @@ from server.recipes import (
     flow_uvs_28_iod,
     frames_8x128,
     lbp_top_85,
+    mllm_frames,
     motion_9x64,
 )
 from server.types import EventSample, Float32Array
@@ -27,12 +28,13 @@ class Recipe:
     """`make` turns one event into the named inputs of a network, each without a batch axis; `dims` are their shapes.
 
     `frames` is how many frames from onset to offset it wants, evenly in time; none where onset and apex are enough, so
-    that two pictures can be classified as well as a clip.
+    that two pictures can be classified as well as a clip. `tracked`: whether it wants the displacement of the regions.
     """
 
     make: Callable[[EventSample], Mapping[str, Float32Array]]
     dims: Mapping[str, tuple[int, ...]]
     frames: int = 0
+    tracked: bool = False
 
 
 RECIPES: Mapping[str, Recipe] = MappingProxyType(
@@ -47,6 +49,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
         "flow_uvs_28_iod": Recipe(flow_uvs_28_iod.make, flow_uvs_28_iod.DIMS),
         "frames_8x128": Recipe(frames_8x128.make, frames_8x128.DIMS, frames_8x128.FRAMES),
         "lbp_top_85": Recipe(lbp_top_85.make, lbp_top_85.DIMS, lbp_top_85.FRAMES),
+        "mllm_frames": Recipe(mllm_frames.make, mllm_frames.DIMS, mllm_frames.FRAMES, tracked=True),
         "motion_9x64": Recipe(motion_9x64.make, motion_9x64.DIMS, motion_9x64.FRAMES),
     }
 )
