@@ -92,7 +92,7 @@ class ClipPipeline:
             on_progress(Progress("inference", 0, len(found.findings)))
         version = options.version or info.versions[-1]
         samples = [_Sample(f.inputs, f.still, f.contraction) for f in found.findings]
-        classified, inference_s = await self._classify(contract, version, samples, deadline)
+        classified, inference_s = await self._classify(info, contract, version, samples, deadline)
         report = Report(
             id=request_id,
             clip=found.clip,
@@ -101,9 +101,9 @@ class ClipPipeline:
                 event(finding.track_id, finding.interval, finding.evidence, prediction)
                 for finding, prediction in zip(found.findings, classified, strict=True)
             ],
-            model=self._reference(contract, version),
+            model=_reference(info, version),
             timings_ms=_milliseconds({**found.timings_s, "inference": inference_s}, started),
-            warnings=found.warnings,
+            warnings=(*found.warnings, *(info.warnings if samples else ())),
         )
         self._observe(found.timings_s, inference_s)
         if found.coverage < self._policy.min_face_coverage:
@@ -124,7 +124,7 @@ class ClipPipeline:
         found = cast("PairFindings", await self._pool.run(job, deadline=deadline))
         version = options.version or info.versions[-1]
         sample = _Sample(found.inputs, found.still, found.contraction)
-        (prediction,), inference_s = await self._classify(contract, version, [sample], deadline)
+        (prediction,), inference_s = await self._classify(info, contract, version, [sample], deadline)
         self._observe(found.timings_s, inference_s)
         return Classification(
             id=request_id,
@@ -134,8 +134,9 @@ class ClipPipeline:
             abstained=prediction.abstained,
             action_units=prediction.action_units,
             evidence=found.evidence,
-            model=self._reference(contract, version),
+            model=_reference(info, version),
             timings_ms=_milliseconds({**found.timings_s, "inference": inference_s}, started),
+            warnings=info.warnings,
         )
 
     async def models(self) -> Sequence[ModelInfo]:
@@ -180,6 +181,7 @@ class ClipPipeline:
 
     async def _classify(
         self,
+        info: ModelInfo,
         contract: ModelContract,
         version: str,
         samples: Sequence[_Sample],
@@ -194,20 +196,17 @@ class ClipPipeline:
             outputs = await self._predictor.predict(contract.name, batch, version=version, deadline=deadline)
         except GlimpseError as error:
             self._observer.count_inference_error(contract.name, error.code)
-            if isinstance(error, BackendError):
+            if isinstance(error, BackendError) and info.backend == self._predictor.backend:
                 # What a caller has just seen fail must not be called ready for some more seconds.
                 self._probed_at = float("-inf")
             raise
         seconds = time.monotonic() - started
-        self._observer.observe_inference(contract.name, self._predictor.backend, seconds)
+        self._observer.observe_inference(contract.name, info.backend, seconds)
         answers = predictions(outputs, contract, [sample.contraction for sample in samples])
         return [
             replace(answer, abstained=answer.abstained or sample.still)
             for answer, sample in zip(answers, samples, strict=True)
         ], seconds
-
-    def _reference(self, contract: ModelContract, version: str) -> ModelRef:
-        return ModelRef(contract.name, version, contract.recipe, self._predictor.backend)
 
     def _observe(self, timings_s: Mapping[str, float], inference_s: float) -> None:
         for stage, seconds in {**timings_s, "inference": inference_s}.items():
@@ -221,6 +220,10 @@ class _Sample:
     inputs: Mapping[str, Float32Array]
     still: bool
     contraction: Contraction
+
+
+def _reference(info: ModelInfo, version: str) -> ModelRef:
+    return ModelRef(info.name, version, info.recipe, info.backend)
 
 
 def _face_lost(found: ClipFindings, report: Report) -> FaceLost:

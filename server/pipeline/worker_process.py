@@ -202,6 +202,8 @@ def _look_at(sending: asyncio.Future[None]) -> None:
 
 
 def _spawn(end: Connection) -> subprocess.Popen[bytes]:
-    environment = {**os.environ, **_ONE_THREAD, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    # No setting reaches what decodes a stranger's file: one of them is a key.
+    inherited = {name: value for name, value in os.environ.items() if not name.upper().startswith("GLIMPSE_")}
+    environment = {**inherited, **_ONE_THREAD, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     command = [sys.executable, "-P", "-m", "server.pipeline.worker_main", str(end.fileno())]
     return subprocess.Popen(command, pass_fds=[end.fileno()], stdin=subprocess.DEVNULL, env=environment)
