@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, SettingsConfigDict, SettingsError
 
 from server.errors import ConfigurationError
+from server.settings_group import DELIMITER, PREFIX, Group, variable
+from server.settings_mllm import MLLM, MllmSettings
 
-PREFIX = "GLIMPSE_"
-DELIMITER = "__"
 MIB = 2**20
 # Kubernetes tells every pod where the services of its namespace are, in variables of these forms.
 _SERVICE_LINK = re.compile(
@@ -46,11 +47,7 @@ def _split(value: Any) -> Any:
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 
 
-class _Group(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
-
-
-class ServerSettings(_Group):
+class ServerSettings(Group):
     """Where the service listens and how long it waits."""
 
     host: str = Field(default="127.0.0.1", min_length=1, description="Address to listen on; 0.0.0.0 in a container.")
@@ -69,7 +66,7 @@ class ServerSettings(_Group):
     )
 
 
-class LimitSettings(_Group):
+class LimitSettings(Group):
     """What one request, and all requests together, may take."""
 
     upload_bytes: int = Field(default=256 * MIB, ge=1024, le=4096 * MIB, description="Largest body of a request.")
@@ -96,7 +93,7 @@ class LimitSettings(_Group):
     )
 
 
-class WorkerSettings(_Group):
+class WorkerSettings(Group):
     """The processes in which clips are decoded and pixels are computed."""
 
     count: int = Field(
@@ -107,7 +104,7 @@ class WorkerSettings(_Group):
     )
 
 
-class BackendSettings(_Group):
+class BackendSettings(Group):
     """Where models come from and who runs them."""
 
     kind: Literal["local", "triton"] = Field(default="local", description="ONNX Runtime in process, or Triton.")
@@ -129,8 +126,16 @@ class BackendSettings(_Group):
         description="Folder of the local models; by default model_repository here, or that of the checkout.",
     )
 
+    @field_validator("default_model")
+    @classmethod
+    def _answers_here(cls, value: str) -> str:
+        if value == MLLM:
+            message = "sends pictures of faces away and is weak, so it must be asked for by name"
+            raise PydanticCustomError("default_model", "{message}", {"message": message})
+        return value
 
-class AnalysisSettings(_Group):
+
+class AnalysisSettings(Group):
     """How clips are judged."""
 
     min_face_coverage: float = Field(
@@ -138,7 +143,7 @@ class AnalysisSettings(_Group):
     )
 
 
-class TelemetrySettings(_Group):
+class TelemetrySettings(Group):
     """What the service tells about itself."""
 
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least severe record.")
@@ -164,6 +169,15 @@ class Settings(BaseSettings):
     backend: BackendSettings = Field(default_factory=BackendSettings)
     analysis: AnalysisSettings = AnalysisSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
+    mllm: MllmSettings = MllmSettings()
+
+    @model_validator(mode="after")
+    def _leaves_room_for_others(self) -> Settings:
+        if self.mllm.base_url and self.mllm.concurrency >= self.limits.inflight:
+            message = f"{variable(MLLM, 'concurrency')}: must be below {variable('limits', 'inflight')}, or it could "
+            message += "keep every other model waiting"
+            raise PydanticCustomError("concurrency", "{message}", {"message": message})
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,22 +210,21 @@ def load(environ: Mapping[str, str] | None = None, **overrides: Mapping[str, Any
 
 
 def rows(settings: Settings) -> Iterator[SettingRow]:
-    """Every setting with its variable, value, default and meaning, in the order of the tree."""
+    """Every setting with its variable, value, default and meaning, in the order of the tree; secrets are starred."""
     for group_name, group_field in Settings.model_fields.items():
         group = getattr(settings, group_name)
         defaults = group_field.get_default(call_default_factory=True)
         for name, info in type(group).model_fields.items():
             yield SettingRow(
                 name=variable(group_name, name),
-                value=getattr(group, name),
-                default=getattr(defaults, name),
+                value=_shown(getattr(group, name)),
+                default=_shown(getattr(defaults, name)),
                 description=info.description or "",
             )
 
 
-def variable(group: str, name: str) -> str:
-    """The environment variable of one setting."""
-    return f"{PREFIX}{group}{DELIMITER}{name}".upper()
+def _shown(value: Any) -> Any:
+    return str(value) if isinstance(value, SecretStr) else value
 
 
 def _unknown(variables: Mapping[str, str]) -> Iterator[str]:
@@ -229,6 +242,11 @@ def _merged(base: Mapping[str, Any], overrides: Mapping[str, Mapping[str, Any]])
 
 
 def _sentence(item: Any) -> str:
-    group, *rest = (str(part) for part in item["loc"])
-    name = variable(group, rest[0]) if rest else group
-    return f"{name}: {item['msg']} (got {item['input']!r})"
+    group, *rest = tuple(str(part) for part in item["loc"]) or ("",)
+    if not rest:
+        # What is wrong with settings together names its variables; the input would be all of them, a key included.
+        return str(item["msg"])
+    branch = Settings.model_fields[group].annotation
+    known = getattr(branch, "model_fields", {}).get(rest[0])
+    given = f" (got {item['input']!r})" if known is None or known.repr else ""
+    return f"{variable(group, rest[0])}: {item['msg']}{given}"

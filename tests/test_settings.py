@@ -80,6 +80,28 @@ def test_what_the_caller_gives_wins():
         ("GLIMPSE_ANALYSIS__MIN_FACE_COVERAGE", "-0.1"),
         ("GLIMPSE_TELEMETRY__LOG_LEVEL", "loud"),
         ("GLIMPSE_TELEMETRY__LOG_FORMAT", "xml"),
+        ("GLIMPSE_BACKEND__DEFAULT_MODEL", "mllm"),
+        ("GLIMPSE_MLLM__BASE_URL", "llm.example/v1"),
+        ("GLIMPSE_MLLM__BASE_URL", "ftp://llm.example/v1"),
+        ("GLIMPSE_MLLM__BASE_URL", "https://llm.example/v1?key=x"),
+        ("GLIMPSE_MLLM__BASE_URL", "https://llm.example:port/v1"),
+        ("GLIMPSE_MLLM__SEND_FACES", "perhaps"),
+        ("GLIMPSE_MLLM__ALLOW_HTTP", "perhaps"),
+        ("GLIMPSE_MLLM__API_KEY", "two words"),
+        ("GLIMPSE_MLLM__API_KEY_FILE", "relative/path"),
+        ("GLIMPSE_MLLM__MODEL", "two words"),
+        ("GLIMPSE_MLLM__DEADLINE_SECONDS", "0"),
+        ("GLIMPSE_MLLM__CONCURRENCY", "0"),
+        ("GLIMPSE_MLLM__EVENTS_PER_CLIP", "0"),
+        ("GLIMPSE_MLLM__REQUESTS_PER_HOUR", "0"),
+        ("GLIMPSE_MLLM__TOKENS_PER_DAY", "1"),
+        ("GLIMPSE_MLLM__DAY_USD", "-1"),
+        ("GLIMPSE_MLLM__INPUT_MILLION_TOKENS_USD", "-1"),
+        ("GLIMPSE_MLLM__OUTPUT_MILLION_TOKENS_USD", "nan"),
+        ("GLIMPSE_MLLM__IMAGE_PX", "256"),
+        ("GLIMPSE_MLLM__FLOW_PICTURE", "3"),
+        ("GLIMPSE_MLLM__REPEATS", "10"),
+        ("GLIMPSE_MLLM__CONFIDENCE_CAP", "0.3"),
     ],
 )
 def test_a_value_out_of_bounds_is_named(name, text):
@@ -94,6 +116,52 @@ def test_every_setting_has_bounds_that_were_tried():
     """A new setting comes with a case in the list of wrong values."""
     [mark] = test_a_value_out_of_bounds_is_named.pytestmark
     assert set(NAMES) == {name for name, _ in mark.args[1]}
+
+
+@pytest.mark.parametrize(
+    ("variables", "names"),
+    [
+        ({"BASE_URL": "http://llm.example/v1"}, ["BASE_URL", "ALLOW_HTTP"]),
+        ({"BASE_URL": "http://10.0.0.1/v1"}, ["BASE_URL", "ALLOW_HTTP"]),
+        ({"BASE_URL": "http://localhost.example/v1"}, ["BASE_URL", "ALLOW_HTTP"]),
+        ({"API_KEY": "sk-secret-key", "API_KEY_FILE": "/run/key"}, ["API_KEY_FILE"]),
+        ({"DAY_USD": "5"}, ["DAY_USD"]),
+        ({"REPEATS": "9", "API_KEY": "sk-secret-key"}, ["REQUESTS_PER_HOUR"]),
+        ({"BASE_URL": "https://llm.example/v1", "CONCURRENCY": "16"}, ["CONCURRENCY"]),
+    ],
+)
+def test_settings_that_do_not_fit_together_are_named(variables, names):
+    """The sentence begins with one of them, and holds no value of the others, such as a key."""
+    with pytest.raises(ConfigurationError) as refused:
+        load({f"GLIMPSE_MLLM__{name}": value for name, value in variables.items()})
+    assert refused.value.message.startswith(f"GLIMPSE_MLLM__{names[0]}: ")
+    assert all(f"GLIMPSE_MLLM__{name}" in refused.value.message for name in names)
+    assert "sk-secret" not in refused.value.message
+
+
+@pytest.mark.parametrize(
+    "url", ["http://localhost:8000/v1", "http://127.0.0.1:1/v1", "http://[::1]/v1", "https://llm.example/v1/"]
+)
+def test_an_endpoint_of_this_machine_needs_no_encryption(url):
+    """A slash at the end of the address does not matter."""
+    assert load({"GLIMPSE_MLLM__BASE_URL": url}).mllm.base_url == url.rstrip("/")
+    allowed = {"GLIMPSE_MLLM__BASE_URL": "http://llm.example/v1", "GLIMPSE_MLLM__ALLOW_HTTP": "true"}
+    assert load(allowed).mllm.base_url == "http://llm.example/v1"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("API_KEY", "sk-secret key"), ("BASE_URL", "https://user:sk-secret@llm.example/v1")]
+)
+def test_a_secret_is_never_repeated(name, text):
+    """Neither in the error that it causes, nor in the manual, nor in any representation."""
+    with pytest.raises(ConfigurationError) as refused:
+        load({f"GLIMPSE_MLLM__{name}": text})
+    assert "sk-secret" not in refused.value.message
+    tree = load({"GLIMPSE_MLLM__API_KEY": "sk-secret"})
+    assert tree.mllm.api_key.get_secret_value() == "sk-secret"
+    assert "sk-secret" not in repr(tree) + str(tree) + tree.model_dump_json() + repr(list(rows(tree)))
+    shown = {row.name: row.value for row in rows(tree)}
+    assert set(shown["GLIMPSE_MLLM__API_KEY"]) == {"*"}
 
 
 @pytest.mark.parametrize(
@@ -155,4 +223,4 @@ def test_every_setting_has_a_description_and_says_its_unit():
     for group in Settings.model_fields:
         for name, info in type(getattr(load({}), group)).model_fields.items():
             if info.annotation is float:
-                assert name.endswith(("_seconds", "_coverage")), name
+                assert name.endswith(("_seconds", "_coverage", "_usd", "_cap")), name
