@@ -18,6 +18,7 @@ from server.api.gateway import Gateway
 from server.api.limits import Admission, Limits
 from server.api.rest import connection, routes
 from server.errors import ConfigurationError, GlimpseError
+from server.mllm import with_mllm
 from server.pipeline.base import Analyzer, Observer
 from server.predict.base import Predictor
 from server.predict.repository import ModelRepository
@@ -87,6 +88,7 @@ async def open_predictor(settings: Settings) -> AsyncIterator[Predictor]:
 
         cards = ModelRepository(folder, RECIPES, backend="triton") if folder.is_dir() else None  # noqa: ASYNC240 - before anything runs
         predictor = TritonPredictor(backend.triton_address, recipes=RECIPES, repository=cards)
+    predictor = with_mllm(predictor, settings.mllm)
     try:
         yield predictor
     finally:

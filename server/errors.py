@@ -21,6 +21,7 @@ GlimpseError
 │   ├── BackendUnavailable
 │   └── BackendFailed              it answered with an error or with something that is not an answer
 ├── Overloaded                 admission is bounded; come back after `retry_after_s`
+│   └── BudgetSpent                what may be asked of a paid endpoint in a while is used up
 ├── DeadlineExceeded           names the stage that was running when time ran out
 ├── WorkerCrashed              the process that held this clip died; other requests are untouched
 └── ConfigurationError         the installation, not the request: bad repository, missing extra, wrong settings
@@ -198,6 +199,17 @@ class Overloaded(GlimpseError):
 
     def __init__(self, message: str, *, retry_after_s: float = 1.0, stage: str = "admission") -> None:
         super().__init__(message, stage=stage, retry_after_s=retry_after_s)
+
+
+class BudgetSpent(Overloaded):
+    """What may be asked of a paid endpoint in a while is used up. `setting` is in the details."""
+
+    code = "budget-spent"
+    title = "The budget is spent"
+
+    def __init__(self, message: str, *, setting: str, retry_after_s: float) -> None:
+        super().__init__(message, retry_after_s=retry_after_s, stage="inference")
+        self.details["setting"] = setting
 
 
 class DeadlineExceeded(GlimpseError):

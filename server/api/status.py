@@ -56,6 +56,9 @@ TABLE: Mapping[type[errors.GlimpseError], Status] = MappingProxyType(
         errors.BackendUnavailable: Status(503, "UNAVAILABLE", _LATER, "Try again after the time in Retry-After."),
         errors.BackendFailed: Status(502, "INTERNAL", _LATER, "Try again; if it stays, tell the operator."),
         errors.Overloaded: Status(429, "RESOURCE_EXHAUSTED", _LATER, "Try again after the time in Retry-After."),
+        errors.BudgetSpent: Status(
+            429, "RESOURCE_EXHAUSTED", _LATER, "Try again after the time in Retry-After, or choose another model."
+        ),
         errors.DeadlineExceeded: Status(
             504, "DEADLINE_EXCEEDED", _LATER, "Send a shorter clip, or try again when there is less load; see `stage`."
         ),
