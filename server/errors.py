@@ -207,8 +207,10 @@ class BudgetSpent(Overloaded):
     code = "budget-spent"
     title = "The budget is spent"
 
-    def __init__(self, message: str, *, setting: str, retry_after_s: float) -> None:
-        super().__init__(message, retry_after_s=retry_after_s, stage="inference")
+    def __init__(
+        self, message: str, *, setting: str = "", retry_after_s: float = 1.0, stage: str = "inference"
+    ) -> None:
+        super().__init__(message, retry_after_s=retry_after_s, stage=stage)
         self.details["setting"] = setting
 
 

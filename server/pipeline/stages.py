@@ -164,7 +164,7 @@ class Stages:
             held = {index: frame for index, frame in held.items() if index >= still_needed}
             try:
                 measured = self._measured(
-                    onset, apex, job, clock, near=near, course=course, times_s=plan.times_s, fps=fps
+                    onset, apex, job, clock, near=near, course=course, times_s=plan.times_s, of=(plan.interval, fps)
                 )
             except FaceError:
                 if job.given:
@@ -188,7 +188,7 @@ class Stages:
         near: Float64Array | None = None,
         course: Sequence[Frame] = (),
         times_s: Sequence[float] = (),
-        fps: float = 0.0,
+        of: tuple[Interval, float] | None = None,
     ) -> _Measured:
         with clock.time("faces"):
             aligned = align_to(onset[0], [*onset[1:], *apex, *course], self._landmarker, self._detector, near=near)
@@ -201,9 +201,10 @@ class Stages:
         with clock.time("recipes"):
             recipe = RECIPES[job.recipe]
             sample = EventSample(first, last, aligned.landmarks_crop, flow, at_times(crops[pair:], times_s))
-            if recipe.tracked:
+            if recipe.tracked and of is not None:
+                interval, fps = of
                 moved_regions = displacement_between(aligned.anchor, crops[len(onset)], aligned.landmarks_crop)
-                moments_s = (times_s[0], apex[0].time_s, times_s[-1])
+                moments_s = (interval.onset_s, interval.apex_s, interval.offset_s)
                 sample = replace(sample, times_s=moments_s, fps=fps, displacement=moved_regions)
             inputs = recipe.make(sample)
         return _Measured(aligned, inputs, moved_units)

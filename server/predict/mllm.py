@@ -138,7 +138,7 @@ class MllmPredictor:
     async def _movement(
         self, client: MllmClient, sample: Mapping[str, Float32Array], deadline: float
     ) -> Sequence[Answer]:
-        """The answers of every repetition, each with the labels in another order: position decides too much."""
+        """The answers of every repetition, each with the labels in another order, so that none is always first."""
         options = self._options
         shown = await asyncio.to_thread(
             exhibit, sample, options.regions, image_px=options.image_px, flow_picture=options.flow_picture

@@ -25,6 +25,7 @@ NAME = "mllm"
 _PATH = "/chat/completions"
 _ATTEMPTS = 5
 _FIRST_PAUSE_S = 1.0
+_LONGEST_WAIT_S = 86400.0
 _CONNECT_S = 10.0
 _ANSWER_BYTES = 2**20
 _COMPLAINT = frozenset({400, 422})
@@ -224,9 +225,10 @@ def _parsed(received: _Received) -> dict[str, Any]:
 def _retry_after_s(header: str) -> float | None:
     """Seconds, or until an HTTP date; None where it says nothing."""
     if header.strip().isdecimal():
-        return float(header)
+        return min(float(header), _LONGEST_WAIT_S)
     try:
-        return max((parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds(), 0.0)
+        wait_s = (parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds()
+        return min(max(wait_s, 0.0), _LONGEST_WAIT_S)
     except (ValueError, TypeError):
         return None
 

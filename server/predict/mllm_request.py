@@ -97,7 +97,7 @@ def exhibit(
     )
     numbers = (
         f"Frame rate {fps:.0f} per second; onset 0 ms, apex {apex_ms:.0f} ms, offset {offset_ms:.0f} ms. Displacement "
-        f"from onset to apex by a landmark tracker, in distances of the eyes: {moved}."
+        f"from onset to apex by a landmark tracker, in distances of the eyes, minus is down or left: {moved}."
     )
     caption = f"onset, apex and offset side by side, t = 0, {apex_ms:.0f} and {offset_ms:.0f} ms"
     return Exhibit(tuple(pictures), (caption, _uri(strip)), numbers)

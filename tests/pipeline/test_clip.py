@@ -1,6 +1,7 @@
 """The path from findings to a report: one batch, typed failures, nothing lost."""
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -110,6 +111,38 @@ async def test_the_report_says_where_it_comes_from():
     assert (report.id, report.model.name, report.model.recipe) == ("r-7", "net", "flow_uvs_28")
     assert {"decode", "faces", "inference", "total"} <= set(report.timings_ms)
     assert [warning.code for warning in report.warnings] == ["clip-truncated"]
+
+
+class _Guest(FakePredictor):
+    """A predictor whose model lives elsewhere and has something to say."""
+
+    async def model(self, name, version=None):
+        return replace(await super().model(name, version), backend="afar", warnings=(ReportWarning("weak", "x"),))
+
+
+async def test_a_model_may_have_a_backend_and_warnings_of_its_own():
+    """Both are in the report, the warnings only where it was asked, and the backend is that of the metrics."""
+    predictor = _Guest([_contract()])
+    pipeline, _, observer = _pipeline(_findings(3), predictor)
+    report = await pipeline.analyze(b"x", AnalyzeOptions(), request_id="r", deadline=_soon())
+    assert report.model.backend == "afar"
+    assert [warning.code for warning in report.warnings] == ["clip-truncated", "weak"]
+    assert ("net", "afar") in [args[:2] for name, args, _ in observer.told if name == "observe_inference"]
+    quiet, _, _ = _pipeline(_findings(), predictor)
+    report = await quiet.analyze(b"x", AnalyzeOptions(), request_id="r", deadline=_soon())
+    assert [warning.code for warning in report.warnings] == ["clip-truncated"]
+
+
+async def test_a_failure_elsewhere_does_not_end_readiness():
+    """What answers by default is as ready as before."""
+    predictor = _Guest([_contract()])
+    pipeline, pool, observer = _pipeline(_findings(3), predictor)
+    assert (await pipeline.readiness()).ready
+    pool.meanwhile = lambda: setattr(predictor, "error", BackendFailed("boom"))
+    with pytest.raises(BackendFailed):
+        await pipeline.analyze(b"x", AnalyzeOptions(), request_id="r", deadline=_soon())
+    assert (await pipeline.readiness()).ready
+    assert observer.names().count("set_backend_up") == 1
 
 
 async def test_a_face_seen_too_rarely_is_an_error_that_carries_the_report():

@@ -11,6 +11,7 @@ from server.faces.pair import align_to
 from server.media.limits import MediaLimits
 from server.pipeline.jobs import ClipJob, PairJob
 from server.pipeline.stages import Stages
+from server.spotting.signal import REGIONS
 from tests.end_to_end.conftest import SAMPLES, decode, encode
 
 LIMITS = MediaLimits(60, 10_000, 4096 * 2304)
@@ -63,6 +64,18 @@ def test_progress_covers_every_stage(stages, frames):
     stages(_job(frames), told.append)
     assert {progress.stage for progress in told} == {"faces", "spotting", "flow"}
     assert all(progress.done <= progress.total for progress in told if progress.total)
+
+
+def test_a_recipe_may_ask_for_what_was_tracked(stages, frames):
+    """The offset's picture, times after the onset, and how far the regions went: the ones that moved most are told."""
+    (finding,) = stages(_job(frames, recipe="mllm_frames"), lambda _: None).findings
+    interval = finding.interval
+    wanted = [1000 * (interval.apex_s - interval.onset_s), 1000 * (interval.offset_s - interval.onset_s), 30]
+    np.testing.assert_allclose(finding.inputs["timing"], wanted, atol=1)
+    went = np.linalg.norm(finding.inputs["displacement"], axis=1)
+    assert REGIONS[int(went.argmax())] in interval.regions
+    onset, apex, offset = finding.inputs["pictures"]
+    assert np.abs(apex - onset).mean() > np.abs(offset - onset).mean() > 0
 
 
 def test_the_largest_face_wins_even_if_it_comes_later(stages, frames):

@@ -97,8 +97,9 @@ async def test_answers_come_back_with_progress_in_order(make):
     assert not watcher.restarts
 
 
-async def test_workers_are_confined(make):
-    """A worker computes in one thread, dumps no core, ignores Ctrl-C, and is a process of its own."""
+async def test_workers_are_confined(make, monkeypatch):
+    """A worker computes in one thread, dumps no core, ignores Ctrl-C, is a process of its own and knows no setting."""
+    monkeypatch.setenv("GLIMPSE_MLLM__API_KEY", "secret")
     pool, _ = await make()
     facts = await pool.run(("describe",), deadline=soon())
     assert facts["pid"] != os.getpid()
@@ -106,6 +107,7 @@ async def test_workers_are_confined(make):
     assert (facts["omp"], facts["cv2"], facts["core"]) == ("1", 1, (0, 0))
     assert facts["sigint"]
     assert not facts["torch"]
+    assert facts["settings"] == []
 
 
 async def test_large_jobs_do_not_block_the_loop(make):

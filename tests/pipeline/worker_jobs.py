@@ -87,6 +87,7 @@ def _describe(_: Callable[[Progress], None]) -> dict[str, Any]:
         "pid": os.getpid(),
         "parent": os.getppid(),
         "omp": os.environ["OMP_NUM_THREADS"],
+        "settings": [name for name in os.environ if name.upper().startswith("GLIMPSE_")],
         "cv2": cv2.getNumThreads(),
         "core": resource.getrlimit(resource.RLIMIT_CORE),
         "sigint": signal.getsignal(signal.SIGINT) == signal.SIG_IGN,

@@ -99,12 +99,15 @@ async def test_a_date_to_come_back_at_is_understood(fake, client):
     assert client.waits == [0.0, 2.0]
 
 
-async def test_a_wait_beyond_the_deadline_is_not_begun(fake, client):
-    """The caller is told when to come back."""
-    fake.follow(complains(429, Retry_After="120"))
+@pytest.mark.parametrize(
+    ("asked", "told_s"), [("120", 120.0), ("9" * 400, 86400.0), ("Fri, 31 Dec 9999 23:59:59 GMT", 86400.0)]
+)
+async def test_a_wait_beyond_the_deadline_is_not_begun(fake, client, asked, told_s):
+    """The caller is told when to come back, in a day at most."""
+    fake.follow(complains(429, Retry_After=asked))
     with pytest.raises(BackendUnavailable) as failure:
         await client.ask(build, deadline=soon())
-    assert failure.value.details == {"retry_after_s": 120.0}
+    assert failure.value.details == {"retry_after_s": told_s}
     assert client.waits == []
 
 
