@@ -45,7 +45,7 @@ def publish_checkpoint(
     graph = onnx_bytes(served_graph(checkpoint), contract.inputs)
     publication = Publication(
         contract=contract,
-        onnx=packed(onnx.load_from_string(graph)).SerializeToString(deterministic=True) if eight_bits else graph,
+        graph=packed(onnx.load_from_string(graph)).SerializeToString(deterministic=True) if eight_bits else graph,
         weights=checkpoint_bytes(checkpoint),
         card=build_card(checkpoint, contract, eight_bits=eight_bits),
     )

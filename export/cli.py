@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from export.cli_accelerate import accelerate
 from export.cli_adapt import adapt
 from export.cli_evaluate import evaluate, score
 from export.cli_options import (
@@ -111,6 +112,7 @@ app.command()(zoo)
 app.command()(evaluate)
 app.command()(score)
 app.command()(adapt)
+app.command()(accelerate)
 
 
 @app.command()

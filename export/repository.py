@@ -19,7 +19,6 @@ from export.triton_config import config_text
 from server.contract import PARAMETER, ModelContract
 from server.errors import ConfigurationError, OptionError, UnknownModel
 
-MODEL_FILE = "model.onnx"
 WEIGHTS_FILE = "weights.pth"
 CONFIG_FILE = "config.pbtxt"
 LABELS_FILE = "labels.txt"
@@ -28,10 +27,12 @@ CARD_FILE = "card.json"
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """What becomes one version: the graph, the checkpoint it was made from, its contract and its card."""
+    """What becomes one version: what is served (an ONNX graph, or the plan built from one), the checkpoint it was made
+    from, its contract and its card.
+    """
 
     contract: ModelContract
-    onnx: bytes
+    graph: bytes
     weights: bytes
     card: Mapping[str, Any]
 
@@ -49,8 +50,8 @@ class PublishedModel:
 
     @property
     def model_file(self) -> Path:
-        """The ONNX graph."""
-        return self.folder / self.version / MODEL_FILE
+        """The ONNX graph, or the plan."""
+        return self.folder / self.version / self.contract.model_file
 
     @property
     def weights_file(self) -> Path:
@@ -67,7 +68,7 @@ def publish(repository: Path, publication: Publication, *, version: int = 1, ove
     place = check_free(repository, publication.contract.name, version=version, overwrite=overwrite)
     folder = place.parent
     folder.mkdir(parents=True, exist_ok=True)
-    files = {MODEL_FILE: publication.onnx, WEIGHTS_FILE: publication.weights}
+    files = {publication.contract.model_file: publication.graph, WEIGHTS_FILE: publication.weights}
     _place_version(folder, place, files)
     hashes = {f"{version}/{name}": hashlib.sha256(data).hexdigest() for name, data in files.items()}
     labels = "".join(f"{label}\n" for label in publication.contract.labels)

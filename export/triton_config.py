@@ -5,21 +5,27 @@ from __future__ import annotations
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as triton
 
-from server.contract import PARAMETER, ModelContract, TensorSpec
+from server.contract import PARAMETER, Accelerator, ModelContract, TensorSpec
 
 MAX_BATCH_SIZE = 64
 PREFERRED_BATCH_SIZES = (8, 32)
+_WARMED_SIZES = (1, *PREFERRED_BATCH_SIZES)
 BACKEND = "onnxruntime"
+PLAN_BACKEND = "tensorrt"
+_MIB = 2**20
 
 
 def model_config(contract: ModelContract) -> triton.ModelConfig:
     """The configuration of a model with this contract.
 
     Dynamic batching without a delay: whatever waits is taken together, and nothing waits for company. The instance
-    goes to a GPU where Triton has one, else to a CPU. Every batch size that Triton prefers is run once before the model
-    counts as ready.
+    goes to a GPU where Triton has one, else to a CPU, where an accelerator has no effect; a plan asks for a GPU. Every
+    batch size that Triton prefers is run once before the model counts as ready.
     """
-    config = triton.ModelConfig(name=contract.name, backend=BACKEND, max_batch_size=MAX_BATCH_SIZE)
+    backend = PLAN_BACKEND if contract.engine else BACKEND
+    config = triton.ModelConfig(name=contract.name, backend=backend, max_batch_size=MAX_BATCH_SIZE)
+    if contract.engine:
+        config.default_model_filename = contract.model_file
     config.version_policy.latest.num_versions = 1
     for spec in contract.inputs:
         config.input.add(name=spec.name, data_type=triton.TYPE_FP32, dims=spec.dims)
@@ -28,16 +34,38 @@ def model_config(contract: ModelContract) -> triton.ModelConfig:
         if spec.dims == (len(contract.labels),):
             output.label_filename = "labels.txt"
     config.dynamic_batching.preferred_batch_size.extend(PREFERRED_BATCH_SIZES)
-    config.instance_group.add(count=1, kind=triton.ModelInstanceGroup.KIND_AUTO)
-    for size in (1, *PREFERRED_BATCH_SIZES):
+    kinds = triton.ModelInstanceGroup
+    config.instance_group.add(count=1, kind=kinds.KIND_GPU if contract.engine else kinds.KIND_AUTO)
+    if contract.accelerator:
+        _add_accelerator(config, contract.accelerator)
+    for size in _warmed_sizes(contract):
         _add_warmup(config, size, contract.inputs)
-    config.parameters[PARAMETER].string_value = contract.model_dump_json()
+    config.parameters[PARAMETER].string_value = contract.to_json()
     return config
 
 
 def config_text(contract: ModelContract) -> str:
     """`model_config` as the text of config.pbtxt."""
     return str(text_format.MessageToString(model_config(contract), as_utf8=True))
+
+
+def _warmed_sizes(contract: ModelContract) -> tuple[int, ...]:
+    # ONNX Runtime builds TensorRT's engine anew for a batch beyond all before it, while a request waits: so the largest
+    # is seen first and the smallest next. Stating the shapes instead fails where TensorRT takes only parts of a graph.
+    return (MAX_BATCH_SIZE, *_WARMED_SIZES) if contract.accelerator else _WARMED_SIZES
+
+
+def _add_accelerator(config: triton.ModelConfig, wanted: Accelerator) -> None:
+    """TensorRT inside ONNX Runtime, by the parameters that Triton's backend for it documents.
+
+    There is no `precision_mode`: without it TensorRT computes each tensor in the type that it has in the graph, which
+    is what was compared with the network; with it TensorRT may take halves anywhere.
+    """
+    accelerator = config.optimization.execution_accelerators.gpu_execution_accelerator.add(name=wanted.name)
+    accelerator.parameters["max_workspace_size_bytes"] = str(wanted.workspace_mib * _MIB)
+    if wanted.engine_cache:
+        accelerator.parameters["trt_engine_cache_enable"] = "1"
+        accelerator.parameters["trt_engine_cache_path"] = wanted.engine_cache
 
 
 def _add_warmup(config: triton.ModelConfig, batch_size: int, inputs: tuple[TensorSpec, ...]) -> None:

@@ -16,6 +16,7 @@ from export.data.flow_images import RECIPE as STRETCHED
 from export.networks.network import FLOW_INPUT
 from export.repository import LABELS_FILE, PublishedModel, read_published
 from export.scoring import Backend, open_backend, torch_score
+from export.tensorrt import check_plan
 from export.triton_config import model_config
 from server.contract import ModelContract
 from server.errors import GlimpseError
@@ -46,6 +47,9 @@ def verify(
 ) -> list[Check]:
     """All checks of one model; with `triton` also against a real Triton, at `triton_address` or started here.
 
+    A plan is either loaded by the TensorRT of this machine, for which it must have been built, or asked for answers
+    through Triton.
+
     Raises `UnknownModel` when there is no such model. Whatever else goes wrong is a check that did not pass.
     """
     model = read_published(repository, name)
@@ -53,9 +57,12 @@ def verify(
         _guarded("checksums", lambda: _checksums(model)),
         _guarded("labels", lambda: _labels(model)),
         _guarded("configuration", lambda: _configuration(model)),
-        _guarded("graph", lambda: _graph(model)),
-        _guarded("torch and local", lambda: _agreement(repository, model, "local", None, report)),
     ]
+    if not model.contract.engine:
+        checks.append(_guarded("graph", lambda: _graph(model)))
+        checks.append(_guarded("torch and local", lambda: _agreement(repository, model, "local", None, report)))
+    elif not triton and not triton_address:
+        checks.append(_guarded("plan", lambda: _plan(model)))
     if triton or triton_address:
         checks.append(
             _guarded("torch and triton", lambda: _agreement(repository, model, "triton", triton_address, report))
@@ -140,6 +147,11 @@ def _graph(model: PublishedModel) -> tuple[bool, str]:
     return not problems, "; ".join(problems) or "inputs and outputs as in the contract"
 
 
+def _plan(model: PublishedModel) -> tuple[bool, str]:
+    problem = check_plan(model.model_file.read_bytes(), model.contract)
+    return not problem, problem or "TensorRT loads it; inputs and outputs as in the contract"
+
+
 def _axes(value: onnx.ValueInfoProto) -> Iterator[int | None]:
     """Fixed sizes; None for an axis of any size."""
     for axis in value.type.tensor_type.shape.dim:
@@ -166,4 +178,6 @@ def _agreement(
     # Of several values np.max returns the one that is not a number, which max would pass over.
     largest = {name: np.max(values) for name, values in different.items()}
     listed = ", ".join(f"{name} by at most {value:.1e}" for name, value in largest.items())
-    return all(value <= TOLERANCE for value in largest.values()), f"differ: {listed} (allowed {TOLERANCE:.0e})"
+    precision = model.contract.precision
+    allowed, why = (precision.tolerance, ", for half precision") if precision else (TOLERANCE, "")
+    return all(value <= allowed for value in largest.values()), f"differ: {listed} (allowed {allowed:.0e}{why})"

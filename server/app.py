@@ -21,6 +21,7 @@ from server.errors import ConfigurationError, GlimpseError
 from server.mllm import with_mllm
 from server.pipeline.base import Analyzer, Observer
 from server.predict.base import Predictor
+from server.predict.engine import Gpu
 from server.predict.repository import ModelRepository
 from server.recipes.registry import RECIPES
 from server.report.export import events_csv
@@ -87,7 +88,8 @@ async def open_predictor(settings: Settings) -> AsyncIterator[Predictor]:
         from server.predict.triton import TritonPredictor
 
         cards = ModelRepository(folder, RECIPES, backend="triton") if folder.is_dir() else None  # noqa: ASYNC240 - before anything runs
-        predictor = TritonPredictor(backend.triton_address, recipes=RECIPES, repository=cards)
+        gpu = Gpu(backend.compute_capability, backend.tensorrt_version)
+        predictor = TritonPredictor(backend.triton_address, recipes=RECIPES, repository=cards, gpu=gpu)
     predictor = with_mllm(predictor, settings.mllm)
     try:
         yield predictor

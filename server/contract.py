@@ -42,6 +42,37 @@ class Provenance(_Frozen):
     weights_sha256: str = Field(default="", description="Hash of the checkpoint that was exported.")
 
 
+class Precision(_Frozen):
+    """Arithmetic inside the graph other than single precision; its inputs and outputs stay float32."""
+
+    arithmetic: Literal["fp16"]
+    tolerance: float = Field(
+        gt=0.0,
+        le=1.0,
+        description="Difference from single precision up to which answers count as equal.",
+    )
+
+
+class Accelerator(_Frozen):
+    """What Triton's ONNX Runtime backend shall compute with on a GPU; without a GPU it has no effect."""
+
+    name: Literal["tensorrt"]
+    workspace_mib: int = Field(ge=1, description="GPU memory that TensorRT may use temporarily, in MiB.")
+    engine_cache: str = Field(
+        default="", description="Folder on Triton's machine that keeps built engines; empty for none."
+    )
+
+
+class Engine(_Frozen):
+    """A TensorRT plan: it runs on the GPU and with the TensorRT that it was built for, and on no other."""
+
+    tensorrt: str = Field(pattern=r"^\d+(\.\d+){1,3}$", description="Version of the TensorRT that built it.")
+    compute_capability: str = Field(
+        pattern=r"^\d{1,2}\.\d$", description="Compute capability of the GPU that it was built on."
+    )
+    workspace_mib: int = Field(ge=1, description="GPU memory that TensorRT might use temporarily, in MiB.")
+
+
 class ModelContract(_Frozen):
     """Everything that a gateway needs to feed a model and to read its answer."""
 
@@ -56,7 +87,27 @@ class ModelContract(_Frozen):
     abstain_below: float = Field(
         default=0.0, ge=0.0, le=1.0, description="Confidence below which the answer is withheld."
     )
+    precision: Precision | None = Field(default=None, description="None for single precision.")
+    accelerator: Accelerator | None = None
+    engine: Engine | None = Field(default=None, description="None where the version holds an ONNX graph.")
     provenance: Provenance
+
+    @property
+    def model_file(self) -> str:
+        """The file of a version that is served."""
+        return "model.plan" if self.engine else "model.onnx"
+
+    def to_json(self) -> str:
+        """What stands in config.pbtxt. What a model does not have is not mentioned, so that gateways which do not know
+        of it yet read the contract all the same.
+        """
+        return self.model_dump_json(exclude_none=True)
+
+    @model_validator(mode="after")
+    def _one_way_to_tensorrt(self) -> ModelContract:
+        if self.engine and self.accelerator:
+            raise ValueError("a plan is TensorRT's already: engine and accelerator exclude each other")
+        return self
 
     @model_validator(mode="after")
     def _probabilities_match_labels(self) -> ModelContract:

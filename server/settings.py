@@ -113,6 +113,16 @@ class BackendSettings(Group):
         pattern=r"^(dns:///)?[A-Za-z0-9._\-\[\]:]+:\d{1,5}$",
         description="gRPC address of Triton; dns:///name:port spreads over all its addresses.",
     )
+    compute_capability: str = Field(
+        default="",
+        pattern=r"^(\d{1,2}\.\d)?$",
+        description="That of Triton's GPU, such as 8.6: plans for another one are not servable. Empty: not compared.",
+    )
+    tensorrt_version: str = Field(
+        default="",
+        pattern=r"^(\d+(\.\d+){1,3})?$",
+        description="That of Triton, such as 10.13.3: plans of another one are not servable. Empty: not compared.",
+    )
     threads: int = Field(default=1, ge=1, le=256, description="Local inferences at a time, each on one core.")
     providers: Names = Field(
         default=("CPUExecutionProvider",), min_length=1, description="ONNX Runtime providers, comma separated."

@@ -13,6 +13,9 @@ from server.contract import PARAMETER, ModelContract, TensorSpec
 from server.errors import ModelNotServable, UnknownModel
 from server.types import ModelInfo
 
+DEFAULT_MODEL_FILE = "model.onnx"
+"""What Triton's ONNX Runtime backend loads where the configuration names no file."""
+
 
 class ContractProblem(Exception):
     """Why a model cannot be served, in words for the operator."""
@@ -134,6 +137,9 @@ def read_contract(config: model_config_pb2.ModelConfig) -> ModelContract:
         raise ContractProblem(f"the contract is that of {contract.name!r}, not of {config.name!r}")
     if config.max_batch_size < 1:
         raise ContractProblem("max_batch_size must be 1 or more: the events of a clip are sent as one batch")
+    file = config.default_model_filename or DEFAULT_MODEL_FILE
+    if file != contract.model_file:
+        raise ContractProblem(f"config.pbtxt has the model in {file}, the contract in {contract.model_file}")
     _compare("input", contract.inputs, config.input)
     _compare("output", contract.outputs, config.output)
     return contract

@@ -14,6 +14,7 @@ from server.contract import ModelContract
 from server.errors import BackendFailed, BackendUnavailable, ConfigurationError, ModelNotServable
 from server.predict.catalogue import Catalogue
 from server.predict.deadline import out_of_time, remaining_s
+from server.predict.engine import NEEDS_TRITON
 from server.predict.repository import ModelRepository
 from server.predict.tensors import batches, check_inputs, check_outputs, joined, zeros
 from server.types import Float32Array, ModelInfo
@@ -27,6 +28,7 @@ class LocalPredictor:
     """Runs the models of `repository` on `threads` threads, one core for each.
 
     A session is loaded once, on first use or by `load`, and warmed with the contract's shapes before it answers.
+    TensorRT plans are listed as not servable.
     `providers` are ONNX Runtime execution providers in order of preference. Raises `ConfigurationError` where
     ONNX Runtime is not installed or lacks a provider.
     """
@@ -39,7 +41,10 @@ class LocalPredictor:
         self._ort = _onnxruntime(providers)
         self._providers = list(providers)
         self._repository = repository
-        self._entries = dict(repository.catalogue.entries)
+        self._entries = {
+            name: entry.withdrawn(NEEDS_TRITON) if entry.contract and entry.contract.engine else entry
+            for name, entry in repository.catalogue.entries.items()
+        }
         self._sessions: dict[tuple[str, str], Any] = {}
         self._loading = threading.Lock()
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="inference")

@@ -16,12 +16,11 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
 from server.errors import ConfigurationError
-from server.predict.catalogue import Catalogue, ModelEntry, entry_of, unservable
+from server.predict.catalogue import DEFAULT_MODEL_FILE, Catalogue, ModelEntry, entry_of, unservable
 
 _CONFIG = "config.pbtxt"
 _LABELS = "labels.txt"
 _CARD = "card.json"
-_MODEL_FILE = "model.onnx"
 _VERSION = re.compile(r"[1-9][0-9]*")
 
 _log = logging.getLogger(__name__)
@@ -42,9 +41,10 @@ class ModelRepository:
         self.catalogue = Catalogue({folder.name: _read(folder, recipes, backend) for folder in folders})
 
     def model_file(self, name: str, version: str) -> Path:
-        """The ONNX file of a version that the catalogue lists. Raises `UnknownModel`."""
+        """The file of a version that the catalogue lists. Raises `UnknownModel`."""
         entry = self.catalogue.entry(name)
-        return self.path / name / entry.chosen(version) / _MODEL_FILE
+        file = entry.contract.model_file if entry.contract else DEFAULT_MODEL_FILE
+        return self.path / name / entry.chosen(version) / file
 
     def card(self, name: str) -> Mapping[str, Any]:
         """The model's card; empty for a model that is not here or has none."""
@@ -65,7 +65,8 @@ def _read(folder: Path, recipes: Collection[str], backend: str) -> ModelEntry:
         return ModelEntry(unservable(folder.name, reason, backend=backend, card=card))
     config.name = folder.name
     served = served_versions(folder, config.version_policy)
-    versions = [version for version in served if (folder / version / _MODEL_FILE).is_file()]
+    file = config.default_model_filename or DEFAULT_MODEL_FILE
+    versions = [version for version in served if (folder / version / file).is_file()]
     entry = entry_of(config, versions=versions, recipes=recipes, backend=backend, card=card)
     problem = _labels_problem(folder / _LABELS, entry)
     return entry.withdrawn(problem) if problem and entry.info.servable else entry

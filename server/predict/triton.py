@@ -18,6 +18,7 @@ from server.errors import BackendFailed, BackendUnavailable, DeadlineExceeded, M
 from server.predict.breaker import CircuitBreaker
 from server.predict.catalogue import Catalogue, ModelEntry, entry_of, unservable
 from server.predict.deadline import out_of_time, remaining_s
+from server.predict.engine import Gpu
 from server.predict.repository import ModelRepository
 from server.predict.tensors import batches, check_inputs, check_outputs, joined, zeros
 from server.predict.triton_protocol import CHANNEL_OPTIONS, request_tensors, response_tensors, target, translated
@@ -51,7 +52,8 @@ class TritonPredictor:
     """Runs models at `address`, host:port of Triton's gRPC protocol or any gRPC target.
 
     `recipes` are the names of the recipes that this gateway can compute. `repository` gives the cards, which Triton
-    does not serve. What Triton has is asked again after `refresh_s`; `control_timeout_s` bounds asking and probing.
+    does not serve. `gpu` is what the operator says of Triton's: a plan for another one is listed as not servable and
+    not asked for. What Triton has is asked again after `refresh_s`; `control_timeout_s` bounds asking and probing.
     Raises `ConfigurationError` for an address that cannot be one.
     """
 
@@ -63,6 +65,7 @@ class TritonPredictor:
         *,
         recipes: Collection[str],
         repository: ModelRepository | None = None,
+        gpu: Gpu | None = None,
         retry: Retry | None = None,
         breaker: CircuitBreaker | None = None,
         refresh_s: float = 30.0,
@@ -71,6 +74,7 @@ class TritonPredictor:
         self._target = target(address)
         self._recipes = recipes
         self._repository = repository
+        self._gpu = gpu or Gpu()
         self._retry = retry or Retry()
         self._breaker = breaker or CircuitBreaker()
         self._refresh_s = refresh_s
@@ -195,13 +199,20 @@ class TritonPredictor:
         if versions:
             try:
                 config = await self._call(name, call, deadline)
-                return entry_of(config, versions=versions, recipes=self._recipes, backend=self.backend, card=card)
+                entry = entry_of(config, versions=versions, recipes=self._recipes, backend=self.backend, card=card)
+                misfit = self._misfit(entry)
+                return entry.withdrawn(misfit) if misfit else entry
             except (ModelError, BackendFailed) as error:
                 reason = error.message
         else:
             said = " ".join(row.reason for row in rows if row.reason).strip()
-            reason = said.splitlines()[0] if said else "Triton has not loaded it"
+            own = self._repository.catalogue.entries.get(name) if self._repository else None
+            reason = self._misfit(own) or (said.splitlines()[0] if said else "Triton has not loaded it")
         return ModelEntry(unservable(name, reason, backend=self.backend, card=card))
+
+    def _misfit(self, entry: ModelEntry | None) -> str:
+        engine = entry.contract.engine if entry and entry.contract else None
+        return self._gpu.misfit(engine) if engine else ""
 
     async def _call(
         self, model: str, call: Callable[[InferenceServerClient, float], Awaitable[_T]], deadline: float
