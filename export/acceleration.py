@@ -73,9 +73,9 @@ def accelerate(
     """Publish the newest version of `source`, a graph in single precision, as `name`, computed as `wanted`.
 
     A graph in half precision is published only where no output differs from single precision by more than `TOLERANCE`
-    on random inputs. Raises `UnknownModel` for `source`; `OptionError` where `source` is not in single precision, `name`
-    is its name or none, the version exists or the difference is larger; `ConfigurationError` for a plan on a machine
-    that cannot build one.
+    on random inputs. Raises `UnknownModel` for `source`; `OptionError` where `source` is not in single precision,
+    `name` is its name or none, the version exists or the difference is larger; `ConfigurationError` for a plan on a
+    machine that cannot build one.
     """
     if name == source:
         raise OptionError(

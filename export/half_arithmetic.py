@@ -148,7 +148,8 @@ _SUBGRAPHS = (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS)
 def _rounded(weights: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     # A bound that stands for infinity, as of Clip, is the largest half rather than none.
     largest = float(np.finfo(np.float16).max)
-    return np.clip(weights, -largest, largest).astype(np.float16)
+    rounded: np.ndarray[Any, Any] = np.clip(weights, -largest, largest).astype(np.float16)
+    return rounded
 
 
 def _run(graph: bytes, inputs: Mapping[str, Float32Array]) -> dict[str, Float32Array]:

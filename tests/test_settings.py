@@ -72,6 +72,8 @@ def test_what_the_caller_gives_wins():
         ("GLIMPSE_WORKERS__MEMORY_BYTES", "1"),
         ("GLIMPSE_BACKEND__KIND", "torch"),
         ("GLIMPSE_BACKEND__TRITON_ADDRESS", "http://triton:8001/"),
+        ("GLIMPSE_BACKEND__COMPUTE_CAPABILITY", "RTX 3090"),
+        ("GLIMPSE_BACKEND__TENSORRT_VERSION", "10"),
         ("GLIMPSE_BACKEND__THREADS", "0"),
         ("GLIMPSE_BACKEND__PROVIDERS", ""),
         ("GLIMPSE_BACKEND__DEFAULT_MODEL", "../x"),

@@ -183,3 +183,20 @@ def test_a_provider_that_is_not_there(zoo, tiny):
     """A provider that this build lacks is refused at the start, not silently replaced by the processor."""
     with pytest.raises(ConfigurationError, match="NoSuchProvider"):
         LocalPredictor(ModelRepository(zoo, [tiny.recipe]), providers=["NoSuchProvider"])
+
+
+async def test_a_plan_is_listed_with_what_it_needs(maker, tiny):
+    """A TensorRT plan is not run in process: the list and the error say what it needs."""
+    maker.add("tiny")
+    engine = {"tensorrt": "10.13.3.9", "compute_capability": "8.6", "workspace_mib": 1024}
+    config = tiny.config("plan", tiny.contract("plan", engine=engine))
+    config.default_model_filename = "model.plan"
+    folder = maker.add("plan", config=config)
+    (folder / "1" / "model.onnx").rename(folder / "1" / "model.plan")
+    predictor = LocalPredictor(ModelRepository(maker.path, [tiny.recipe]))
+    await predictor.load()
+    assert (await predictor.model("plan")).reason == "a TensorRT plan needs Triton with a GPU"
+    assert (await predictor.model("tiny")).servable
+    with pytest.raises(ModelNotServable, match="needs Triton with a GPU"):
+        await predictor.predict("plan", tiny.batch(1), deadline=soon())
+    await predictor.close()

@@ -155,3 +155,42 @@ def test_no_repository(tmp_path):
     """A path that is no directory is an error of the installation."""
     with pytest.raises(ConfigurationError, match="not a directory"):
         ModelRepository(tmp_path / "nowhere", [])
+
+
+def _engine(**changes):
+    return {"tensorrt": "10.13.3.9", "compute_capability": "8.6", "workspace_mib": 1024} | changes
+
+
+def add_plan(maker, tiny, name="plan"):
+    """A model whose version holds a plan."""
+    config = tiny.config(name, tiny.contract(name, engine=_engine()))
+    config.default_model_filename = "model.plan"
+    folder = maker.add(name, config=config)
+    (folder / "1" / "model.onnx").rename(folder / "1" / "model.plan")
+    return folder
+
+
+def test_a_plan_is_found_under_its_own_name(maker, tiny):
+    """The file of a plan is model.plan, as the configuration and the contract say."""
+    folder = add_plan(maker, tiny)
+    repository = ModelRepository(maker.path, [tiny.recipe], backend="triton")
+    assert repository.catalogue.entry("plan").info.servable
+    assert repository.model_file("plan", "1") == folder / "1" / "model.plan"
+
+
+def test_file_and_contract_must_agree(maker, tiny):
+    """A configuration that names another file than the contract's is wrong."""
+    maker.add("graph", config=tiny.config("graph", tiny.contract("graph", engine=_engine())))
+    assert "the model in model.onnx, the contract in model.plan" in reason(maker, tiny, "graph")
+
+
+def test_an_engine_says_what_it_runs_on_or_is_none(maker, tiny):
+    """A GPU or a version that is no number, and an accelerator beside a plan, make a contract invalid."""
+    accelerator = {"name": "tensorrt", "workspace_mib": 1024}
+    for name, changes in {
+        "gpu": {"engine": _engine(compute_capability="RTX")},
+        "version": {"engine": _engine(tensorrt="10")},
+        "both": {"engine": _engine(), "accelerator": accelerator},
+    }.items():
+        maker.add(name, config=tiny.config(name, tiny.contract(name, **changes)))
+        assert "the contract is not valid" in reason(maker, tiny, name)

@@ -17,6 +17,7 @@ from server.errors import (
     UnknownModel,
 )
 from server.predict.breaker import CircuitBreaker
+from server.predict.engine import Gpu
 from server.predict.local import LocalPredictor
 from server.predict.repository import ModelRepository
 from server.predict.triton import Retry, TritonPredictor
@@ -199,3 +200,36 @@ async def test_killed_and_started_again(triton_server_factory, maker, tiny):
     np.testing.assert_array_equal(before["probabilities"], after["probabilities"])
     assert not breaker.is_open
     await predictor.close()
+
+
+async def test_a_plan_for_another_gpu_is_not_asked_for(triton_server_factory, maker, tiny):
+    """Where the operator says what GPU Triton has, a plan for another one is listed with the reason, loaded or not."""
+    engine = {"tensorrt": "10.13.3.9", "compute_capability": "8.6", "workspace_mib": 1024}
+    for name in ("loaded", "refused"):
+        config = tiny.config(name, tiny.contract(name, engine=engine))
+        config.default_model_filename = "model.plan"
+        if name == "refused":
+            config.backend = "tensorrt"
+        folder = maker.add(name, config=config)
+        (folder / "1" / "model.onnx").rename(folder / "1" / "model.plan")
+    server = triton_server_factory(maker.path)
+    repository = ModelRepository(maker.path, [tiny.recipe], backend="triton")
+
+    async def reasons(gpu):
+        predictor = TritonPredictor(server.grpc_address, recipes=[tiny.recipe], repository=repository, gpu=gpu)
+        infos = {info.name: info for info in await predictor.models()}
+        if not infos["loaded"].servable:
+            with pytest.raises(ModelNotServable, match="its plan was built"):
+                await predictor.predict("loaded", tiny.batch(1), deadline=soon())
+        await predictor.close()
+        return {name: info.reason for name, info in infos.items()}
+
+    other = await reasons(Gpu("9.0"))
+    assert all("built for compute capability 8.6, and the GPU has 9.0" in reason for reason in other.values())
+    older = await reasons(Gpu(tensorrt="10.9"))
+    assert all("built by TensorRT 10.13.3.9, and Triton has 10.9" in reason for reason in older.values())
+    for unknown in (None, Gpu("8.6", "10.13.3")):
+        found = await reasons(unknown)
+        assert found["loaded"] == ""
+        assert "unable to find backend library for backend 'tensorrt'" in found["refused"]
+    server.stop()
