@@ -68,11 +68,11 @@ def measure(network: Network, repository: Path) -> Row:
     served = published.model_file.read_bytes()
     rewritten = hasattr(model, "for_serving")
     naive = onnx_bytes(graph_of(model, network.trained.preparation), network.inputs) if rewritten else served
-    sessions = [_session(served), _session(naive)] if rewritten else [_session(served)]
+    sessions = [session_of(served), session_of(naive)] if rewritten else [session_of(served)]
     milliseconds, ratio = {}, {}
     for batch in BATCHES:
         inputs = random_inputs(published.contract, batch, 0)
-        times = _in_turns([partial(session.run, None, inputs) for session in sessions])
+        times = in_turns([partial(session.run, None, inputs) for session in sessions])
         milliseconds[batch] = float(np.median(times[0])) / batch * 1e3
         ratio[batch] = float(np.median(np.divide(times[1], times[0]))) if rewritten else None
     return Row(
@@ -84,13 +84,14 @@ def measure(network: Network, repository: Path) -> Row:
     )
 
 
-def _session(data: bytes) -> onnxruntime.InferenceSession:
+def session_of(data: bytes) -> onnxruntime.InferenceSession:
+    """A graph in ONNX Runtime on one thread of the processor."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
 
 
-def _in_turns(runs: list[Callable[[], object]]) -> list[list[float]]:
+def in_turns(runs: list[Callable[[], object]]) -> list[list[float]]:
     """Seconds of each of `runs`, one after the other in every round."""
     for run in runs:
         run()
