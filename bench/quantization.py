@@ -4,8 +4,9 @@ Each network in ONNX Runtime on one thread as it is served (fp32), in half preci
 --precision fp16` writes it, and in int8 by ONNX Runtime's own tools: dynamic (weights beforehand, activations while
 running) and static (activations calibrated on rendered events, per channel, quantise-dequantise format). All are timed
 in turns with fp32, so that what else the machine does falls on both alike; the medians of the ratios are printed, above
-1 where fp32 is slower, and for fp32 itself the milliseconds of an event. Beside them the size of the file, the largest difference of a probability from fp32, and how many
-labels stay the same on rendered events that calibration did not see.
+1 where fp32 is slower, and for fp32 itself the milliseconds of an event. Beside them the size of the file, the largest
+difference of a probability from fp32, and how many labels stay the same on rendered events that calibration did not
+see.
 
 Weights are those of `model_repository`, or else random: then answers lie close together, so that labels change more
 easily than those of a trained network, and only speed and size say something about it.

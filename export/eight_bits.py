@@ -59,6 +59,28 @@ def packed(model: onnx.ModelProto) -> onnx.ModelProto:
     return result
 
 
+def unpacked(model: onnx.ModelProto) -> onnx.ModelProto:
+    """`model` with what `packed` stored as int8 in float32 again, as converters that look for weights expect it."""
+    result = onnx.ModelProto()
+    result.CopyFrom(model)
+    graph = result.graph
+    tensors = {tensor.name: tensor for tensor in model.graph.initializer}
+    products = {
+        node.output[0]: node
+        for node in graph.node
+        if node.op_type == "Mul" and list(node.input) == [f"{node.output[0]}.float", f"{node.output[0]}.scales"]
+    }
+    for name in products:
+        steps, scales = (numpy_helper.to_array(tensors.pop(f"{name}.{part}")) for part in ("steps", "scales"))
+        tensors[name] = numpy_helper.from_array(steps.astype(np.float32) * scales, name)
+    gone = products.keys() | {f"{name}.float" for name in products}
+    others = [node for node in graph.node if node.output[0] not in gone]
+    del graph.node[:], graph.initializer[:]
+    graph.node.extend(others)
+    graph.initializer.extend(tensors.values())
+    return result
+
+
 def _is_large(value: Tensor) -> bool:
     return value.dtype == torch.float32 and value.ndim >= 2 and value.numel() >= _LEAST_VALUES
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as triton
 
 from export import acceleration
@@ -186,7 +187,7 @@ def _publish_random(repository: Path, name: str) -> None:
 def test_triton_without_a_gpu(
     copy: Path, monkeypatch: pytest.MonkeyPatch, triton_server_factory: Callable[..., TritonServer]
 ) -> None:
-    """It answers by models in half precision and by those with an accelerator, and says why it does not load a plan."""
+    """It answers in half precision and by models with an accelerator; what needs a GPU it refuses, saying so."""
     accelerate(copy, "ours", Acceleration("fp16", "tensorrt"), name="ours_half", command="a test")
     accelerate(copy, "ours", Acceleration(accelerator="tensorrt"), name="ours_fast", command="a test")
     with monkeypatch.context() as machine:
@@ -195,11 +196,17 @@ def test_triton_without_a_gpu(
     for network in ("microexpstcnn", "dssn"):
         _publish_random(copy, network)
         accelerate(copy, network, Acceleration("fp16"), name=f"{network}_half", command="a test")
+    accelerate(copy, "ours", Acceleration(accelerator="tensorrt"), name="ours_gpu", command="a test")
+    config = _config(copy, "ours_gpu")
+    config.instance_group[0].kind = triton.ModelInstanceGroup.KIND_GPU
+    (copy / "ours_gpu" / "config.pbtxt").write_text(text_format.MessageToString(config))
     server = triton_server_factory(copy)
     for name in ("ours_half", "ours_fast", "microexpstcnn_half", "dssn_half"):
         assert _failed(copy, name, triton_address=server.grpc_address) == []
     (failed,) = _failed(copy, "ours_plan", triton_address=server.grpc_address)
     assert "unable to find backend library for backend 'tensorrt'" in failed
+    (_, failed) = _failed(copy, "ours_gpu", triton_address=server.grpc_address)
+    assert "has kind KIND_GPU but no GPUs are available" in failed
     server.stop()
 
 

@@ -10,7 +10,7 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
 
-from export.eight_bits import packed, rounded
+from export.eight_bits import packed, rounded, unpacked
 from export.onnx import onnx_bytes
 from server.contract import TensorSpec
 
@@ -98,3 +98,18 @@ def test_weights_that_are_not_rounded_are_not_packed(network: _Network) -> None:
     kinds = {numpy_helper.to_array(each).dtype for each in result.graph.initializer}
     assert np.dtype(np.int8) not in kinds
     assert [node.op_type for node in result.graph.node] == [node.op_type for node in plain.graph.node]
+
+
+def test_unpacking_gives_the_rounded_weights_back(network: _Network) -> None:
+    """Names and numbers are those before packing, to the last bits, and the two operations are gone."""
+    network.load_state_dict(rounded(network.state_dict()))
+    plain = onnx.load_from_string(onnx_bytes(network, (INPUT,)))
+    result = unpacked(packed(plain))
+    onnx.checker.check_model(result, full_check=True)
+    before = {each.name: numpy_helper.to_array(each) for each in plain.graph.initializer}
+    after = {each.name: numpy_helper.to_array(each) for each in result.graph.initializer}
+    assert before.keys() == after.keys()
+    for name, weights in after.items():
+        np.testing.assert_allclose(weights, before[name], rtol=1e-6, atol=1e-9)
+    assert [node.op_type for node in result.graph.node] == [node.op_type for node in plain.graph.node]
+    assert unpacked(plain) == plain

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 import onnx
@@ -21,6 +22,7 @@ from server.contract import ModelContract
 from server.errors import OptionError
 
 
+@cache
 def _network(name: str) -> tuple[bytes, ModelContract]:
     """The graph of a network with random weights, and its contract."""
     network = NETWORKS[name]
