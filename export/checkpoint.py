@@ -13,7 +13,7 @@ import sys
 import warnings
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,7 +35,8 @@ _NAMES_SHOWN = 4
 class Checkpoint:
     """Weights with all that is needed to use them. `sha256` is that of the file; `training` says how they were made
     (JSON-able, empty for somebody else's). `prior_ratio` multiplies the probability of each class in the served graph
-    (see `networks.prior_shift`); empty where they are served as they are.
+    (see `networks.prior_shift`); empty where they are served as they are. `companions` are the weights of networks that
+    only its training needed, by name: they are no part of the file.
     """
 
     network: str
@@ -45,6 +46,7 @@ class Checkpoint:
     training: Mapping[str, Any]
     sha256: str
     prior_ratio: tuple[float, ...] = ()
+    companions: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
 
     def build(self) -> nn.Module:
         """The network with these weights, in evaluation mode."""

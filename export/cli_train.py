@@ -33,7 +33,7 @@ from server.errors import OptionError
 
 if TYPE_CHECKING:
     from export.checkpoint import Checkpoint
-    from export.networks.network import Network
+    from export.networks.network import Extras, Network
     from export.synthesis.events import EventSamples
     from export.synthesis.sources import Source
     from export.training_data import TrainingData
@@ -84,17 +84,19 @@ class _Sources:
         from export.build import FLOW_OF_SOURCE
 
         count = self.samples or network.samples
-        return _rendered(network.recipe, count, seed, flow or FLOW_OF_SOURCE["trained"], self.processes)
+        return _rendered(network.recipe, count, seed, flow or FLOW_OF_SOURCE["trained"], network.extras, self.processes)
 
 
 @lru_cache(maxsize=1)
-def _rendered(recipe: str, count: int, seed: int, flow: FlowMethod, processes: int) -> EventSamples:
+def _rendered(
+    recipe: str, count: int, seed: int, flow: FlowMethod, extras: Extras | None, processes: int
+) -> EventSamples:
     """The last samples are kept: `zoo` trains several networks on them, one after the other."""
     from export.output import counting
     from export.synthesis.events import render_events
 
     with counting("rendering") as progress:
-        return render_events(recipe, count, seed, flow=flow, processes=processes, on_progress=progress)
+        return render_events(recipe, count, seed, flow=flow, extras=extras, processes=processes, on_progress=progress)
 
 
 def train(

@@ -14,15 +14,15 @@ from hashlib import sha256
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from export.cards import RENDERED_DATA
 from export.checkpoint import Checkpoint, checkpoint_bytes
-from export.losses import Loss
 from export.networks.blocks import graph_of
-from export.networks.outputs import answers_of, as_outputs
+from export.networks.outputs import answers_of
 from export.networks.registry import find_network
 from export.synthesis.events import EventSamples
+from export.trainer import LOSS, Trainer
 from export.training_plan import Device, TrainingPlan, check_device
 from export.training_progress import EpochReport, HeldOutScore, score_of
 from export.training_run import batches_of, reproducible
@@ -31,8 +31,6 @@ from server.errors import OptionError
 
 HELD_OUT_EVERY = 6
 """Of so many people one is held out."""
-_LARGEST_GRADIENT = 1.0
-"""Norm to which gradients are cut: wide dense layers on few samples diverge without."""
 
 
 def train_on_events(
@@ -48,9 +46,9 @@ def train_on_events(
 
     The same plan and samples give the same weights on the CPU, where it runs on one thread. A network with a method
     `fit_scaling`, called with the inputs that are trained on, finds its constants by it first; one with a method
-    `solve`, called with inputs, labels and people, is fitted by that alone. Raises `OptionError` for an unknown
-    network, for samples of another recipe, and where there are too few people to hold one out; `ConfigurationError` as
-    `check_device` does.
+    `solve`, called with inputs, labels and people, is fitted by that alone, any other by the `trainer` that it is
+    registered with. Raises `OptionError` for an unknown network, for samples of another recipe, and where there are too
+    few people to hold one out; `ConfigurationError` as `check_device` does.
     """
     architecture = find_network(network)
     check_device(device)
@@ -67,12 +65,16 @@ def train_on_events(
         fit_scaling: Callable[..., None] | None = getattr(model, "fit_scaling", None)
         if fit_scaling:
             fit_scaling(*[torch.from_numpy(seen.inputs[name]).float() for name in names])
+        companions: Mapping[str, nn.Module] = {}
         solve: Callable[..., None] | None = getattr(model, "solve", None)
         if solve:
             solve([torch.from_numpy(seen.inputs[name]).float() for name in names], seen.labels, seen.people)
             measured = _measure(model, names, unseen, device)
         else:
-            measured = _train(model, names, plan, seen=seen, unseen=unseen, on_epoch=on_epoch, device=device)
+            steps = plan.epochs * len(batches_of(torch.arange(len(seen.labels)), plan.batch_size))
+            trainer = architecture.trainer(model, plan, steps)
+            measured = _train(model, trainer, names, plan, seen=seen, unseen=unseen, on_epoch=on_epoch, device=device)
+            companions = trainer.companions()
     training: dict[str, Any] = {
         "data": RENDERED_DATA,
         "data_sha256": samples.sha256(),
@@ -89,8 +91,8 @@ def train_on_events(
         },
         "command": command,
     }
-    state = {name: value.cpu() for name, value in model.state_dict().items()}
-    checkpoint = Checkpoint(network, "trained", architecture.trained, state, training, sha256="")
+    beside = {name: _state(companion) for name, companion in companions.items()}
+    checkpoint = Checkpoint(network, "trained", architecture.trained, _state(model), training, "", companions=beside)
     return replace(checkpoint, sha256=sha256(checkpoint_bytes(checkpoint)).hexdigest())
 
 
@@ -108,6 +110,7 @@ def check_events_alone(network: str, data: Sequence[str], given: Mapping[str, ob
 
 def _train(
     model: nn.Module,
+    trainer: Trainer,
     names: Sequence[str],
     plan: TrainingPlan,
     *,
@@ -118,33 +121,48 @@ def _train(
 ) -> HeldOutScore:
     """All epochs; the score of the last one."""
     inputs = [torch.from_numpy(seen.inputs[name]) for name in names]
+    extras = {name: torch.from_numpy(values) for name, values in seen.extras.items()}
     labels = torch.from_numpy(seen.labels)
-    steps = len(batches_of(torch.arange(len(labels)), plan.batch_size))
-    optimizer = torch.optim.AdamW(model.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, max_lr=plan.learning_rate, total_steps=plan.epochs * steps, pct_start=plan.warm_up
-    )
-    loss = Loss(None, plan.label_smoothing, plan.unit_weight)
     began = time.monotonic()
     for epoch in range(1, plan.epochs + 1):
         started = time.monotonic()
         model.train()
-        total = 0.0
+        means = _Means()
         for batch in batches_of(torch.randperm(len(labels)), plan.batch_size):
-            outputs = as_outputs(model(*[each[batch].to(device).float() for each in inputs]))
-            cost = loss(outputs, labels[batch].to(device), None)
-            optimizer.zero_grad(set_to_none=True)
-            torch.autograd.backward(cost)
-            nn.utils.clip_grad_norm_(model.parameters(), _LARGEST_GRADIENT)
-            optimizer.step()
-            schedule.step()
-            total += float(cost.detach()) * len(batch)
+            losses = trainer.step(
+                [each[batch].to(device).float() for each in inputs],
+                labels[batch].to(device),
+                {name: each[batch].to(device).float() for name, each in extras.items()},
+            )
+            means.add(losses, len(batch))
         score = _measure(model, names, unseen, device)
         now = time.monotonic()
         if on_epoch:
             remaining_s = (now - began) / epoch * (plan.epochs - epoch)
-            on_epoch(EpochReport(epoch, plan.epochs, total / len(labels), score, now - started, remaining_s))
+            parts = means.found()
+            loss = parts.pop(LOSS)
+            on_epoch(EpochReport(epoch, plan.epochs, loss, score, now - started, remaining_s, parts))
     return score
+
+
+class _Means:
+    """Of losses by name over the samples for which each was told."""
+
+    def __init__(self) -> None:
+        self._totals: dict[str, float] = {}
+        self._samples: dict[str, int] = {}
+
+    def add(self, losses: Mapping[str, float], samples: int) -> None:
+        for name, loss in losses.items():
+            self._totals[name] = self._totals.get(name, 0.0) + loss * samples
+            self._samples[name] = self._samples.get(name, 0) + samples
+
+    def found(self) -> dict[str, float]:
+        return {name: total / self._samples[name] for name, total in self._totals.items()}
+
+
+def _state(model: nn.Module) -> dict[str, Tensor]:
+    return {name: value.cpu() for name, value in model.state_dict().items()}
 
 
 def _measure(model: nn.Module, names: Sequence[str], unseen: EventSamples, device: Device) -> HeldOutScore:

@@ -50,8 +50,8 @@ class HeldOutScore:
 
 @dataclass(frozen=True, slots=True)
 class EpochReport:
-    """After an epoch: mean training loss of a member, the score on held-out samples, the seconds it took, and those
-    that the rest will take.
+    """After an epoch: mean training loss of a member, the score on held-out samples, the seconds it took, those that
+    the rest will take, and the means of other losses by name.
     """
 
     epoch: int
@@ -60,6 +60,7 @@ class EpochReport:
     held_out: HeldOutScore
     seconds: float
     remaining_s: float
+    parts: Mapping[str, float] = field(default_factory=dict)
 
     def record(self) -> dict[str, Any]:
         """JSON-able: a line of the log."""
@@ -67,6 +68,7 @@ class EpochReport:
             "epoch": self.epoch,
             "epochs": self.epochs,
             "loss": round(self.loss, 6),
+            **{name: round(loss, 6) for name, loss in self.parts.items()},
             **self.held_out.record(),
             "seconds": round(self.seconds, 2),
         }

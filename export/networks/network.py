@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
+import numpy.typing as npt
 from torch import nn
 
 from export.networks.blocks import Preparation
+from export.trainer import TrainerFactory, class_trainer
 from server.contract import TensorSpec
 from server.recipes.flow_uvs_28_iod import MOTION_BOUND, STRAIN_BOUND
+from server.types import EventSample
 
 FLOW_INPUT = TensorSpec(
     name="flow",
@@ -24,6 +28,11 @@ FLOW_INPUT_IOD = TensorSpec(
         f"{MOTION_BOUND:.0f}; optical strain in percent, 0 to {STRAIN_BOUND:.0f}; not stretched"
     ),
 )
+
+Extras: TypeAlias = Callable[[EventSample], Mapping[str, npt.NDArray[Any]]]
+"""From an event to arrays by name, [...] without a batch axis, in the type in which they are kept. A function of a
+module, so that other processes find it.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +56,9 @@ class Network:
     `trained` is how we train it, `published` how the weights that its authors released were made. `samples` synthetic
     samples are what it is trained on unless told otherwise, by the synthetic plan but for what `plan` names; one that
     is `calibrated` gets further samples for that. `units` are those that its action-unit head knows. `eight_bits` says
-    that our trainings of it are published with rounded weights (see `export.eight_bits`). `readings` tell
-    what its sources are silent about, or wrong, and what is done here; `reported` is what they claim, and what is known
-    against it.
+    that our trainings of it are published with rounded weights (see `export.eight_bits`). On rendered events `trainer`
+    teaches it, with what `extras` tells of an event besides the inputs. `readings` tell what its sources are silent
+    about, or wrong, and what is done here; `reported` is what they claim, and what is known against it.
     """
 
     name: str
@@ -64,5 +73,7 @@ class Network:
     units: tuple[int, ...] = ()
     eight_bits: bool = False
     plan: Mapping[str, float] = field(default_factory=dict)
+    trainer: TrainerFactory = class_trainer
+    extras: Extras | None = None
     readings: tuple[str, ...] = ()
     reported: str = ""

@@ -11,7 +11,7 @@ import hashlib
 import multiprocessing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from export.labels import LABELS
+from export.networks.network import Extras
 from export.synthesis.action_units import UNITS
 from export.synthesis.clip_renderer import ClipRenderer
 from export.synthesis.corpus import iod_of
@@ -49,7 +50,7 @@ _SCENE = SceneOptions(seconds=(1.3, 1.3), expressions=(1, 1), peak_iod=PEAK_IOD,
 class EventSamples:
     """`inputs` [N, *dims] by the names of the recipe, as uint8 where they are grey levels, else float16; `labels` int64
     [N] into `LABELS`; `action_units` float32 [N, 2, units], the intensity on the image-left and the image-right side;
-    `people` int64 [N].
+    `people` int64 [N]; `extras` [N, ...] by name, which only training is told.
     """
 
     recipe: str
@@ -57,11 +58,12 @@ class EventSamples:
     labels: npt.NDArray[np.int64]
     action_units: Float32Array
     people: npt.NDArray[np.int64]
+    extras: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
 
     def sha256(self) -> str:
-        """Hash of inputs and labels."""
+        """Hash of inputs, extras and labels."""
         digest = hashlib.sha256(self.recipe.encode())
-        for name, values in sorted(self.inputs.items()):
+        for name, values in (*sorted(self.inputs.items()), *sorted(self.extras.items())):
             digest.update(name.encode() + repr(values.shape).encode() + values.tobytes())
         digest.update(self.labels.tobytes())
         return digest.hexdigest()
@@ -74,6 +76,7 @@ class EventSamples:
             labels=self.labels[chosen],
             action_units=self.action_units[chosen],
             people=self.people[chosen],
+            extras={name: values[chosen] for name, values in self.extras.items()},
         )
 
 
@@ -83,10 +86,11 @@ def render_events(
     seed: int,
     *,
     flow: FlowMethod = "accurate",
+    extras: Extras | None = None,
     processes: int = 1,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> EventSamples:
-    """`count` samples of `recipe`, classes in turn, of `IDENTITIES` people made of the portrait.
+    """`count` samples of `recipe`, classes in turn, of `IDENTITIES` people made of the portrait, with their `extras`.
 
     The same seed gives the same samples for any number of processes. A person whose face is not found again in a frame,
     which is rare, leaves fewer. Raises `OptionError` for an unknown recipe and for a `count` below 1.
@@ -98,7 +102,7 @@ def render_events(
     tasks = [range(first, min(first + _CHUNK, count)) for first in range(0, count, _CHUNK)]
     found: list[_Sample] = []
     done = 0
-    for task, samples in zip(tasks, _run(partial(_render, recipe, flow, seed), tasks, processes), strict=True):
+    for task, samples in zip(tasks, _run(partial(_render, recipe, flow, extras, seed), tasks, processes), strict=True):
         found += samples
         done += len(task)
         if on_progress:
@@ -110,12 +114,14 @@ def render_events(
         labels=np.array([sample.label for sample in found], np.int64),
         action_units=np.stack([sample.action_units for sample in found]),
         people=np.array([sample.person for sample in found], np.int64),
+        extras={name: np.stack([sample.extras[name] for sample in found]) for name in found[0].extras},
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _Sample:
     inputs: Mapping[str, Float32Array]
+    extras: Mapping[str, npt.NDArray[Any]]
     label: int
     action_units: Float32Array
     person: int
@@ -129,7 +135,7 @@ def _run(render: Callable[[range], list[_Sample]], tasks: Sequence[range], proce
         yield from pool.map(render, tasks)
 
 
-def _render(recipe: str, flow: FlowMethod, seed: int, numbers: range) -> list[_Sample]:
+def _render(recipe: str, flow: FlowMethod, extras: Extras | None, seed: int, numbers: range) -> list[_Sample]:
     """A chunk of samples, all of one person, who costs more to make than a sample."""
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
@@ -146,10 +152,12 @@ def _render(recipe: str, flow: FlowMethod, seed: int, numbers: range) -> list[_S
             performance = draw_performance(rng, _SCENE, sorted(LABELS)[number % len(LABELS)])
             (expression,) = performance.expressions
             try:
-                inputs = stages(renderer, performance, _erring(rng, expression))
+                event = stages(renderer, performance, _erring(rng, expression))
             except FaceError:
                 continue
-            found.append(_Sample(inputs, LABELS.index(expression.label), _strengths(expression), person))
+            told = extras(event) if extras else {}
+            inputs = RECIPES[recipe].make(event)
+            found.append(_Sample(inputs, told, LABELS.index(expression.label), _strengths(expression), person))
         return found
     finally:
         cv2.setNumThreads(threads)
@@ -175,7 +183,7 @@ def _strengths(expression: Expression) -> Float32Array:
 
 
 class _Stages:
-    """The stages that make the inputs of a recipe of one event."""
+    """The stages that make of one event what a recipe draws on."""
 
     def __init__(self, recipe: str, flow: FlowMethod) -> None:
         self._recipe, self._flow = RECIPES[recipe], flow
@@ -183,7 +191,7 @@ class _Stages:
 
     def __call__(
         self, renderer: ClipRenderer, performance: Performance, times_s: tuple[float, float, float]
-    ) -> Mapping[str, Float32Array]:
+    ) -> EventSample:
         onset_s, apex_s, offset_s = times_s
         wanted = [onset_s, apex_s, *np.linspace(onset_s, offset_s, self._recipe.frames).tolist()]
         planes = renderer.frames_at(performance, wanted)
@@ -191,9 +199,9 @@ class _Stages:
         aligned = align_to(frames[0], frames[1:], self._landmarker, self._detector)
         crops = [crop.gray for crop in aligned.crops]
         before, after = aligned.anchor.gray, crops[0]
-        field = flow_field(*estimate(before, after, self._flow))
+        motion = flow_field(*estimate(before, after, self._flow))
         course = np.stack(crops[1:]) if len(crops) > 1 else np.zeros((0, *before.shape), np.float32)
-        return self._recipe.make(EventSample(before, after, aligned.landmarks_crop, field, course))
+        return EventSample(before, after, aligned.landmarks_crop, motion, course)
 
 
 def _frame(index: int, time_s: float, planes: UInt8Array) -> Frame:

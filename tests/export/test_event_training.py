@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from export.networks.network import Network, Weights
 from export.networks.registry import NETWORKS
 from export.synthesis.action_units import UNITS
 from export.synthesis.events import EventSamples
+from export.trainer import Trainer
 from export.training_plan import TrainingPlan
 from export.training_progress import EpochReport
 from server.errors import OptionError
@@ -41,6 +43,25 @@ class _Whole(nn.Module):
         """Logits."""
         logits: Tensor = self.layer(flow.flatten(1) / self.largest)
         return logits
+
+
+class _Counting(Trainer):
+    """Tells what it is given; its network learns nothing, another one learns to count."""
+
+    def __init__(self, model: nn.Module, plan: TrainingPlan, steps: int) -> None:
+        self._model, self._steps = model, steps
+        self._other = nn.Linear(1, 1)
+        nn.init.zeros_(self._other.weight)
+
+    def step(self, inputs: Sequence[Tensor], labels: Tensor, extras: Mapping[str, Tensor]) -> Mapping[str, float]:
+        assert self._model.training
+        with torch.no_grad():
+            self._other.weight += 1
+        every = {"loss": float(len(inputs[0])), "told": float((extras["doubled"] == 2 * labels).float().mean())}
+        return {**every, "steps": float(self._steps)} if self._other.weight > 13 else every
+
+    def companions(self) -> Mapping[str, nn.Module]:
+        return {"other": self._other}
 
 
 @pytest.fixture
@@ -101,6 +122,21 @@ def test_same_samples_same_weights(whole: Network, samples: EventSamples) -> Non
     assert checkpoint_bytes(_train(samples)) == first
     other = train_on_events("whole", samples, replace(PLAN, seed=1), command="the command")
     assert not torch.equal(other.state["layer.weight"], _train(samples).state["layer.weight"])
+
+
+def test_a_network_may_bring_its_own_steps(
+    whole: Network, samples: EventSamples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its trainer sees each sample with its extras, its losses are told as means over them, and what it trains beside
+    the network is kept apart from the checkpoint's file.
+    """
+    monkeypatch.setitem(NETWORKS, "whole", replace(whole, trainer=_Counting))
+    reports: list[EpochReport] = []
+    checkpoint = _train(replace(samples, extras={"doubled": (2 * samples.labels).astype(np.uint8)}), reports)
+    assert [report.loss for report in reports] == [(12 * 16**2 + 8**2) / 200] * 3
+    assert [dict(report.parts) for report in reports] == [{"told": 1}, *[{"told": 1, "steps": 39}] * 2]
+    assert checkpoint.companions["other"]["weight"] == 39
+    assert checkpoint_bytes(checkpoint) == checkpoint_bytes(replace(checkpoint, companions={}))
 
 
 def test_people_cannot_be_held_out_of_one(whole: Network, samples: EventSamples) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from export.scoring import published_checkpoint, torch_score
@@ -10,6 +11,11 @@ from export.synthesis.action_units import UNITS
 from export.synthesis.events import EventSamples, render_events
 from server.errors import OptionError
 from server.recipes.registry import RECIPES
+from server.types import EventSample
+
+
+def _onset(event: EventSample) -> dict[str, npt.NDArray[np.float64]]:
+    return {"onset": event.onset.astype(np.float64)}
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +47,17 @@ def test_processes_do_not_change_the_samples(samples: EventSamples) -> None:
     """The same seed gives the same samples, another one others."""
     assert render_events("flow_uvs_28", 27, seed=0, processes=2).sha256() == samples.sha256()
     assert render_events("flow_uvs_28", 2, seed=1).sha256() != render_events("flow_uvs_28", 2, seed=0).sha256()
+
+
+def test_training_may_be_told_more_than_the_recipe() -> None:
+    """Extras keep their type, go with their sample and count for the hash; the inputs stay what they are."""
+    plain, told = (render_events("flow_uvs_28", 21, seed=0, extras=extras) for extras in (None, _onset))
+    assert told.extras["onset"].shape == (21, 256, 256)
+    assert told.extras["onset"].dtype == np.float64
+    np.testing.assert_array_equal(told.inputs["flow"], plain.inputs["flow"])
+    assert told.sha256() != plain.sha256()
+    one = told.of_people(told.people == 1)
+    np.testing.assert_array_equal(one.extras["onset"], told.extras["onset"][20:])
 
 
 @pytest.mark.parametrize(("recipe", "count"), [("nothing", 3), ("flow_uvs_28", 0)])
