@@ -31,6 +31,7 @@ from server.errors import OptionError
 
 HELD_OUT_EVERY = 6
 """Of so many people one is held out."""
+_MEASURED_AT_ONCE = 64
 
 
 def train_on_events(
@@ -136,6 +137,7 @@ def _train(
             )
             means.add(losses, len(batch))
         score = _measure(model, names, unseen, device)
+        score = replace(score, further=_further(trainer, names, unseen, device))
         now = time.monotonic()
         if on_epoch:
             remaining_s = (now - began) / epoch * (plan.epochs - epoch)
@@ -143,6 +145,20 @@ def _train(
             loss = parts.pop(LOSS)
             on_epoch(EpochReport(epoch, plan.epochs, loss, score, now - started, remaining_s, parts))
     return score
+
+
+def _further(trainer: Trainer, names: Sequence[str], unseen: EventSamples, device: Device) -> dict[str, float]:
+    """What the trainer measures of the held-out samples, on a network that `_measure` left in evaluation mode."""
+    means = _Means()
+    with torch.inference_mode():
+        for rows in torch.arange(len(unseen.labels)).split(_MEASURED_AT_ONCE):
+            figures = trainer.measure(
+                [torch.from_numpy(unseen.inputs[name])[rows].to(device).float() for name in names],
+                torch.from_numpy(unseen.labels)[rows].to(device),
+                {name: torch.from_numpy(each)[rows].to(device).float() for name, each in unseen.extras.items()},
+            )
+            means.add(figures, len(rows))
+    return means.found()
 
 
 class _Means:

@@ -39,7 +39,8 @@ def show_epoch(report: EpochReport) -> None:
     """One line per epoch."""
     held_out = report.held_out
     scores = {"UF1": held_out.uf1, "UAR": held_out.uar, "action-unit F1": held_out.unit_f1}
-    told = "".join(f", {name} {value:.4f}" for name, value in scores.items() if value is not None)
+    figures = {**scores, **held_out.further}
+    told = "".join(f", {name} {value:.4f}" for name, value in figures.items() if value is not None)
     parts = "".join(f", {name} {loss:.4f}" for name, loss in report.parts.items())
     message(
         f"epoch {report.epoch}/{report.epochs}: loss {report.loss:.4f}{parts}, "

@@ -37,6 +37,12 @@ class Trainer(ABC):
         names that `Network.extras` gives them.
         """
 
+    def measure(self, inputs: Sequence[Tensor], labels: Tensor, extras: Mapping[str, Tensor]) -> Mapping[str, float]:
+        """Means over a batch of held-out samples, by name, of whatever is worth telling besides the score of the class.
+        The network is in evaluation mode; nothing is learnt.
+        """
+        return {}
+
     def companions(self) -> Mapping[str, nn.Module]:
         """Networks that were trained along and are kept beside the weights, by name; never served."""
         return {}

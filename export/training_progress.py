@@ -23,7 +23,8 @@ from server.types import Float32Array
 @dataclass(frozen=True, slots=True)
 class HeldOutScore:
     """Accuracy, UF1 and UAR on held-out samples, and the measures of action units where both the network and the data
-    have them. UF1 and UAR are None where a class is absent. `sources` has the same of each of several sources.
+    have them. UF1 and UAR are None where a class is absent. `sources` has the same of each of several sources,
+    `further` what else was measured, by name.
     """
 
     probabilities: Float32Array
@@ -32,6 +33,7 @@ class HeldOutScore:
     uar: float | None
     units: UnitMeasures | None
     sources: Mapping[str, HeldOutScore] = field(default_factory=dict)
+    further: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def unit_f1(self) -> float | None:
@@ -43,6 +45,7 @@ class HeldOutScore:
         names = ("accuracy", "uf1", "uar", "unit_f1")
         values = {name: getattr(self, name) for name in names}
         record: dict[str, Any] = {name: None if v is None else round(v, 4) for name, v in values.items()}
+        record.update({name: round(value, 4) for name, value in self.further.items()})
         if self.sources:
             record["sources"] = {name: score.record() for name, score in self.sources.items()}
         return record

@@ -16,8 +16,8 @@ _STEP = 2
 TAPS = (2 * _REACH + 1) ** 2
 """Displacements of -20 to 20 in steps of two, row by row."""
 _SIDE = 16
-_CHANNELS = 256
-_REDIRECTED = 32
+WIDTH = 64
+"""Channels of the first layer, as in the authors' code."""
 _SLOPE = 0.1
 
 
@@ -40,25 +40,26 @@ class Correlation(nn.Module):
 
 
 class PairFlow(nn.Module):
-    """FlowNetC with `extra` channels from outside beside the correlation."""
+    """FlowNetC with `extra` channels from outside beside the correlation, `width` of the first layer."""
 
-    def __init__(self, extra: int) -> None:
+    def __init__(self, extra: int, width: int = WIDTH) -> None:
         super().__init__()
-        self.conv1, self.conv2 = _conv(1, 64, 6, 2, 2), _conv(64, 128, 4, 2, 1)
-        self.conv3 = _conv(128, _CHANNELS, 2, 2, 0)
+        self.conv1, self.conv2 = _conv(1, width, 6, 2, 2), _conv(width, 2 * width, 4, 2, 1)
+        self.conv3 = _conv(2 * width, 4 * width, 2, 2, 0)
         self.correlation = Correlation()
-        self.redirect = _conv(_CHANNELS, _REDIRECTED, 1, 1, 0)
-        self.merged = _conv(_REDIRECTED + TAPS + extra, 256)
-        self.conv4 = nn.Sequential(_conv(256, 512, stride=2), _conv(512, 512))
-        self.conv5 = nn.Sequential(_conv(512, 512, stride=2), _conv(512, 512))
-        self.conv6 = nn.Sequential(_conv(512, 1024, stride=2), _conv(1024, 1024))
-        self.coarsest = _predict(1024)
-        # Channels that come from below, those of the deconvolution, and those of the encoder at the same size.
-        below, steps = 1024, ((512, 512), (256, 512), (128, 256), (128, 128), (64, 64), (32, 1))
-        levels = []
-        for width, skipped in steps:
-            levels.append(_Refinement(below, width, skipped))
-            below = width + skipped + 2
+        self.redirect = _conv(4 * width, width // 2, 1, 1, 0)
+        self.merged = _conv(width // 2 + TAPS + extra, 4 * width)
+        self.conv4 = nn.Sequential(_conv(4 * width, 8 * width, stride=2), _conv(8 * width, 8 * width))
+        self.conv5 = nn.Sequential(_conv(8 * width, 8 * width, stride=2), _conv(8 * width, 8 * width))
+        self.conv6 = nn.Sequential(_conv(8 * width, 16 * width, stride=2), _conv(16 * width, 16 * width))
+        self.coarsest = _predict(16 * width)
+        # Channels of the deconvolution, and those of the encoder at the same size.
+        sizes = ((8, 8), (4, 8), (2, 4), (2, 2), (1, 1))
+        steps = [(deconvolved * width, skipped * width) for deconvolved, skipped in sizes] + [(width // 2, 1)]
+        below, levels = 16 * width, []
+        for deconvolved, skipped in steps:
+            levels.append(_Refinement(below, deconvolved, skipped))
+            below = deconvolved + skipped + 2
         self.levels = nn.ModuleList(levels)
 
     def forward(self, frames: Tensor, features: Tensor) -> Tensor:
