@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from export.mol_losses import flow_loss, joint_loss, landmark_loss
-from export.networks.mol import Joint
+from export.mol_losses import endpoint_error, flow_loss, joint_loss, landmark_loss, normalised_mean_error
+from export.networks.mol_joint import Joint
 
 
 def _landmarks(samples: int) -> torch.Tensor:
@@ -30,6 +30,18 @@ def test_flow_is_a_squared_error_per_pair() -> None:
     """Three px off everywhere is nine, divided by the seven pairs."""
     flow = torch.randn(2, 2, 16, 16, 7)
     assert flow_loss(flow + 3.0, flow).item() == pytest.approx(9 / 7, rel=1e-4)
+    assert flow_loss(flow[..., :1] + 3.0, flow[..., :1]).item() == pytest.approx(9 / 7, rel=1e-4)
+
+
+def test_errors_are_told_in_lengths() -> None:
+    """Flow in px, landmarks in percent of the distance of the eyes in the same frame."""
+    flow = torch.zeros(2, 2, 4, 4, 7)
+    flow[:, 0], flow[:, 1] = 3.0, 4.0
+    assert endpoint_error(flow, torch.zeros_like(flow)).item() == pytest.approx(5.0)
+    wanted = _landmarks(2)
+    away = wanted[:, :, 1:].unflatten(1, (68, 2)) + torch.tensor([0.3, 0.4])[:, None]
+    expected = sum(50.0 / (40 - 2 * frame) for frame in range(1, 8)) / 7
+    assert normalised_mean_error(away.flatten(1, 2), wanted).item() == pytest.approx(expected, rel=1e-4)
 
 
 def test_the_sum_is_weighted_as_published() -> None:
@@ -40,11 +52,11 @@ def test_the_sum_is_weighted_as_published() -> None:
     labels = torch.tensor([0, 2])
     of_class, of_flow = torch.log(torch.tensor(3.0)), torch.tensor(1 / 7)
     of_landmarks = landmark_loss(answer.landmarks, wanted)
-    torch.testing.assert_close(
-        joint_loss(answer, labels, flow, wanted), of_class + 10 * of_flow + 0.1 * of_landmarks, rtol=1e-5, atol=1e-5
-    )
+    loss = joint_loss(answer, labels, flow, wanted)
+    torch.testing.assert_close(loss.total, of_class + 10 * of_flow + 0.1 * of_landmarks, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close((loss.classes, loss.flow, loss.landmarks), (of_class, of_flow, of_landmarks))
     plain = joint_loss(answer, labels, flow, wanted, flow_weight=0.0, landmark_weight=0.0)
-    torch.testing.assert_close(plain, of_class)
+    torch.testing.assert_close(plain.total, of_class)
 
 
 def test_eyes_that_fall_together_do_not_divide_by_zero() -> None:

@@ -12,17 +12,15 @@ from torch import nn
 
 from export.mol_losses import joint_loss
 from export.networks.blocks import graph_of
-from export.networks.mol import (
-    MOL,
-    NETWORKS,
+from export.networks.mol import MOL, NETWORKS, Recognition, scaled
+from export.networks.mol_features import (
     ChannelGraph,
     CircularConvolution,
     DeclaredCircularConvolution,
     PositionGraph,
-    Recognition,
-    scaled,
 )
 from export.networks.mol_flow import Correlation
+from export.networks.network import Network
 from export.onnx import onnx_bytes
 
 
@@ -57,6 +55,32 @@ def test_path_to_the_class_has_the_published_parameters() -> None:
         assert _count(MOL().recognition) == 1_070_987
 
 
+def test_twin_is_small_enough_to_ship() -> None:
+    """1,290,757 parameters in all, less than 3 MB as halves, of which 317,771 are served; all modules are the same."""
+    full, small = NETWORKS
+    with torch.device("meta"):
+        network, twin = full.build(), small.build()
+    assert _count(network) == 44_119_709
+    assert _count(twin) == 1_290_757
+    assert _count(twin.recognition) == 317_771
+    assert list(twin.state_dict()) == list(network.state_dict())
+    assert (small.recipe, small.trainer, small.extras) == (full.recipe, full.trainer, full.extras)
+
+
+@pytest.mark.parametrize("network", NETWORKS, ids=lambda network: network.name)
+def test_flow_of_one_pair_is_that_of_all(network: Network) -> None:
+    """Asked for two pairs of each clip, in any order, the flow head says of them what it says among all seven."""
+    torch.manual_seed(6)
+    model = network.build().eval()
+    pairs = torch.tensor([[0, 6], [5, 2]])
+    with torch.inference_mode():
+        every, some = model.joint(_video(2)), model.joint(_video(2), pairs)
+    expected = torch.stack([every.flow[row][..., chosen] for row, chosen in enumerate(pairs)])
+    assert every.flow.abs().max() > 0
+    torch.testing.assert_close(some.flow, expected, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(some.landmarks, every.landmarks)
+
+
 @pytest.mark.parametrize("classes", [3, 5])
 def test_three_heads_have_the_published_shapes(classes: int) -> None:
     """Logits, flow of seven pairs at full resolution, and 68 landmarks of seven frames."""
@@ -71,7 +95,7 @@ def test_each_head_teaches_the_features_they_share() -> None:
     """The joint loss reaches every weight of the network."""
     network = MOL(dropout=0.0)
     landmarks = 128 * torch.rand(2, 136, 8)
-    loss = joint_loss(network.joint(_video(2)), torch.tensor([0, 1]), torch.randn(2, 2, 128, 128, 7), landmarks)
+    loss = joint_loss(network.joint(_video(2)), torch.tensor([0, 1]), torch.randn(2, 2, 128, 128, 7), landmarks).total
     loss.backward()
     assert torch.isfinite(loss)
     assert [name for name, value in network.named_parameters() if value.grad is None] == []
