@@ -151,7 +151,7 @@ def _further(trainer: Trainer, names: Sequence[str], unseen: EventSamples, devic
     """What the trainer measures of the held-out samples, on a network that `_measure` left in evaluation mode."""
     means = _Means()
     with torch.inference_mode():
-        for rows in torch.arange(len(unseen.labels)).split(_MEASURED_AT_ONCE):
+        for rows in batches_of(torch.arange(len(unseen.labels)), _MEASURED_AT_ONCE):
             figures = trainer.measure(
                 [torch.from_numpy(unseen.inputs[name])[rows].to(device).float() for name in names],
                 torch.from_numpy(unseen.labels)[rows].to(device),

@@ -62,7 +62,8 @@ def landmark_loss(predicted: Tensor, landmarks: Tensor) -> Tensor:
 
 def endpoint_error(predicted: Tensor, flow: Tensor) -> Tensor:
     """Mean length of the difference of two flows float32 [N, 2, H, W, P], px."""
-    return torch.linalg.vector_norm(predicted - flow, dim=1).mean()
+    mean: Tensor = torch.linalg.vector_norm(predicted - flow, dim=1).mean()
+    return mean
 
 
 def normalised_mean_error(predicted: Tensor, landmarks: Tensor) -> Tensor:
@@ -70,12 +71,19 @@ def normalised_mean_error(predicted: Tensor, landmarks: Tensor) -> Tensor:
     them.
     """
     wanted = landmarks[:, :, 1:]
-    away = torch.linalg.vector_norm((predicted - wanted).unflatten(1, (LANDMARKS, 2)), dim=2).mean(1)
-    return 100.0 * (away / eye_distance(wanted)).mean()
+    away = torch.linalg.vector_norm(_points(predicted - wanted), dim=2).mean(1)
+    mean: Tensor = 100.0 * (away / eye_distance(wanted)).mean()
+    return mean
 
 
 def eye_distance(landmarks: Tensor) -> Tensor:
     """Distance of the eye centres float32 [N, F] of `landmarks` float32 [N, 136, F], px; 1 at least."""
-    points = landmarks.unflatten(1, (LANDMARKS, 2))
+    points = _points(landmarks)
     left, right = (points[:, eye].mean(1) for eye in (LEFT_EYE, RIGHT_EYE))
-    return torch.linalg.vector_norm(left - right, dim=1).clamp_min(1.0)
+    apart: Tensor = torch.linalg.vector_norm(left - right, dim=1).clamp_min(1.0)
+    return apart
+
+
+def _points(landmarks: Tensor) -> Tensor:
+    """float32 [N, 68, 2, F] of [N, 136, F]."""
+    return landmarks.reshape(-1, LANDMARKS, 2, landmarks.shape[2])
