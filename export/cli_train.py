@@ -84,12 +84,13 @@ class _Sources:
         from export.build import FLOW_OF_SOURCE
 
         count = self.samples or network.samples
-        return _rendered(network.recipe, count, seed, flow or FLOW_OF_SOURCE["trained"], network.extras, self.processes)
+        chosen = flow or FLOW_OF_SOURCE["trained"]
+        return _rendered(network.recipe, count, seed, flow=chosen, extras=network.extras, processes=self.processes)
 
 
 @lru_cache(maxsize=1)
 def _rendered(
-    recipe: str, count: int, seed: int, flow: FlowMethod, extras: Extras | None, processes: int
+    recipe: str, count: int, seed: int, *, flow: FlowMethod, extras: Extras | None, processes: int
 ) -> EventSamples:
     """The last samples are kept: `zoo` trains several networks on them, one after the other."""
     from export.output import counting
