@@ -180,7 +180,7 @@ _FULL = Network(
     plan={**_PLAN, "learning_rate": 3e-4, "batch_size": 16, "epochs": 6},
     trainer=joint_trainer,
     extras=joint_targets,
-    readings=(*_READINGS, "As many samples and epochs as one core takes half an hour for: far fewer than it can use."),
+    readings=(*_READINGS, "Samples and epochs are as few as the time of one core allows: fewer than it can use."),
     reported=_REPORTED,
 )
 
