@@ -66,7 +66,7 @@ def load_checkpoint(path: Path, network: str) -> Checkpoint:
         data = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
-    content = _unpickled(data, path)
+    content = unpickled(data, path)
     ours = content.get("format") == FORMAT
     if ours:
         if content["network"] != network:
@@ -76,7 +76,7 @@ def load_checkpoint(path: Path, network: str) -> Checkpoint:
     else:
         weights = architecture.published
         state = _bare_state(content)
-    checked = _checked(state, architecture.build(**weights.arguments()), path)
+    checked = checked_state(state, architecture.build(**weights.arguments()), path)
     return Checkpoint(
         network=network,
         source=content["source"] if ours else "imported",
@@ -97,10 +97,20 @@ def checkpoint_bytes(checkpoint: Checkpoint) -> bytes:
         "padding": checkpoint.weights.padding,
         "preparation": checkpoint.weights.preparation,
         "training": dict(checkpoint.training),
-        "state": {name: tensor.detach().clone().cpu() for name, tensor in checkpoint.state.items()},
+        "state": plain_state(checkpoint.state),
     }
     if checkpoint.prior_ratio:
         content["prior_ratio"] = list(checkpoint.prior_ratio)
+    return file_bytes(content)
+
+
+def plain_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copies of `state` that share no storage and lie in main memory."""
+    return {name: tensor.detach().clone().cpu() for name, tensor in state.items()}
+
+
+def file_bytes(content: Mapping[str, Any]) -> bytes:
+    """A file that `unpickled` reads; equal content gives equal bytes."""
     # A file object has no name that could end up in the archive.
     buffer = io.BytesIO()
     torch.save(_canonical(content), buffer)
@@ -121,7 +131,8 @@ def _canonical(value: Any) -> Any:
     return value
 
 
-def _unpickled(data: bytes, path: Path) -> Mapping[str, Any]:
+def unpickled(data: bytes, path: Path) -> Mapping[str, Any]:
+    """The mapping that `data` of the file `path` holds, without running code. Raises `InputError`, naming the file."""
     try:
         with warnings.catch_warnings():
             # An unusual pickle protocol is refused or read like any other; the warning would only add noise.
@@ -144,7 +155,8 @@ def _bare_state(content: Mapping[str, Any]) -> Mapping[str, Any]:
     return {str(name).removeprefix(_PARALLEL_PREFIX): value for name, value in content.items()}
 
 
-def _checked(state: Mapping[str, Any], network: nn.Module, path: Path) -> dict[str, Tensor]:
+def checked_state(state: Mapping[str, Any], network: nn.Module, path: Path) -> dict[str, Tensor]:
+    """`state` of the file `path` in the types of `network`. Raises `InputError` where names or shapes differ."""
     expected = network.state_dict()
     missing, surplus = sorted(expected.keys() - state.keys()), sorted(state.keys() - expected.keys())
     if missing or surplus:

@@ -13,6 +13,7 @@ import typer
 from export.cli_accelerate import accelerate
 from export.cli_adapt import adapt
 from export.cli_evaluate import evaluate, score
+from export.cli_generator import generator
 from export.cli_options import (
     ASSETS,
     PROGRAM,
@@ -113,6 +114,7 @@ app.command()(evaluate)
 app.command()(score)
 app.command()(adapt)
 app.command()(accelerate)
+app.command()(generator)
 
 
 @app.command()

@@ -214,14 +214,17 @@ def train(
 
 
 def _write(checkpoint: Checkpoint, folder: Path) -> Path:
-    """The weights, and beside them what there is to say of them."""
+    """The weights, and beside them what there is to say of them and the networks that were trained along."""
     from export.checkpoint import checkpoint_bytes
+    from export.companions import companion_bytes
     from export.repository import replace_file
 
     result = {"network": checkpoint.network, "weights_sha256": checkpoint.sha256, **checkpoint.training}
     folder.mkdir(parents=True, exist_ok=True)
     weights = folder / "weights.pth"
     replace_file(weights, checkpoint_bytes(checkpoint))
+    for name in checkpoint.companions:
+        replace_file(folder / f"{name}.pth", companion_bytes(checkpoint, name))
     replace_file(folder / RESULT_FILE, (json.dumps(result, indent=2) + "\n").encode())
     return weights
 

@@ -13,6 +13,7 @@ from dataclasses import asdict, replace
 from hashlib import sha256
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -21,7 +22,7 @@ from export.checkpoint import Checkpoint, checkpoint_bytes
 from export.networks.blocks import graph_of
 from export.networks.outputs import answers_of
 from export.networks.registry import find_network
-from export.synthesis.events import EventSamples
+from export.synthesis.events import IDENTITIES, EventSamples
 from export.trainer import LOSS, Trainer
 from export.training_plan import Device, TrainingPlan, check_device
 from export.training_progress import EpochReport, HeldOutScore, score_of
@@ -55,7 +56,7 @@ def train_on_events(
     check_device(device)
     if samples.recipe != architecture.recipe:
         raise OptionError(f"{network} is trained on {architecture.recipe}, not on {samples.recipe}", option="data")
-    held = samples.people % HELD_OUT_EVERY == HELD_OUT_EVERY - 1
+    held = np.isin(samples.people, held_out_people())
     if held.all() or not held.any():
         raise OptionError(f"{len(samples.labels)} samples show too few people to hold one out", option="samples")
     seen, unseen = samples.of_people(~held), samples.of_people(held)
@@ -95,6 +96,11 @@ def train_on_events(
     beside = {name: _state(companion) for name, companion in companions.items()}
     checkpoint = Checkpoint(network, "trained", architecture.trained, _state(model), training, "", companions=beside)
     return replace(checkpoint, sha256=sha256(checkpoint_bytes(checkpoint)).hexdigest())
+
+
+def held_out_people() -> list[int]:
+    """The numbers of those people that no training on rendered events sees."""
+    return list(range(HELD_OUT_EVERY - 1, IDENTITIES, HELD_OUT_EVERY))
 
 
 def check_events_alone(network: str, data: Sequence[str], given: Mapping[str, object]) -> None:

@@ -23,7 +23,7 @@ _LIKENESS_WEIGHT = 10.0
 _STILLNESS_WEIGHT = 10.0
 _PERSON_WEIGHT = 1.0
 _BETAS = (0.5, 0.999)
-_CRITIC_RATE, _GENERATOR_RATE = 1e-4, 2e-4
+_GENERATOR_PACE = 2.0
 
 # Where the aligned face moves: brows and eyes to below the lower lids, and the mouth with its corners.
 _MOVING = ((slice(0, 46), slice(0, SIDE_PX)), (slice(90, SIDE_PX), slice(14, 114)))
@@ -48,11 +48,11 @@ class Pairs:
         return torch.randn(len(self.labels), NOISE, device=self.onset.device)
 
 
-def optimisers(critic: ICEGAN, generator: Generator) -> tuple[torch.optim.Adam, torch.optim.Adam]:
-    """Adam for each, slower for the critic."""
+def optimisers(critic: ICEGAN, generator: Generator, rate: float) -> tuple[torch.optim.Adam, torch.optim.Adam]:
+    """Adam for each, at `rate` for the critic and at twice of it for the generator."""
     return (
-        torch.optim.Adam(critic.parameters(), lr=_CRITIC_RATE, betas=_BETAS),
-        torch.optim.Adam(generator.parameters(), lr=_GENERATOR_RATE, betas=_BETAS),
+        torch.optim.Adam(critic.parameters(), lr=rate, betas=_BETAS),
+        torch.optim.Adam(generator.parameters(), lr=_GENERATOR_PACE * rate, betas=_BETAS),
     )
 
 
@@ -112,12 +112,8 @@ def generator_loss(critic: ICEGAN, pairs: Pairs, made: Tensor, embed: Embedding 
     return loss + _PERSON_WEIGHT * (1 - functional.cosine_similarity(embed(made), person)).mean()
 
 
-def critic_step(critic: ICEGAN, generator: Generator | None, pairs: Pairs, optimiser: torch.optim.Optimizer) -> float:
-    """One step of the critic against the generator, or of its warm-up without one. Returns the loss before it."""
-    made = None
-    if generator is not None:
-        with torch.no_grad():
-            made = generator(pairs.onset, pairs.wanted, pairs.noise())
+def critic_step(critic: ICEGAN, pairs: Pairs, made: Tensor | None, optimiser: torch.optim.Optimizer) -> float:
+    """One step of the critic against `made` faces, or of its warm-up without any. Returns the loss before it."""
     return _step(critic, critic_loss(critic, pairs, made), optimiser)
 
 
@@ -125,11 +121,12 @@ def generator_step(
     critic: ICEGAN,
     generator: Generator,
     pairs: Pairs,
+    made: Tensor,
     optimiser: torch.optim.Optimizer,
+    *,
     embed: Embedding | None = None,
 ) -> float:
-    """One step of the generator, which leaves the critic's parameters as they are. Returns the loss before it."""
-    made = generator(pairs.onset, pairs.wanted, pairs.noise())
+    """One step of the generator, which `made` the faces; the critic's parameters stay. Returns the loss before it."""
     return _step(generator, generator_loss(critic, pairs, made, embed), optimiser)
 
 

@@ -100,9 +100,34 @@ def render_events(
     if count < 1:
         raise OptionError("count must be at least 1", option="samples")
     tasks = [range(first, min(first + _CHUNK, count)) for first in range(0, count, _CHUNK)]
+    return _samples(recipe, tasks, partial(_render, recipe, flow, extras, seed), processes, on_progress)
+
+
+def render_people(
+    recipe: str,
+    people: Sequence[int],
+    seed: int,
+    *,
+    flow: FlowMethod = "accurate",
+    extras: Extras | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> EventSamples:
+    """Of each of `people`, numbers below `IDENTITIES`, the first sample that `render_events` has with the same seed."""
+    tasks = [range(person * _CHUNK, person * _CHUNK + 1) for person in people]
+    return _samples(recipe, tasks, partial(_render, recipe, flow, extras, seed), 1, on_progress)
+
+
+def _samples(
+    recipe: str,
+    tasks: Sequence[range],
+    render: Callable[[range], list[_Sample]],
+    processes: int,
+    on_progress: Callable[[int, int], None] | None,
+) -> EventSamples:
+    """All `tasks` in one."""
     found: list[_Sample] = []
-    done = 0
-    for task, samples in zip(tasks, _run(partial(_render, recipe, flow, extras, seed), tasks, processes), strict=True):
+    done, count = 0, sum(map(len, tasks))
+    for task, samples in zip(tasks, _run(render, tasks, processes), strict=True):
         found += samples
         done += len(task)
         if on_progress:

@@ -33,11 +33,12 @@ def pairs() -> Pairs:
 def test_a_few_steps_run(pairs: Pairs) -> None:
     """Warm-up, then both in turn: losses are finite, and made faces stay near the onset."""
     critic, generator = ICEGAN(), Generator()
-    of_critic, of_generator = optimisers(critic, generator)
-    losses = [critic_step(critic, None, pairs, of_critic)]
+    of_critic, of_generator = optimisers(critic, generator, 1e-4)
+    losses = [critic_step(critic, pairs, None, of_critic)]
     for _ in range(2):
-        losses.append(critic_step(critic, generator, pairs, of_critic))
-        losses.append(generator_step(critic, generator, pairs, of_generator, embed=nn.Flatten()))
+        made = generator(pairs.onset, pairs.wanted, pairs.noise())
+        losses.append(critic_step(critic, pairs, made, of_critic))
+        losses.append(generator_step(critic, generator, pairs, made, of_generator, embed=nn.Flatten()))
     assert all(math.isfinite(loss) for loss in losses)
     with torch.inference_mode():
         made = generator(pairs.onset, pairs.wanted, pairs.noise())
@@ -47,13 +48,14 @@ def test_a_few_steps_run(pairs: Pairs) -> None:
 def test_each_step_moves_one_network_alone(pairs: Pairs) -> None:
     """The critic learns from faces that it cannot change, the generator from a critic that it cannot change."""
     critic, generator = ICEGAN(), Generator()
-    of_critic, of_generator = optimisers(critic, generator)
+    of_critic, of_generator = optimisers(critic, generator, 1e-4)
     start = [[value.clone() for value in network.parameters()] for network in (critic, generator)]
-    critic_step(critic, generator, pairs, of_critic)
+    made = generator(pairs.onset, pairs.wanted, pairs.noise())
+    critic_step(critic, pairs, made, of_critic)
     assert _moved(critic, start[0])
     assert not _moved(generator, start[1])
     middle = [value.clone() for value in critic.parameters()]
-    generator_step(critic, generator, pairs, of_generator)
+    generator_step(critic, generator, pairs, made, of_generator)
     assert not _moved(critic, middle)
     assert _moved(generator, start[1])
 
