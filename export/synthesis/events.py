@@ -112,8 +112,11 @@ def render_people(
     extras: Extras | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> EventSamples:
-    """Of each of `people`, numbers below `IDENTITIES`, the first sample that `render_events` has with the same seed."""
-    tasks = [range(person * _CHUNK, person * _CHUNK + 1) for person in people]
+    """Of each of `people`, numbers below `IDENTITIES`, one of the samples that `render_events` has with the same seed,
+    classes in turn.
+    """
+    first = [person * _CHUNK + (turn - person * _CHUNK) % len(LABELS) for turn, person in enumerate(people)]
+    tasks = [range(number, number + 1) for number in first]
     return _samples(recipe, tasks, partial(_render, recipe, flow, extras, seed), 1, on_progress)
 
 

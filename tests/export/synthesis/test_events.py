@@ -8,7 +8,7 @@ import pytest
 
 from export.scoring import published_checkpoint, torch_score
 from export.synthesis.action_units import UNITS
-from export.synthesis.events import EventSamples, render_events
+from export.synthesis.events import EventSamples, render_events, render_people
 from server.errors import OptionError
 from server.recipes.registry import RECIPES
 from server.types import EventSample
@@ -58,6 +58,16 @@ def test_training_may_be_told_more_than_the_recipe() -> None:
     assert told.sha256() != plain.sha256()
     one = told.of_people(told.people == 1)
     np.testing.assert_array_equal(one.extras["onset"], told.extras["onset"][20:])
+
+
+def test_people_are_shown_by_one_sample_each(samples: EventSamples) -> None:
+    """A sample of theirs, with its extras, and the classes in turn."""
+    few = render_people("flow_uvs_28", [1, 0, 1], seed=0, extras=_onset)
+    assert few.people.tolist() == [1, 0, 1]
+    assert few.labels.tolist() == [0, 1, 2]
+    assert len(few.extras["onset"]) == 3
+    for flow, number in zip(few.inputs["flow"], (21, 1, 20), strict=True):
+        np.testing.assert_array_equal(flow, samples.inputs["flow"][number])
 
 
 @pytest.mark.parametrize(("recipe", "count"), [("nothing", 3), ("flow_uvs_28", 0)])
