@@ -7,6 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import onnx
+from tritonclient.grpc.model_config_pb2 import ModelVersionPolicy
 
 from export.cards import build_card, build_contract
 from export.checkpoint import Checkpoint, checkpoint_bytes
@@ -30,11 +31,14 @@ def publish_checkpoint(
     eight_bits: bool | None = None,
     version: int = 1,
     overwrite: bool = False,
+    policy: ModelVersionPolicy | None = None,
+    shipped: bool = True,
 ) -> Path:
     """Export `checkpoint` and publish it as `name`; the folder of the version.
 
-    `command` goes into contract and card. With `eight_bits` the weights are rounded first; unless it is given that is
-    done where the network is registered so and the weights are ours. Raises `OptionError` as `publish` does.
+    `command` goes into contract and card; `shipped` says whether the checkpoint lies beside the graph. With `eight_bits`
+    the weights are rounded first; unless it is given that is done where the network is registered so and the weights are
+    ours. Raises `OptionError` as `publish` does.
     """
     if eight_bits is None:
         eight_bits = find_network(checkpoint.network).eight_bits and checkpoint.source == "trained"
@@ -48,5 +52,6 @@ def publish_checkpoint(
         graph=packed(onnx.load_from_string(graph)).SerializeToString(deterministic=True) if eight_bits else graph,
         weights=checkpoint_bytes(checkpoint),
         card=build_card(checkpoint, contract, eight_bits=eight_bits),
+        shipped=shipped,
     )
-    return publish(repository, publication, version=version, overwrite=overwrite)
+    return publish(repository, publication, version=version, overwrite=overwrite, policy=policy)

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from export.cli_options import REPOSITORY, FlowChoice, Overwrite, Repository, Version
+from export.cli_options import (
+    REPOSITORY,
+    FlowChoice,
+    Overwrite,
+    Repository,
+    Serve,
+    ShipCheckpoint,
+    Version,
+    parse_serve,
+)
 from server.contract import FlowMethod
 from server.errors import OptionError
 
@@ -32,6 +41,8 @@ def adapt(
     flow: FlowChoice = None,
     model_version: Version = 1,
     overwrite: Overwrite = False,
+    serve: Serve = None,
+    ship_checkpoint: ShipCheckpoint = True,
 ) -> None:
     """Adapt to a camera: re-estimate how often the classes occur there, or fit a linear model to its mean."""
     from export.adaptation.adapt import TGSR_NETWORK
@@ -47,6 +58,7 @@ def adapt(
         raise OptionError(f"{TGSR_NETWORK} needs labelled samples to learn from: --source", option="source")
     if name == model:
         raise OptionError("the adapted model needs a name of its own", option="name")
+    policy = parse_serve(serve)
     check_free(repository, name, version=model_version, overwrite=overwrite)
     if expected == "tgsr" and source is not None:
         checkpoint = _fitted(source, data, ctx.obj)
@@ -60,6 +72,8 @@ def adapt(
         flow=flow,
         version=model_version,
         overwrite=overwrite,
+        policy=policy,
+        shipped=ship_checkpoint,
     )
     print(place)
 
@@ -69,14 +83,14 @@ def _reweighted(
 ) -> tuple[Checkpoint, FlowMethod]:
     """The model with the class shares of `data`, and the flow that it is fed."""
     from export.adaptation.adapt import adapt_priors
-    from export.checkpoint import load_checkpoint
     from export.data.flow_images import read_flow_images, read_unlabelled_images
     from export.labels import LABELS
     from export.output import message
     from export.repository import read_published
+    from export.scoring import published_checkpoint
 
     published = read_published(repository, model)
-    base = load_checkpoint(published.weights_file, published.contract.provenance.network)
+    base = published_checkpoint(repository, model)
     labelled = read_flow_images(source) if source else None
     checkpoint, estimate = adapt_priors(base, model, read_unlabelled_images(data), labelled, command=command)
     for label, before, after in zip(LABELS, estimate.trained, estimate.shares, strict=True):

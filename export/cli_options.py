@@ -12,6 +12,8 @@ from server.contract import FlowMethod
 from server.errors import OptionError
 
 if TYPE_CHECKING:
+    from tritonclient.grpc.model_config_pb2 import ModelVersionPolicy
+
     from export.synthesis.sources import Source
 
 Arch = Annotated[str, typer.Argument(metavar="ARCH", help="Network, such as ststnet.")]
@@ -19,6 +21,17 @@ Repository = Annotated[Path, typer.Option(help="Model repository.")]
 Name = Annotated[str | None, typer.Option(help="Name of the published model; that of the network unless given.")]
 Version = Annotated[int, typer.Option("--model-version", min=1, help="Version to publish.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the version if it exists.")]
+Serve = Annotated[
+    str | None,
+    typer.Option(
+        metavar="POLICY",
+        help="Versions to serve from then on: latest, latest:2, all, or 1,3. Else the rule stays; a new model: latest.",
+    ),
+]
+ShipCheckpoint = Annotated[
+    bool,
+    typer.Option("--ship-checkpoint/--no-ship-checkpoint", help="Keep weights.pth beside the graph, or only its hash."),
+]
 FlowChoice = Annotated[FlowMethod | None, typer.Option("--flow", help="Flow estimator that the gateway shall use.")]
 TritonAddress = Annotated[
     str | None, typer.Option(metavar="HOST:PORT", help="A running Triton instead of a local one.")
@@ -60,6 +73,13 @@ PROGRAM = "glimpse-export"
 REPOSITORY = Path("model_repository")
 ASSETS = Path("server/faces/assets")
 PROCESSES = min(2, os.cpu_count() or 1)
+
+
+def parse_serve(policy: str | None) -> ModelVersionPolicy | None:
+    """`--serve`; None where it was not given. Raises `OptionError` for what is no policy."""
+    from export.version_policy import parse_policy
+
+    return None if policy is None else parse_policy(policy)
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:

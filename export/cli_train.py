@@ -23,9 +23,12 @@ from export.cli_options import (
     Plan,
     Processes,
     Repository,
+    Serve,
+    ShipCheckpoint,
     Sources,
     Version,
     parse_seeds,
+    parse_serve,
     parse_sources,
 )
 from server.contract import FlowMethod
@@ -136,6 +139,8 @@ def train(
     eight_bits: EightBits = None,
     model_version: Version = 1,
     overwrite: Overwrite = False,
+    serve: Serve = None,
+    ship_checkpoint: ShipCheckpoint = True,
     processes: Processes = PROCESSES,
 ) -> None:
     """Train a network, on synthetic data without any real sample unless a folder is given."""
@@ -157,6 +162,7 @@ def train(
     chosen = _seeds(seed, seeds)
     if publish and len(chosen) > 1:
         raise OptionError("--publish needs one seed: publish one of several runs with `model`", option="publish")
+    policy = parse_serve(serve)
     if publish:
         check_free(repository, name or arch, version=model_version, overwrite=overwrite)
     read = _sources(data, mix, samples, parse_sources(sources), processes)
@@ -209,6 +215,8 @@ def train(
                 eight_bits=eight_bits,
                 version=model_version,
                 overwrite=overwrite,
+                policy=policy,
+                shipped=ship_checkpoint,
             )
             print(place)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +36,7 @@ class ZeroShot:
         from export.cards import with_result
         from export.data.flow_images import read_flow_images
         from export.output import message
-        from export.repository import read_published, write_card
+        from export.repository import changing, read_published, write_card
         from export.score_tables import rank_lines, reliability_lines, score_table
 
         self._check()
@@ -71,7 +71,9 @@ class ZeroShot:
         files.write(summary, data, {"": result})
         files.draw(f"{self.model}, zero-shot on {self.folder.name}", [result], intervals)
         if self.record and published:
-            write_card(published.folder, with_result(published.card, summary))
+            with changing(self.repository, self.model) as model:
+                current = replace(model, version=published.version)
+                write_card(current, with_result(current.card, summary))
         print(score_table(result, intervals), reliability_lines(reliability, abstention), sep="\n\n")
         if ranks:
             print(rank_lines(ranks))

@@ -1,13 +1,10 @@
-"""Publishes model versions: all files of a version appear at once, or none."""
+"""Publishes model versions, and reads them: all files of a version appear at once, or none, and no other is touched."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
-import shutil
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +12,29 @@ from typing import Any
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as triton
 
-from export.triton_config import config_text
+from export.files import locked, replace_file
+from export.staging import Change, is_interrupted, make, recover
+from export.triton_config import config_bytes, model_config
+from export.version_policy import checked_served, latest_policy, specific_policy, with_version
+from export.version_records import Record, card_of, contract_of, is_shipped, records_of, version_record
 from server.contract import PARAMETER, ModelContract
 from server.errors import ConfigurationError, OptionError, UnknownModel
+from server.predict.repository import served_versions
+
+__all__ = [
+    "WEIGHTS_FILE",
+    "Publication",
+    "PublishedModel",
+    "changing",
+    "check_free",
+    "known_records",
+    "publish",
+    "published_names",
+    "read_published",
+    "replace_file",
+    "write_card",
+    "write_configuration",
+]
 
 WEIGHTS_FILE = "weights.pth"
 CONFIG_FILE = "config.pbtxt"
@@ -29,24 +46,48 @@ CARD_FILE = "card.json"
 class Publication:
     """What becomes one version: what is served (an ONNX graph, or the plan built from one), the checkpoint it was made
     from, its contract and its card.
+
+    Where the checkpoint is not `shipped`, for its size, only its hash is recorded.
     """
 
     contract: ModelContract
     graph: bytes
     weights: bytes
     card: Mapping[str, Any]
+    shipped: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class PublishedModel:
-    """The newest version of a model, as the repository holds it."""
+    """A version of a model, as the repository holds it; `config` and `records` are those of the whole model.
+
+    `versions` are the folders that there are, `served` those that the policy serves, both oldest first.
+    """
 
     name: str
     version: str
     folder: Path
-    contract: ModelContract
     config: triton.ModelConfig
-    card: Mapping[str, Any]
+    configured: ModelContract
+    records: Mapping[str, Record]
+    versions: Sequence[str]
+
+    @property
+    def served(self) -> Sequence[str]:
+        """The versions that both predictors serve; the last of them answers where none is asked for."""
+        return served_versions(self.versions, self.config.version_policy)
+
+    @property
+    def card(self) -> Record:
+        """The card of this version. Raises `ConfigurationError` where it has none."""
+        if self.version not in self.records:
+            raise ConfigurationError(f"the card of {self.folder} does not list version {self.version}")
+        return self.records[self.version]
+
+    @property
+    def contract(self) -> ModelContract:
+        """The contract of this version. Raises `ConfigurationError` where it is not known."""
+        return contract_of(self.card, self.configured)
 
     @property
     def model_file(self) -> Path:
@@ -55,41 +96,115 @@ class PublishedModel:
 
     @property
     def weights_file(self) -> Path:
-        """The checkpoint."""
+        """The checkpoint, which need not be there (see `checkpoint_missing`)."""
         return self.folder / self.version / WEIGHTS_FILE
 
+    @property
+    def checkpoint_missing(self) -> bool:
+        """Whether the checkpoint is absent, as the card says that it may be."""
+        return not is_shipped(self.card) and not self.weights_file.exists()
 
-def publish(repository: Path, publication: Publication, *, version: int = 1, overwrite: bool = False) -> Path:
+
+def publish(
+    repository: Path,
+    publication: Publication,
+    *,
+    version: int = 1,
+    overwrite: bool = False,
+    policy: triton.ModelVersionPolicy | None = None,
+) -> Path:
     """Write a version of a model below `repository` and return its folder; the card records the hash of each file.
 
-    The version is written beside its place, synced and renamed; labels and card follow, and the configuration, without
-    which no server sees the model, comes last. Raises `OptionError` when the version exists and `overwrite` is not set.
+    Other versions and their records stay as they are. `policy` says which versions are served from then on; without
+    one the rule stays that of the model, the newest alone for a new one, and chosen versions are joined by this one.
+    Interrupted anywhere, what was served is served on, and the next call removes the remains. Raises `OptionError` when
+    the version exists and `overwrite` is not set, or when what would be served together does not have one contract.
     """
-    place = check_free(repository, publication.contract.name, version=version, overwrite=overwrite)
-    folder = place.parent
+    contract = publication.contract
+    folder = check_free(repository, contract.name, version=version, overwrite=overwrite).parent
     folder.mkdir(parents=True, exist_ok=True)
-    files = {publication.contract.model_file: publication.graph, WEIGHTS_FILE: publication.weights}
-    _place_version(folder, place, files)
-    hashes = {f"{version}/{name}": hashlib.sha256(data).hexdigest() for name, data in files.items()}
-    labels = "".join(f"{label}\n" for label in publication.contract.labels)
-    replace_file(folder / LABELS_FILE, labels.encode())
-    write_card(folder, {**publication.card, "version": str(version), "files": hashes})
-    replace_file(folder / CONFIG_FILE, config_text(publication.contract).encode())
+    with locked(folder):
+        _recover(folder)
+        place = check_free(repository, contract.name, version=version, overwrite=overwrite)
+        known = read_published(repository, contract.name) if (folder / CONFIG_FILE).is_file() else None
+        try:
+            make(folder, _change(publication, str(version), known, policy))
+        except BaseException:
+            _recover(folder)
+            raise
+        # It is published; remains that cannot be removed now are removed by the next change.
+        with suppress(OSError):
+            _recover(folder)
     return place
 
 
+def _change(
+    publication: Publication,
+    version: str,
+    known: PublishedModel | None,
+    policy: triton.ModelVersionPolicy | None,
+) -> Change:
+    contract = publication.contract
+    files = {contract.model_file: publication.graph, WEIGHTS_FILE: publication.weights}
+    records = known_records(known) if known else {}
+    if known and known.configured.labels != contract.labels:
+        raise OptionError(
+            f"{contract.name} has the labels {', '.join(known.configured.labels)}; publish others under another name",
+            option="name",
+        )
+    records[version] = version_record(publication.card, contract, version, files, shipped=publication.shipped)
+    wanted = policy or (with_version(known.config.version_policy, version) if known else latest_policy())
+    contracts = {each: contract_of(record, contract) for each, record in records.items()}
+    served = checked_served(wanted, records, contracts)
+    pinned = None
+    if known:
+        pinned = triton.ModelConfig()
+        pinned.CopyFrom(known.config)
+        pinned.version_policy.CopyFrom(specific_policy(known.served))
+    if not publication.shipped:
+        del files[WEIGHTS_FILE]
+    labels = "".join(f"{label}\n" for label in contract.labels)
+    return Change(
+        version=version,
+        files=files,
+        texts={LABELS_FILE: labels.encode(), CARD_FILE: card_bytes(records)},
+        configuration=CONFIG_FILE,
+        committed=config_bytes(model_config(contracts[served[-1]], wanted)),
+        pinned=config_bytes(pinned) if pinned else None,
+    )
+
+
+def known_records(known: PublishedModel) -> dict[str, Record]:
+    """The records of the versions that are there, each with its contract. Raises `ConfigurationError` for a version
+    that the card does not know.
+    """
+    unknown = [version for version in known.versions if version not in known.records]
+    if unknown:
+        raise ConfigurationError(f"the card of {known.folder} does not list version {', '.join(unknown)}")
+    records = {version: known.records[version] for version in known.versions}
+    return {
+        version: {**record, "contract": contract_of(record, known.configured).model_dump(mode="json")}
+        for version, record in records.items()
+    }
+
+
 def check_free(repository: Path, name: str, *, version: int, overwrite: bool) -> Path:
-    """The folder of a version that may be written. Raises `OptionError` when it exists and `overwrite` is not set."""
-    place = repository / name / str(version)
-    if place.exists() and not overwrite:
+    """The folder of a version that may be written. Raises `OptionError` when it exists and `overwrite` is not set.
+
+    What an interrupted publication left does not count.
+    """
+    folder = repository / name
+    place = folder / str(version)
+    left_over = is_interrupted(folder, CONFIG_FILE) or not (folder / CONFIG_FILE).is_file()
+    if place.exists() and not overwrite and not left_over:
         raise OptionError(f"{place} exists; choose another version or allow overwriting", option="version")
     return place
 
 
-def read_published(repository: Path, name: str) -> PublishedModel:
-    """The newest version of `name`.
+def read_published(repository: Path, name: str, version: str | None = None) -> PublishedModel:
+    """A version of `name`; without one, that which answers requests.
 
-    Raises `UnknownModel` when there is no such model, `ConfigurationError` when its files cannot be read.
+    Raises `UnknownModel` when there is no such model or version, `ConfigurationError` when its files cannot be read.
     """
     folder = repository / name
     if not (folder / CONFIG_FILE).is_file():
@@ -101,10 +216,15 @@ def read_published(repository: Path, name: str) -> PublishedModel:
         card = json.loads((folder / CARD_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError, text_format.ParseError) as error:
         raise ConfigurationError(f"the files of {folder} cannot be read: {error}") from error
-    versions = sorted(int(entry.name) for entry in folder.iterdir() if entry.name.isdigit())
+    if not isinstance(card, dict):
+        raise ConfigurationError(f"the files of {folder} cannot be read: the card is not an object")
+    versions = served_versions((entry.name for entry in folder.iterdir()), triton.ModelVersionPolicy(all={}))
     if not versions:
         raise ConfigurationError(f"{folder} has no version")
-    return PublishedModel(name, str(versions[-1]), folder, contract, config, card)
+    if version is not None and version not in versions:
+        raise UnknownModel(f"{name} has no version {version} (there are: {', '.join(versions)})")
+    served = served_versions(versions, config.version_policy) or versions
+    return PublishedModel(name, version or served[-1], folder, config, contract, records_of(card), versions)
 
 
 def published_names(repository: Path) -> list[str]:
@@ -112,52 +232,32 @@ def published_names(repository: Path) -> list[str]:
     return sorted(entry.parent.name for entry in repository.glob(f"*/{CONFIG_FILE}"))
 
 
-def write_card(folder: Path, card: Mapping[str, Any]) -> None:
-    """Replace the card of the model in `folder`."""
-    replace_file(folder / CARD_FILE, (json.dumps(card, indent=2, ensure_ascii=False) + "\n").encode())
+def write_card(model: PublishedModel, record: Record) -> None:
+    """Replace the record of the version that `model` is, as it was read by `changing`."""
+    replace_file(model.folder / CARD_FILE, card_bytes({**model.records, model.version: record}))
 
 
-def replace_file(path: Path, data: bytes) -> None:
-    """Write `data` to `path` so that a reader sees the old file or the new one, never a part."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    beside = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            _write_synced(file.fileno(), data)
-        beside.chmod(0o644)
-        beside.replace(path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
+@contextmanager
+def changing(repository: Path, name: str) -> Iterator[PublishedModel]:
+    """The model, for a change that no other command may meet; what an interrupted one left is removed first.
+
+    Raises as `read_published` does, and `ConfigurationError` where another command holds the model.
+    """
+    folder = read_published(repository, name).folder
+    with locked(folder):
+        _recover(folder)
+        yield read_published(repository, name)
 
 
-def _place_version(folder: Path, place: Path, files: Mapping[str, bytes]) -> None:
-    beside = Path(tempfile.mkdtemp(prefix=".version-", dir=folder))
-    retired = beside.with_name(f"{beside.name}-old")
-    try:
-        for name, data in files.items():
-            replace_file(beside / name, data)
-        beside.chmod(0o755)
-        if place.exists():
-            place.rename(retired)
-        beside.rename(place)
-        _sync_folder(folder)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
-        shutil.rmtree(retired, ignore_errors=True)
+def write_configuration(model: PublishedModel, config: triton.ModelConfig) -> None:
+    """Replace the configuration of the whole model: what is served changes at once."""
+    replace_file(model.folder / CONFIG_FILE, config_bytes(config))
 
 
-def _write_synced(descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
-    os.fsync(descriptor)
+def card_bytes(records: Mapping[str, Record]) -> bytes:
+    """The card of a model with these records."""
+    return (json.dumps(card_of(records), indent=2, ensure_ascii=False) + "\n").encode()
 
 
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _recover(folder: Path) -> None:
+    recover(folder, CONFIG_FILE, (LABELS_FILE, CARD_FILE))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as triton
 
+from export.version_policy import latest_policy
 from server.contract import PARAMETER, Accelerator, ModelContract, TensorSpec
 
 MAX_BATCH_SIZE = 64
@@ -15,8 +16,8 @@ PLAN_BACKEND = "tensorrt"
 _MIB = 2**20
 
 
-def model_config(contract: ModelContract) -> triton.ModelConfig:
-    """The configuration of a model with this contract.
+def model_config(contract: ModelContract, policy: triton.ModelVersionPolicy | None = None) -> triton.ModelConfig:
+    """The configuration of a model with this contract, of which `policy` is served, without one the newest version.
 
     Dynamic batching without a delay: whatever waits is taken together, and nothing waits for company. The instance
     goes to a GPU where Triton has one, else to a CPU, where an accelerator has no effect; a plan asks for a GPU. Every
@@ -26,7 +27,7 @@ def model_config(contract: ModelContract) -> triton.ModelConfig:
     config = triton.ModelConfig(name=contract.name, backend=backend, max_batch_size=MAX_BATCH_SIZE)
     if contract.engine:
         config.default_model_filename = contract.model_file
-    config.version_policy.latest.num_versions = 1
+    config.version_policy.CopyFrom(policy or latest_policy())
     for spec in contract.inputs:
         config.input.add(name=spec.name, data_type=triton.TYPE_FP32, dims=spec.dims)
     for spec in contract.outputs:
@@ -46,7 +47,12 @@ def model_config(contract: ModelContract) -> triton.ModelConfig:
 
 def config_text(contract: ModelContract) -> str:
     """`model_config` as the text of config.pbtxt."""
-    return str(text_format.MessageToString(model_config(contract), as_utf8=True))
+    return config_bytes(model_config(contract)).decode()
+
+
+def config_bytes(config: triton.ModelConfig) -> bytes:
+    """The content of config.pbtxt."""
+    return str(text_format.MessageToString(config, as_utf8=True)).encode()
 
 
 def _warmed_sizes(contract: ModelContract) -> tuple[int, ...]:

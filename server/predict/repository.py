@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +64,7 @@ def _read(folder: Path, recipes: Collection[str], backend: str) -> ModelEntry:
         reason = f"{_CONFIG} names the model {config.name!r}, its folder {folder.name!r}"
         return ModelEntry(unservable(folder.name, reason, backend=backend, card=card))
     config.name = folder.name
-    served = served_versions(folder, config.version_policy)
+    served = served_versions((child.name for child in folder.iterdir()), config.version_policy)
     file = config.default_model_filename or DEFAULT_MODEL_FILE
     versions = [version for version in served if (folder / version / file).is_file()]
     entry = entry_of(config, versions=versions, recipes=recipes, backend=backend, card=card)
@@ -72,9 +72,11 @@ def _read(folder: Path, recipes: Collection[str], backend: str) -> ModelEntry:
     return entry.withdrawn(problem) if problem and entry.info.servable else entry
 
 
-def served_versions(folder: Path, policy: model_config_pb2.ModelVersionPolicy) -> Sequence[str]:
-    """The version folders that Triton would load under `policy`, oldest first; without a policy the newest alone."""
-    found = sorted((child.name for child in folder.iterdir() if _VERSION.fullmatch(child.name)), key=int)
+def served_versions(names: Iterable[str], policy: model_config_pb2.ModelVersionPolicy) -> Sequence[str]:
+    """Those of the entries of a model's folder that Triton would load as versions under `policy`, oldest first; without
+    a policy the newest alone.
+    """
+    found = sorted((name for name in names if _VERSION.fullmatch(name)), key=int)
     kind = policy.WhichOneof("policy_choice")
     if kind == "all":
         return found

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from export import repository as repository_module
+from export import files as files_module
 from export.build import publish_checkpoint
 from export.cards import build_contract
 from export.checkpoint import Checkpoint
@@ -81,7 +81,7 @@ def test_failed_write_leaves_the_old_version(
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(repository_module.os, "fsync", full)
+    monkeypatch.setattr(files_module.os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
         publish(tmp_path, Publication(publication.contract, b"new", b"new", {}), overwrite=True)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
