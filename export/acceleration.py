@@ -101,7 +101,9 @@ def accelerate(
         graph, engine = build_plan(graph, contract.inputs, workspace_mib=wanted.workspace_mib or WORKSPACE_MIB)
         contract = contract.model_copy(update={"engine": engine})
     card = _card(published.card, contract, command, differences)
-    publication = Publication(contract=contract, graph=graph, weights=published.weights_file.read_bytes(), card=card)
+    publication = Publication(
+        contract=contract, graph=graph, weights=published.shipped_weights().read_bytes(), card=card
+    )
     return Accelerated(publish(repository, publication, version=version, overwrite=overwrite), differences)
 
 

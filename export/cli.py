@@ -24,12 +24,16 @@ from export.cli_options import (
     Name,
     Overwrite,
     Repository,
+    Serve,
+    ShipCheckpoint,
     TritonAddress,
     Version,
+    parse_serve,
 )
 from export.cli_prepare import prepare
 from export.cli_synthesize import synthesize
 from export.cli_train import train
+from export.cli_versions import drop_checkpoint, policy, rollback, versions
 from export.cli_zoo import zoo
 from server.errors import GlimpseError, OptionError
 
@@ -61,6 +65,8 @@ def import_(
     flow: FlowChoice = None,
     model_version: Version = 1,
     overwrite: Overwrite = False,
+    serve: Serve = None,
+    ship_checkpoint: ShipCheckpoint = True,
 ) -> None:
     """Publish somebody else's weights."""
     from export.build import publish_checkpoint
@@ -70,7 +76,15 @@ def import_(
     if loaded.source != "imported":
         raise OptionError(f"{checkpoint} was trained here; publish it with `{PROGRAM} model`", option="checkpoint")
     place = publish_checkpoint(
-        loaded, repository, name=name, command=ctx.obj, flow=flow, version=model_version, overwrite=overwrite
+        loaded,
+        repository,
+        name=name,
+        command=ctx.obj,
+        flow=flow,
+        version=model_version,
+        overwrite=overwrite,
+        policy=parse_serve(serve),
+        shipped=ship_checkpoint,
     )
     print(place)
 
@@ -87,6 +101,8 @@ def model(
     eight_bits: EightBits = None,
     model_version: Version = 1,
     overwrite: Overwrite = False,
+    serve: Serve = None,
+    ship_checkpoint: ShipCheckpoint = True,
 ) -> None:
     """Publish weights that were trained here."""
     from export.build import publish_checkpoint
@@ -104,6 +120,8 @@ def model(
         eight_bits=eight_bits,
         version=model_version,
         overwrite=overwrite,
+        policy=parse_serve(serve),
+        shipped=ship_checkpoint,
     )
     print(place)
 
@@ -141,6 +159,10 @@ def verify(
         raise typer.Exit(1)
 
 
+app.command()(versions)
+app.command()(policy)
+app.command()(rollback)
+app.command("drop-checkpoint")(drop_checkpoint)
 app.command()(synthesize)
 
 

@@ -41,12 +41,13 @@ class OnRendered:
 
         from export.bootstrap import score_intervals
         from export.calibration import measure_reliability
-        from export.cards import RENDERED_DATA, with_result
+        from export.cards import RENDERED_DATA
         from export.evaluation import Evaluation, score_predictions
         from export.output import counting, message, write_json
-        from export.repository import read_published, write_card
+        from export.repository import read_published
         from export.score_tables import reliability_lines, score_table
         from export.scoring import open_backend
+        from export.versions import record_result
         from server.contract import PROBABILITIES
 
         if files.log or files.megc_log:
@@ -89,7 +90,7 @@ class OnRendered:
         evaluation = Evaluation(scores.overall, scores.datasets, predictions, probabilities)
         files.draw(f"{self.model} on rendered people", [evaluation], intervals)
         if self.record:
-            write_card(published.folder, with_result(published.card, summary))
+            record_result(self.repository, self.model, published.version, summary)
         print(score_table(scores, intervals), reliability_lines(reliability), sep="\n\n")
 
     def _render(self, recipe: str) -> EventSamples:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,11 +33,11 @@ class ZeroShot:
         """Score, print, and write what was asked for. Raises `OptionError` where options exclude each other."""
         from export.bootstrap import score_intervals
         from export.calibration import measure_abstention, measure_reliability
-        from export.cards import with_result
         from export.data.flow_images import read_flow_images
         from export.output import message
-        from export.repository import changing, read_published, write_card
+        from export.repository import read_published
         from export.score_tables import rank_lines, reliability_lines, score_table
+        from export.versions import record_result
 
         self._check()
         data = read_flow_images(self.folder)
@@ -71,9 +71,7 @@ class ZeroShot:
         files.write(summary, data, {"": result})
         files.draw(f"{self.model}, zero-shot on {self.folder.name}", [result], intervals)
         if self.record and published:
-            with changing(self.repository, self.model) as model:
-                current = replace(model, version=published.version)
-                write_card(current, with_result(current.card, summary))
+            record_result(self.repository, self.model, published.version, summary)
         print(score_table(result, intervals), reliability_lines(reliability, abstention), sep="\n\n")
         if ranks:
             print(rank_lines(ranks))

@@ -18,7 +18,7 @@ from export.triton_config import config_bytes, model_config
 from export.version_policy import checked_served, latest_policy, specific_policy, with_version
 from export.version_records import Record, card_of, contract_of, is_shipped, records_of, version_record
 from server.contract import PARAMETER, ModelContract
-from server.errors import ConfigurationError, OptionError, UnknownModel
+from server.errors import ConfigurationError, InputError, OptionError, UnknownModel
 from server.predict.repository import served_versions
 
 __all__ = [
@@ -102,7 +102,14 @@ class PublishedModel:
     @property
     def checkpoint_missing(self) -> bool:
         """Whether the checkpoint is absent, as the card says that it may be."""
-        return not is_shipped(self.card) and not self.weights_file.exists()
+        return not is_shipped(self.records.get(self.version, {})) and not self.weights_file.exists()
+
+    def shipped_weights(self) -> Path:
+        """`weights_file`. Raises `InputError` where it is not shipped with the repository."""
+        if self.checkpoint_missing:
+            made = self.card.get("command", "a command that the card does not know")
+            raise InputError(f"{self.weights_file} is not shipped with the repository; it is made by: {made}")
+        return self.weights_file
 
 
 def publish(
@@ -183,7 +190,10 @@ def known_records(known: PublishedModel) -> dict[str, Record]:
         raise ConfigurationError(f"the card of {known.folder} does not list version {', '.join(unknown)}")
     records = {version: known.records[version] for version in known.versions}
     return {
-        version: {**record, "contract": contract_of(record, known.configured).model_dump(mode="json")}
+        version: {
+            **record,
+            "contract": contract_of(record, known.configured).model_dump(mode="json", exclude_none=True),
+        }
         for version, record in records.items()
     }
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 from export.checkpoint import Checkpoint, load_checkpoint
 from export.evaluation import Score
@@ -29,10 +29,20 @@ STARTUP_TIMEOUT_S = 300.0
 """A Triton that serves one model per subject starts a process for each."""
 
 
+class VersionScore(Protocol):
+    """Outputs float32 [N, ...] by name of a model for inputs float32 [N, ...] by name."""
+
+    def __call__(
+        self, model: str, inputs: Mapping[str, Float32Array], version: str | None = None
+    ) -> Mapping[str, Float32Array]:
+        """By `version`, and without one by that which answers requests."""
+        ...
+
+
 @contextmanager
 def open_backend(
     backend: Backend, repository: Path, *, triton_address: str | None = None, report: Callable[[str], None]
-) -> Iterator[Score]:
+) -> Iterator[VersionScore]:
     """A function that scores samples with the models of `repository`.
 
     `triton` asks the server at `triton_address`, or starts the local one on `repository`, saying so to `report`.
@@ -60,20 +70,27 @@ def torch_score(checkpoints: Mapping[str, Checkpoint]) -> Score:
     return score
 
 
-def published_checkpoint(repository: Path, name: str) -> Checkpoint:
-    """The checkpoint beside the newest graph of `name`. Raises as `read_published` and `load_checkpoint` do."""
-    published = read_published(repository, name)
-    return load_checkpoint(published.weights_file, published.contract.provenance.network)
+def published_checkpoint(repository: Path, name: str, version: str | None = None) -> Checkpoint:
+    """The checkpoint beside the graph of `name` that answers, or of its `version`.
+
+    Raises as `read_published` and `load_checkpoint` do, and `InputError` where the checkpoint is not shipped.
+    """
+    published = read_published(repository, name, version)
+    return load_checkpoint(published.shipped_weights(), published.contract.provenance.network)
 
 
-def _torch_score(repository: Path) -> Score:
-    def score(model: str, inputs: Mapping[str, Float32Array]) -> Mapping[str, Float32Array]:
-        return torch_score({model: published_checkpoint(repository, model)})(model, inputs)
+def _torch_score(repository: Path) -> VersionScore:
+    graphs: dict[tuple[str, str | None], Score] = {}
+
+    def score(model: str, inputs: Mapping[str, Float32Array], version: str | None = None) -> Mapping[str, Float32Array]:
+        if (model, version) not in graphs:
+            graphs[model, version] = torch_score({model: published_checkpoint(repository, model, version)})
+        return graphs[model, version](model, inputs)
 
     return score
 
 
-def _ask(connect: Callable[[], Predictor]) -> Iterator[Score]:
+def _ask(connect: Callable[[], Predictor]) -> Iterator[VersionScore]:
     """Drives an asynchronous predictor from ordinary code, in one event loop, which its channel is bound to."""
     with asyncio.Runner() as runner:
 
@@ -82,9 +99,11 @@ def _ask(connect: Callable[[], Predictor]) -> Iterator[Score]:
 
         predictor = runner.run(build())
 
-        def score(model: str, inputs: Mapping[str, Float32Array]) -> Mapping[str, Float32Array]:
+        def score(
+            model: str, inputs: Mapping[str, Float32Array], version: str | None = None
+        ) -> Mapping[str, Float32Array]:
             deadline = time.monotonic() + ANSWER_TIMEOUT_S
-            return runner.run(predictor.predict(model, inputs, deadline=deadline))
+            return runner.run(predictor.predict(model, inputs, version=version, deadline=deadline))
 
         try:
             yield score

@@ -32,7 +32,14 @@ def test_published_models_pass(repository: Path) -> None:
     for name in ("ours", "theirs"):
         checks = verify(repository, name)
         assert all(check.passed for check in checks), checks
-        assert [check.name for check in checks] == ["checksums", "labels", "configuration", "graph", "torch and local"]
+        assert [check.name for check in checks] == [
+            "checksums",
+            "labels",
+            "versions",
+            "configuration",
+            "graph",
+            "torch and local",
+        ]
 
 
 def test_model_that_sees_magnitude_passes(magnitude_repository: Path) -> None:
