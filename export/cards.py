@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
-from export.checkpoint import Checkpoint
+from export.checkpoint import NOT_STATED, Checkpoint
 from export.data.flow_images import RECIPE as FLOW_IMAGES_RECIPE
 from export.labels import LABELS
 from export.networks.outputs import ACTION_UNITS
@@ -68,7 +68,7 @@ def build_contract(checkpoint: Checkpoint, name: str, flow: FlowMethod, command:
             network=checkpoint.network,
             source=checkpoint.source,
             command=command,
-            training_data=checkpoint.training.get("data", "not stated by the checkpoint"),
+            training_data=checkpoint.training.get("data", NOT_STATED),
             data_sha256=checkpoint.training.get("data_sha256", ""),
             weights_sha256=checkpoint.sha256,
         ),

@@ -1,6 +1,7 @@
 """Weights on disk: the published state dictionaries, and our own checkpoints, which say what they are.
 
-Files are read with `weights_only=True` alone: a pickle may hold code, and a checkpoint comes from anywhere.
+PyTorch's files are read with `weights_only=True` alone: a pickle may hold code, and a checkpoint comes from anywhere.
+Those of others are read by `export.weight_files` and `export.keras_file`.
 """
 
 from __future__ import annotations
@@ -15,20 +16,29 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from export.labels import LABELS
-from export.networks.network import Weights
+from export.networks.blocks import Preparation
+from export.networks.keras_weights import KerasOptions
+from export.networks.network import Adopted, Network, Option, Weights
 from export.networks.registry import find_network
-from server.errors import InputError
+from export.weight_files import kind_of, read_bounded, read_safetensors
+from server.errors import InputError, OptionError
 
 FORMAT = "glimpse.checkpoint/1"
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
 _PARALLEL_PREFIX = "module."
 _NAMES_SHOWN = 4
+_OWN_KEYS = ("network", "source", "padding", "preparation", "training", "state")
+_SOURCES = ("trained", "imported")
+_MOST_OPTIONS, _LARGEST_OPTION = 8, 4096
+
+NOT_STATED = "not stated by the checkpoint"
+"""Of what somebody else's weights were trained on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,37 +65,101 @@ class Checkpoint:
         return network.eval()
 
 
-def load_checkpoint(path: Path, network: str) -> Checkpoint:
-    """Weights for `network`: one of our checkpoints, or a state dictionary as its authors published it.
+def load_checkpoint(path: Path, network: str, keras: KerasOptions | None = None) -> Checkpoint:
+    """Weights for `network`: one of our checkpoints, or those of others: a state dictionary in a PyTorch file or in
+    safetensors, under our names or those of the authors' code, or what Keras saved, with `keras` for what that cannot
+    say.
 
     Raises `InputError`, naming the file, when it does not exist, is not a checkpoint, holds anything but data, belongs
     to another network, or has names, shapes or values that do not fit; `OptionError` for an unknown network.
     """
     architecture = find_network(network)
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from error
-    content = unpickled(data, path)
-    ours = content.get("format") == FORMAT
-    if ours:
-        if content["network"] != network:
-            raise InputError(f"{path} holds weights of {content['network']!r}, not of {network!r}")
-        weights = Weights(padding=content["padding"], preparation=content["preparation"])
-        state = content["state"]
+    data = read_bounded(path)
+    digest = hashlib.sha256(data).hexdigest()
+    kind = kind_of(path, data)
+    if keras and kind != "keras":
+        raise OptionError(f"--flatten and --scaling are for files of Keras, which {path} is not", option="scaling")
+    metadata: Mapping[str, str] = {}
+    if kind == "pytorch":
+        content = unpickled(data, path)
+        if content.get("format") == FORMAT:
+            return _own(content, network, digest, path)
+        adopted = _adopted(_bare_state(content, path), architecture)
+    elif kind == "safetensors":
+        state, metadata = read_safetensors(data, path)
+        adopted = _adopted(_bare_state(state, path), architecture)
     else:
-        weights = architecture.published
-        state = _bare_state(content)
-    checked = checked_state(state, architecture.build(**weights.arguments()), path)
-    return Checkpoint(
-        network=network,
-        source=content["source"] if ours else "imported",
-        weights=weights,
-        state=checked,
-        training=content["training"] if ours else {},
-        sha256=hashlib.sha256(data).hexdigest(),
-        prior_ratio=_checked_ratio(content.get("prior_ratio", ()), path) if ours else (),
-    )
+        adopted = _from_keras(data, architecture, keras or KerasOptions(), path)
+    training: dict[str, Any] = {}
+    if adopted.notes or metadata:
+        training = {"data": NOT_STATED, "notes": list(adopted.notes), "metadata": dict(metadata)}
+    state = checked_state(adopted.state, _built(architecture, adopted.weights, path), path)
+    return Checkpoint(network, "imported", adopted.weights, state, training, digest)
+
+
+def _own(content: Mapping[str, Any], network: str, digest: str, path: Path) -> Checkpoint:
+    lacking = [key for key in _OWN_KEYS if key not in content]
+    if lacking:
+        raise InputError(f"{path} is not a whole checkpoint: it lacks {', '.join(lacking)}")
+    if content["network"] != network:
+        raise InputError(f"{path} holds weights of {content['network']!r}, not of {network!r}")
+    preparation, padding, source = content["preparation"], content["padding"], content["source"]
+    if preparation not in get_args(Preparation) or not isinstance(padding, int | None) or source not in _SOURCES:
+        raise InputError(f"{path} says of its weights what cannot be: {preparation!r}, {padding!r}, {source!r}")
+    options = _checked_options(content.get("options", {}), path)
+    weights = Weights(preparation=preparation, padding=padding, options=options)
+    if not isinstance(content["state"], Mapping) or not isinstance(content["training"], Mapping):
+        raise InputError(f"{path} holds no weights, or no words on how they were made")
+    state = checked_state(content["state"], _built(find_network(network), weights, path), path)
+    ratio = _checked_ratio(content.get("prior_ratio", ()), path)
+    return Checkpoint(network, source, weights, state, content["training"], digest, ratio)
+
+
+def _adopted(state: Mapping[str, Tensor], architecture: Network) -> Adopted:
+    adopted = architecture.adopt(state) if architecture.adopt else None
+    return adopted or Adopted(state, architecture.published)
+
+
+def _from_keras(data: bytes, architecture: Network, options: KerasOptions, path: Path) -> Adopted:
+    if architecture.keras is None:
+        raise InputError(f"{path} is a file of Keras, from which {architecture.name} is not read")
+    from export.keras_file import read_keras
+
+    weights = read_keras(data, path)
+    try:
+        return architecture.keras(weights, options)
+    except OptionError:
+        raise
+    except InputError as error:
+        raise InputError(f"{path} does not fit {architecture.name}: {error}") from error
+
+
+def _built(architecture: Network, weights: Weights, path: Path) -> nn.Module:
+    """The network, for its names and shapes; where a file says how to build it, without memory for what it says."""
+    if not weights.options:
+        return architecture.build(**weights.arguments())
+    try:
+        with torch.device("meta"):
+            return architecture.build(**weights.arguments())
+    except (TypeError, ValueError, RuntimeError, IndexError, ZeroDivisionError) as error:
+        raise InputError(f"{path} says how to build {architecture.name}, but that cannot be built: {error}") from error
+
+
+def _checked_options(options: Any, path: Path) -> tuple[tuple[str, Option], ...]:
+    valid = isinstance(options, Mapping) and len(options) <= _MOST_OPTIONS
+    found = []
+    for name, value in options.items() if valid else ():
+        several = tuple(value) if isinstance(value, list | tuple) else (value,)
+        small = len(several) <= _MOST_OPTIONS and all(
+            (isinstance(each, int) and 0 < each <= _LARGEST_OPTION)
+            or (isinstance(each, str) and several == (value,) and len(each) <= _LARGEST_OPTION)
+            for each in several
+        )
+        valid &= isinstance(name, str) and small
+        found.append((name, several if isinstance(value, list | tuple) else value))
+    if not valid:
+        raise InputError(f"{path}: its options are not a few names with small numbers or words")
+    return tuple(sorted(found))
 
 
 def checkpoint_bytes(checkpoint: Checkpoint) -> bytes:
@@ -99,6 +173,10 @@ def checkpoint_bytes(checkpoint: Checkpoint) -> bytes:
         "training": dict(checkpoint.training),
         "state": plain_state(checkpoint.state),
     }
+    if checkpoint.weights.options:
+        content["options"] = {
+            name: list(value) if isinstance(value, tuple) else value for name, value in checkpoint.weights.options
+        }
     if checkpoint.prior_ratio:
         content["prior_ratio"] = list(checkpoint.prior_ratio)
     return file_bytes(content)
@@ -148,11 +226,21 @@ def unpickled(data: bytes, path: Path) -> Mapping[str, Any]:
     return content
 
 
-def _bare_state(content: Mapping[str, Any]) -> Mapping[str, Any]:
+def _bare_state(content: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
     for wrapper in _WRAPPERS:
         if isinstance(content.get(wrapper), Mapping):
             content = content[wrapper]
-    return {str(name).removeprefix(_PARALLEL_PREFIX): value for name, value in content.items()}
+    state = {str(name).removeprefix(_PARALLEL_PREFIX): value for name, value in content.items()}
+    for name, value in state.items():
+        _check_plain(name, value, path)
+    return state
+
+
+def _check_plain(name: str, value: Any, path: Path) -> None:
+    if not isinstance(value, Tensor):
+        raise InputError(f"{path}: {name} is a {type(value).__name__}, not a tensor")
+    if value.layout != torch.strided or value.is_quantized or value.is_meta:
+        raise InputError(f"{path}: {name} is not a plain tensor")
 
 
 def checked_state(state: Mapping[str, Any], network: nn.Module, path: Path) -> dict[str, Tensor]:
@@ -164,10 +252,11 @@ def checked_state(state: Mapping[str, Any], network: nn.Module, path: Path) -> d
         raise InputError(f"{path} does not fit {type(network).__name__}: it {' and '.join(parts)}")
     for name, wanted in expected.items():
         value = state[name]
-        if not isinstance(value, Tensor):
-            raise InputError(f"{path}: {name} is a {type(value).__name__}, not a tensor")
+        _check_plain(name, value, path)
         if value.shape != wanted.shape:
             raise InputError(f"{path}: {name} has shape {list(value.shape)}, not {list(wanted.shape)}")
+        if value.is_floating_point() != wanted.is_floating_point() or value.is_complex():
+            raise InputError(f"{path}: {name} holds {value.dtype}, not {wanted.dtype}")
         if not bool(torch.isfinite(value).all()):
             raise InputError(f"{path}: {name} holds values that are not finite")
     return {name: state[name].to(wanted.dtype) for name, wanted in expected.items()}

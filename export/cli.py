@@ -20,14 +20,17 @@ from export.cli_options import (
     REPOSITORY,
     Arch,
     EightBits,
+    FlattenOrder,
     FlowChoice,
     Name,
     Overwrite,
     Repository,
+    Scaling,
     Serve,
     ShipCheckpoint,
     TritonAddress,
     Version,
+    parse_keras,
     parse_serve,
 )
 from export.cli_prepare import prepare
@@ -58,9 +61,11 @@ def faces(
 def import_(
     ctx: typer.Context,
     arch: Arch,
-    checkpoint: Annotated[Path, typer.Argument(help="A .pth state dictionary as its authors published it.")],
+    checkpoint: Annotated[Path, typer.Argument(help="Weights of others: .pth, .safetensors, or .h5 of Keras.")],
     *,
     name: Annotated[str, typer.Option(help="Name of the published model.")],
+    flatten: FlattenOrder = None,
+    scaling: Scaling = None,
     repository: Repository = REPOSITORY,
     flow: FlowChoice = None,
     model_version: Version = 1,
@@ -71,8 +76,11 @@ def import_(
     """Publish somebody else's weights."""
     from export.build import publish_checkpoint
     from export.checkpoint import load_checkpoint
+    from export.output import message
 
-    loaded = load_checkpoint(checkpoint, arch)
+    loaded = load_checkpoint(checkpoint, arch, parse_keras(flatten, scaling))
+    for note in loaded.training.get("notes", ()) if loaded.source == "imported" else ():
+        message(note)
     if loaded.source != "imported":
         raise OptionError(f"{checkpoint} was trained here; publish it with `{PROGRAM} model`", option="checkpoint")
     place = publish_checkpoint(

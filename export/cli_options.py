@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -14,6 +15,7 @@ from server.errors import OptionError
 if TYPE_CHECKING:
     from tritonclient.grpc.model_config_pb2 import ModelVersionPolicy
 
+    from export.networks.keras_weights import KerasOptions
     from export.synthesis.sources import Source
 
 Arch = Annotated[str, typer.Argument(metavar="ARCH", help="Network, such as ststnet.")]
@@ -31,6 +33,17 @@ Serve = Annotated[
 ShipCheckpoint = Annotated[
     bool,
     typer.Option("--ship-checkpoint/--no-ship-checkpoint", help="Keep weights.pth beside the graph, or only its hash."),
+]
+FlattenOrder = Annotated[
+    Literal["channels_first", "channels_last"] | None,
+    typer.Option("--flatten", help="Of Keras weights alone: where Flatten put the channels."),
+]
+Scaling = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="MEAN,PEAK",
+        help="Of Keras weights: what was taken off grey levels, and what they were divided by; once for each input.",
+    ),
 ]
 FlowChoice = Annotated[FlowMethod | None, typer.Option("--flow", help="Flow estimator that the gateway shall use.")]
 TritonAddress = Annotated[
@@ -73,6 +86,25 @@ PROGRAM = "glimpse-export"
 REPOSITORY = Path("model_repository")
 ASSETS = Path("server/faces/assets")
 PROCESSES = min(2, os.cpu_count() or 1)
+
+
+def parse_keras(
+    flatten: Literal["channels_first", "channels_last"] | None, scaling: list[str] | None
+) -> KerasOptions | None:
+    """`--flatten` and `--scaling`; None where neither was given. Raises `OptionError` for what is no scaling."""
+    from export.networks.keras_weights import KerasOptions
+
+    pairs = []
+    for text in scaling or ():
+        try:
+            mean, peak = (float(part) for part in text.split(","))
+        except ValueError:
+            message = f"--scaling is a mean and a peak with a comma between, not {text!r}"
+            raise OptionError(message, option="scaling") from None
+        if not (math.isfinite(mean) and 0 < peak < math.inf):
+            raise OptionError(f"--scaling needs a finite mean and a peak above 0, not {text!r}", option="scaling")
+        pairs.append((mean, peak))
+    return KerasOptions(flatten, tuple(pairs)) if flatten or pairs else None
 
 
 def parse_serve(policy: str | None) -> ModelVersionPolicy | None:

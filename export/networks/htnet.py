@@ -20,11 +20,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from export.networks.htnet_names import adopt
 from export.networks.network import FLOW_INPUT, Network, Weights
 
 _PATCH = 7
@@ -32,14 +34,31 @@ _GRID = 4
 _WINDOW = 14
 _CORNERS = ((0, 0), (0, 14), (14, 0), (14, 13))
 """Row and column of each window: eyes, then mouth corners, of a face whose eyes lie at a fifth and four fifths."""
+_PUBLISHED_CORNERS = ((2, 4), (14, 3), (3, 14), (13, 14))
+"""Those of the authors' code where it finds no landmarks: it takes x for the row, so upper left, lower left, upper
+right and lower right of the face fill the mosaic row by row.
+"""
 _RATIO = 4
+
+Corners: TypeAlias = tuple[tuple[int, int], ...]
 
 
 class HTNet(nn.Module):
-    """`width` and `heads` of the first level, doubled from level to level; `layers` of each."""
+    """`width` and `heads` of the first level, doubled from level to level; `layers` of each; `mosaic` as it is here or
+    as the published code has it.
+    """
 
-    def __init__(self, *, width: int = 32, heads: int = 3, layers: Sequence[int] = (2, 2, 8), classes: int = 3) -> None:
+    def __init__(
+        self,
+        *,
+        width: int = 32,
+        heads: int = 3,
+        layers: Sequence[int] = (2, 2, 8),
+        classes: int = 3,
+        mosaic: Literal["aligned", "published"] = "aligned",
+    ) -> None:
         super().__init__()
+        self.corners = _PUBLISHED_CORNERS if mosaic == "published" else _CORNERS
         self.embed = nn.Conv2d(3 * _PATCH * _PATCH, width, 1)
         widths = [width * 2**level for level in range(len(layers))]
         self.levels = nn.ModuleList(
@@ -53,7 +72,7 @@ class HTNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits float32 [N, classes] of `images` float32 [N, 3, 28, 28]."""
-        tokens = self.embed(patches(mosaic(images)))
+        tokens = self.embed(patches(mosaic(images, self.corners)))
         for number, level in enumerate(self.levels):
             tokens = level(tokens)
             if number < len(self.merges):
@@ -69,13 +88,14 @@ class HTNet(nn.Module):
         return self.eval()
 
 
-def mosaic(images: Tensor) -> Tensor:
-    """Left and right eye above left and right mouth corner: float32 [N, C, 28, 28] of the same shape."""
-    eye_left, eye_right, mouth_left, mouth_right = (
-        images[:, :, row : row + _WINDOW, column : column + _WINDOW] for row, column in _CORNERS
+def mosaic(images: Tensor, corners: Corners = _CORNERS) -> Tensor:
+    """Four windows of float32 [N, C, 28, 28] as one picture of the same shape: left and right eye above left and right
+    mouth corner.
+    """
+    first, second, third, fourth = (
+        images[:, :, row : row + _WINDOW, column : column + _WINDOW] for row, column in corners
     )
-    rows = torch.cat([eye_left, eye_right], dim=3), torch.cat([mouth_left, mouth_right], dim=3)
-    return torch.cat(rows, dim=2)
+    return torch.cat([torch.cat([first, second], dim=3), torch.cat([third, fourth], dim=3)], dim=2)
 
 
 def patches(images: Tensor) -> Tensor:
@@ -207,5 +227,6 @@ NETWORKS = (
             "MEGC2019 composite, leave one subject out: UF1 0.8603, UAR 0.8475, of the epoch that was best on the test "
             "subject; the predictions that the authors published give 0.8313 and 0.8175."
         ),
+        adopt=adopt,
     ),
 )

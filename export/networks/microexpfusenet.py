@@ -22,6 +22,7 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor, nn
 
+from export.networks.microexp_keras import adopt_intermediate, adopt_late
 from export.networks.microexpstcnn import VolumeStream, dense
 from export.networks.network import Network, Weights
 from server.contract import TensorSpec
@@ -178,9 +179,10 @@ NETWORKS = tuple(
         plan=_PLAN,
         readings=_READINGS,
         reported=_REPORTED.format(smic=smic, casme=casme),
+        keras=adopt,
     )
-    for name, build, smic, casme in (
-        ("microexpfusenet_intermediate", IntermediateFusion, "54.77", "83.25"),
-        ("microexpfusenet_late", LateFusion, "64.82", "79.31"),
+    for name, build, adopt, smic, casme in (
+        ("microexpfusenet_intermediate", IntermediateFusion, adopt_intermediate, "54.77", "83.25"),
+        ("microexpfusenet_late", LateFusion, adopt_late, "64.82", "79.31"),
     )
 )

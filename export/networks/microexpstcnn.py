@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from export.networks.microexp_keras import adopt_face
 from export.networks.network import Network, Weights
 from server.contract import TensorSpec
 
@@ -172,5 +173,6 @@ NETWORKS = (
             "people of the training among them; over the last ten epochs 62.50 % and 82.20 %. CAS(ME)^2 clips of 96 "
             "frames are mostly macro-expressions."
         ),
+        keras=adopt_face,
     ),
 )

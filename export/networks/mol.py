@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +26,7 @@ from export.mol_training import joint_trainer
 from export.networks.mol_features import CHANNELS, F5C, PAIRS, SIDE, Semantics
 from export.networks.mol_flow import WIDTH, PairFlow
 from export.networks.mol_joint import LANDMARKS, Joint, JointNetwork
+from export.networks.mol_names import adopt
 from export.networks.network import Network, Weights
 from server.contract import TensorSpec
 from server.recipes.frames_8x128 import DIMS, INPUT
@@ -61,7 +63,8 @@ class Recognition(nn.Module):
 
 class MOL(JointNetwork):
     """The path to the class and the two heads that are trained beside it. `channels` are those of the features, `width`
-    those of the first layer of the flow head, from which all others of that path follow.
+    those of the first layer of the flow head, from which all others of that path follow. With `heads` for the class there
+    is nothing but that path, which cannot be trained jointly.
     """
 
     def __init__(
@@ -72,9 +75,12 @@ class MOL(JointNetwork):
         ccc: Semantics = "paper",
         channels: int = CHANNELS,
         width: int = WIDTH,
+        heads: Literal["all", "class"] = "all",
     ) -> None:
         super().__init__()
         self.recognition = Recognition(classes, dropout, ccc, channels)
+        if heads == "class":
+            return
         self.flow = PairFlow(2 * channels, width)
         self.landmarks = nn.Sequential(
             nn.Conv2d(channels, channels // 4, 3),
@@ -182,6 +188,7 @@ _FULL = Network(
     extras=joint_targets,
     readings=(*_READINGS, "Samples and epochs are as few as the time of one core allows: fewer than it can use."),
     reported=_REPORTED,
+    adopt=adopt,
 )
 
 NETWORKS = (
@@ -190,6 +197,7 @@ NETWORKS = (
         _FULL,
         name="mol_small",
         build=partial(MOL, channels=32, width=8),
+        adopt=None,
         samples=1_200,
         plan={**_PLAN, "learning_rate": 1e-3, "batch_size": 32, "epochs": 12},
         readings=(*_READINGS, "A quarter of the channels of the features, an eighth of those of the flow head."),

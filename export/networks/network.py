@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy.typing as npt
-from torch import nn
+from torch import Tensor, nn
 
 from export.networks.blocks import Preparation
+from export.networks.keras_weights import KerasOptions, KerasWeights
 from export.trainer import TrainerFactory, class_trainer
 from server.contract import TensorSpec
 from server.recipes.flow_uvs_28_iod import MOTION_BOUND, STRAIN_BOUND
@@ -35,18 +36,32 @@ module, so that other processes find it.
 """
 
 
+Option: TypeAlias = int | str | tuple[int, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Weights:
     """One family of weights of a network: what its input must look like, and the padding of the convolutions that it
-    was trained with, where that differs between families.
+    was trained with, where that differs between families. `options` are what else the network is built with, by name,
+    where it is not built as it is registered.
     """
 
     preparation: Preparation
     padding: int | None = None
+    options: tuple[tuple[str, Option], ...] = ()
 
-    def arguments(self) -> dict[str, int]:
+    def arguments(self) -> dict[str, Option]:
         """What the network must be built with."""
-        return {} if self.padding is None else {"padding": self.padding}
+        return {**dict(self.options), **({} if self.padding is None else {"padding": self.padding})}
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """Somebody else's weights under our names; `notes` are for whoever imports them and for the card."""
+
+    state: Mapping[str, Tensor]
+    weights: Weights
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +74,9 @@ class Network:
     that our trainings of it are published with rounded weights (see `export.eight_bits`). On rendered events `trainer`
     teaches it, with what `extras` tells of an event besides the inputs. `readings` tell what its sources are silent
     about, or wrong, and what is done here; `reported` is what they claim, and what is known against it.
+
+    `adopt` takes a state dictionary under the names of the authors' code, and answers None to other names; `keras`
+    takes what they saved from Keras, and raises `InputError` or `OptionError` where it does not fit.
     """
 
     name: str
@@ -77,3 +95,5 @@ class Network:
     extras: Extras | None = None
     readings: tuple[str, ...] = ()
     reported: str = ""
+    adopt: Callable[[Mapping[str, Tensor]], Adopted | None] | None = None
+    keras: Callable[[KerasWeights, KerasOptions], Adopted] | None = None
