@@ -101,9 +101,8 @@ def accelerate(
         graph, engine = build_plan(graph, contract.inputs, workspace_mib=wanted.workspace_mib or WORKSPACE_MIB)
         contract = contract.model_copy(update={"engine": engine})
     card = _card(published.card, contract, command, differences)
-    publication = Publication(
-        contract=contract, graph=graph, weights=published.shipped_weights().read_bytes(), card=card
-    )
+    weights = published.shipped_weights().read_bytes()
+    publication = Publication(contract=contract, graph=graph, weights=weights, card=card)
     return Accelerated(publish(repository, publication, version=version, overwrite=overwrite), differences)
 
 

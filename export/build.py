@@ -36,9 +36,9 @@ def publish_checkpoint(
 ) -> Path:
     """Export `checkpoint` and publish it as `name`; the folder of the version.
 
-    `command` goes into contract and card; `shipped` says whether the checkpoint lies beside the graph. With `eight_bits`
-    the weights are rounded first; unless it is given that is done where the network is registered so and the weights are
-    ours. Raises `OptionError` as `publish` does.
+    `command` goes into contract and card; `shipped` says whether the checkpoint lies beside the graph. With
+    `eight_bits` the weights are rounded first; unless it is given that is done where the network is registered so and
+    the weights are ours. Raises `OptionError` as `publish` does.
     """
     if eight_bits is None:
         eight_bits = find_network(checkpoint.network).eight_bits and checkpoint.source == "trained"

@@ -16,7 +16,16 @@ from export.files import locked, replace_file
 from export.staging import Change, is_interrupted, make, recover
 from export.triton_config import config_bytes, model_config
 from export.version_policy import checked_served, latest_policy, specific_policy, with_version
-from export.version_records import Record, card_of, contract_of, is_shipped, records_of, version_record
+from export.version_records import (
+    CONTRACT,
+    Record,
+    card_of,
+    contract_of,
+    described,
+    is_shipped,
+    records_of,
+    version_record,
+)
 from server.contract import PARAMETER, ModelContract
 from server.errors import ConfigurationError, InputError, OptionError, UnknownModel
 from server.predict.repository import served_versions
@@ -190,10 +199,7 @@ def known_records(known: PublishedModel) -> dict[str, Record]:
         raise ConfigurationError(f"the card of {known.folder} does not list version {', '.join(unknown)}")
     records = {version: known.records[version] for version in known.versions}
     return {
-        version: {
-            **record,
-            "contract": contract_of(record, known.configured).model_dump(mode="json", exclude_none=True),
-        }
+        version: {**record, CONTRACT: described(contract_of(record, known.configured))}
         for version, record in records.items()
     }
 

@@ -53,8 +53,10 @@ def verify(
     """All checks of one model; with `triton` also against a real Triton, at `triton_address` or started here.
 
     All versions are checked, and those that are served compared. A plan is either loaded by the TensorRT of this
-    machine, for which it must have been built, or asked for answers through Triton. Raises `UnknownModel` when there is no such model,
-    `ConfigurationError` when its card or configuration is none. Whatever else is wrong is a check that did not pass.
+    machine, for which it must have been built, or asked for answers through Triton.
+
+    Raises `UnknownModel` when there is no such model, `ConfigurationError` when its card or configuration is none.
+    Whatever else is wrong is a check that did not pass.
     """
     model = read_published(repository, name)
     with_triton = triton or triton_address is not None

@@ -29,13 +29,12 @@ def version_record(
     absent = {} if shipped else {SHIPPED: False}
     # A card that was made from that of another version must not say where the files of that one are.
     made = {key: value for key, value in card.items() if key not in {SHIPPED, VERSIONS}}
-    return {
-        **made,
-        VERSION: version,
-        CONTRACT: contract.model_dump(mode="json", exclude_none=True),
-        FILES: hashes,
-        **absent,
-    }
+    return {**made, VERSION: version, CONTRACT: described(contract), FILES: hashes, **absent}
+
+
+def described(contract: ModelContract) -> dict[str, Any]:
+    """A contract as a record holds it: what a model does not have is not mentioned."""
+    return contract.model_dump(mode="json", exclude_none=True)
 
 
 def records_of(card: Mapping[str, Any]) -> dict[str, Record]:

@@ -11,7 +11,6 @@ from typing import Any
 
 from tritonclient.grpc import model_config_pb2 as triton
 
-from export.cards import with_result
 from export.repository import (
     WEIGHTS_FILE,
     PublishedModel,
@@ -127,6 +126,8 @@ def drop_checkpoint(repository: Path, name: str, version: str | None = None) -> 
 
 def record_result(repository: Path, name: str, version: str, result: Mapping[str, Any]) -> None:
     """Add what was measured of a version to its card. Raises as `changing` does."""
+    from export.cards import with_result
+
     with changing(repository, name) as current:
         model = replace(current, version=version)
         write_card(model, with_result(model.card, result))
