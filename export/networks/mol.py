@@ -63,8 +63,8 @@ class Recognition(nn.Module):
 
 class MOL(JointNetwork):
     """The path to the class and the two heads that are trained beside it. `channels` are those of the features, `width`
-    those of the first layer of the flow head, from which all others of that path follow. With `heads` for the class there
-    is nothing but that path, which cannot be trained jointly.
+    those of the first layer of the flow head, from which all others of that path follow. With `heads` of the class
+    alone there is nothing but that path.
     """
 
     def __init__(
