@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e
 
-.PHONY: run setup test lint triton samples bench bench-accuracy clean
+.PHONY: run setup test lint triton samples zoo bench bench-accuracy clean
 .DEFAULT_GOAL := run
 
 $(BIN)/python:
@@ -37,6 +37,9 @@ triton: $(VENV)/.runtime
 
 samples: setup
 	$(BIN)/glimpse-export synthesize samples --kind clips
+
+zoo: setup
+	$(BIN)/glimpse-export zoo
 
 bench: setup
 	$(BIN)/python -m bench.decode

@@ -17,6 +17,7 @@ FORMAT = "glimpse.card/1"
 SYNTHETIC_DATA = "synthetic: flow images made from action units, without any person's data"
 RENDERED_DATA = "synthetic: expressions rendered from action units on one public-domain portrait and changes of it"
 
+MAGNITUDE_RECIPE = "flow_uvs_28_iod"
 _UNITS_MEANING = "image-left and image-right; a score for each action unit that says moved from 0.5 on; 61 is gaze"
 ABSTAIN_BELOW = 0.5
 """Of a calibrated model: an answer that is more likely wrong than right is withheld."""
@@ -39,6 +40,11 @@ LIMITS = (
 LIMITS_WITH_MAGNITUDE = (
     *_ALWAYS,
     "Measured on synthetic and rendered faces alone: the real samples at hand do not keep the strength of the motion.",
+)
+LIMITS_ON_FACES = (
+    *_ALWAYS,
+    "Trained and measured on rendered changes of one portrait alone: the real samples at hand are flow, not faces.",
+    "How well it does on strangers, covered faces, faces turned away, or by age and origin is not known.",
 )
 _OUR_LICENCE = "Apache-2.0"
 _THEIR_LICENCE = "that of the imported checkpoint, which its holder must know; it is not redistributed here"
@@ -113,7 +119,9 @@ def build_card(checkpoint: Checkpoint, contract: ModelContract, *, eight_bits: b
 
 def limits_of(recipe: str) -> tuple[str, ...]:
     """What a reader of the card of a model that takes `recipe` must know."""
-    return LIMITS if recipe == FLOW_IMAGES_RECIPE else LIMITS_WITH_MAGNITUDE
+    if recipe == FLOW_IMAGES_RECIPE:
+        return LIMITS
+    return LIMITS_WITH_MAGNITUDE if recipe == MAGNITUDE_RECIPE else LIMITS_ON_FACES
 
 
 def with_result(card: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:

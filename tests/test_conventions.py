@@ -59,10 +59,10 @@ def test_tests_do_not_sleep():
 
 
 def test_the_committed_repository_is_small():
-    """Models and samples together stay under 40 MB, no file over 3 MiB."""
+    """Models and samples together stay under 40 MB, no file over 9 MB: what is larger is made by `make zoo`."""
     sizes = {path: path.stat().st_size for path in _tracked("model_repository", "samples", "server/faces/assets")}
     assert sum(sizes.values()) < 40e6
-    assert {str(path) for path, size in sizes.items() if size > 3 * 2**20} == set()
+    assert {str(path) for path, size in sizes.items() if size > 9e6} == set()
 
 
 def test_every_dependency_is_justified():
