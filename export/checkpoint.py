@@ -117,7 +117,7 @@ def _own(content: Mapping[str, Any], network: str, digest: str, path: Path) -> C
 
 def _adopted(state: Mapping[str, Tensor], architecture: Network) -> Adopted:
     adopted = architecture.adopt(state) if architecture.adopt else None
-    return adopted or Adopted(state, architecture.published)
+    return adopted or Adopted(state, architecture.theirs)
 
 
 def _from_keras(data: bytes, architecture: Network, options: KerasOptions, path: Path) -> Adopted:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from export.networks.lstm_steps import LstmSteps
-from export.networks.network import Network, Weights
+from export.networks.network import Network
 from export.networks.resnet10 import APEX_INPUT, FEATURES, ResNet10, dense_head, unit_length
 from server.contract import TensorSpec
 
@@ -79,8 +79,6 @@ NETWORKS = (
                 ),
             ),
         ),
-        trained=Weights(preparation="as_is"),
-        published=Weights(preparation="as_is"),
         eight_bits=True,
         samples=2_000,
         plan={"learning_rate": 1e-3, "batch_size": 64},

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from export.networks.capsules import PrimaryCapsules, RoutedCapsules, lengths, log_shares
-from export.networks.network import Network, Weights
+from export.networks.network import Network
 from export.networks.resnet10 import APEX_INPUT
 
 _CHANNELS = 256
@@ -79,8 +79,6 @@ NETWORKS = (
         citation="Van Quang, Chun, Tokuyama: CapsuleNet for Micro-Expression Recognition. FG 2019",
         recipe="apex_gray_224",
         inputs=(APEX_INPUT,),
-        trained=Weights(preparation="as_is"),
-        published=Weights(preparation="as_is"),
         eight_bits=True,
         samples=2_000,
         plan={"learning_rate": 3e-4, "batch_size": 32},

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from export.networks.network import Network, Weights
+from export.networks.network import Network
 from server.contract import TensorSpec
 from server.recipes.flow_dual_227 import DIMS, MAGNITUDE, STRAIN
 
@@ -157,8 +157,6 @@ def _network(name: str, merge: Merge, variant: tuple[str, ...] = ()) -> Network:
                 meaning="the same u and v, and optical strain stretched to 0..255 for each image",
             ),
         ),
-        trained=Weights(preparation="as_is"),
-        published=Weights(preparation="as_is"),
         eight_bits=True,
         samples=2_000,
         plan={"learning_rate": 3e-4, "batch_size": 64, "epochs": 6},

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from export.networks.lstm_steps import LstmSteps
-from export.networks.network import Network, Weights
+from export.networks.network import Network
 from server.contract import TensorSpec
 from server.recipes.motion_9x64 import DIMS, LEVELS_PER_PX, STILL
 
@@ -184,8 +184,6 @@ NETWORKS = tuple(
         citation=_CITATION,
         recipe="motion_9x64",
         inputs=_INPUTS,
-        trained=Weights(preparation="as_is"),
-        published=Weights(preparation="as_is"),
         eight_bits=True,
         samples=2_000,
         plan=_PLAN,

@@ -75,7 +75,6 @@ NETWORKS = (
         recipe="flow_uvs_28",
         inputs=(FLOW_INPUT,),
         trained=Weights(preparation="nose_centred"),
-        published=Weights(preparation="nose_centred"),
         eight_bits=True,
         plan={"learning_rate": 1e-3},
         readings=(

@@ -118,7 +118,6 @@ _STRETCHED = Network(
     recipe="flow_uvs_28",
     inputs=(FLOW_INPUT,),
     trained=Weights(padding=2, preparation="nose_centred"),
-    published=Weights(padding=2, preparation="nose_centred"),
     samples=60_000,
     calibrated=True,
     units=UNITS,
@@ -134,6 +133,5 @@ _IN_IOD = replace(
     recipe="flow_uvs_28_iod",
     inputs=(FLOW_INPUT_IOD,),
     trained=Weights(padding=2, preparation="in_iod"),
-    published=Weights(padding=2, preparation="in_iod"),
 )
 NETWORKS = (_STRETCHED, _IN_IOD)

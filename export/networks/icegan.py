@@ -24,7 +24,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 
 from export.networks.capsules import PrimaryCapsules, RoutedCapsules, lengths, log_shares
-from export.networks.network import Network, Weights
+from export.networks.network import Network
 from export.trainer import Trainer
 from export.training_plan import TrainingPlan
 from server.contract import TensorSpec
@@ -121,8 +121,6 @@ NETWORKS = (
         inputs=(
             TensorSpec(name="apex", dims=(1, SIDE_PX, SIDE_PX), meaning="the face square at the apex, grey, 0 to 255"),
         ),
-        trained=Weights(preparation="as_is"),
-        published=Weights(preparation="as_is"),
         eight_bits=True,
         samples=1_200,
         plan={

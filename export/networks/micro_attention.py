@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from export.networks.network import Network, Weights
+from export.networks.network import Network
 from export.networks.resnet10 import APEX_INPUT, FEATURES, ResNet10, dense_head, unit_length
 
 
@@ -54,8 +54,6 @@ NETWORKS = (
         ),
         recipe="apex_gray_224",
         inputs=(APEX_INPUT,),
-        trained=Weights(preparation="as_is"),
-        published=Weights(preparation="as_is"),
         eight_bits=True,
         samples=2_000,
         plan={"learning_rate": 1e-3, "batch_size": 64},

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from export.networks.microexp_keras import adopt_intermediate, adopt_late
 from export.networks.microexpstcnn import VolumeStream, dense
-from export.networks.network import Network, Weights
+from export.networks.network import Network
 from server.contract import TensorSpec
 
 _WIDE, _NARROW = 1024, 128
@@ -172,8 +172,6 @@ NETWORKS = tuple(
         citation=_CITATION,
         recipe="clip_regions_18x32",
         inputs=_INPUTS,
-        trained=Weights(preparation="as_is"),
-        published=Weights(preparation="as_is"),
         eight_bits=True,
         samples=2_000,
         plan=_PLAN,

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from export.networks.microexp_keras import adopt_face
-from export.networks.network import Network, Weights
+from export.networks.network import Network
 from server.contract import TensorSpec
 
 _FILTERS = 32
@@ -156,8 +156,6 @@ NETWORKS = (
                 meaning="the aligned face at 18 times evenly from onset to offset: time, row, column; grey 0..255",
             ),
         ),
-        trained=Weights(preparation="as_is"),
-        published=Weights(preparation="as_is"),
         eight_bits=True,
         samples=2_000,
         plan={"learning_rate": 1e-3, "batch_size": 16, "epochs": 12},

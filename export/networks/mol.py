@@ -27,7 +27,7 @@ from export.networks.mol_features import CHANNELS, F5C, PAIRS, SIDE, Semantics
 from export.networks.mol_flow import WIDTH, PairFlow
 from export.networks.mol_joint import LANDMARKS, Joint, JointNetwork
 from export.networks.mol_names import adopt
-from export.networks.network import Network, Weights
+from export.networks.network import Network
 from server.contract import TensorSpec
 from server.recipes.frames_8x128 import DIMS, INPUT
 
@@ -179,8 +179,6 @@ _FULL = Network(
             meaning="8 grey frames 0..255 of the aligned face, evenly in time from onset to offset",
         ),
     ),
-    trained=Weights(preparation="as_is"),
-    published=Weights(preparation="as_is"),
     samples=360,
     eight_bits=True,
     plan={**_PLAN, "learning_rate": 3e-4, "batch_size": 16, "epochs": 6},

@@ -68,11 +68,12 @@ class Adopted:
 class Network:
     """A registered architecture; `build` takes the arguments of its `Weights`.
 
-    `trained` is how we train it, `published` how the weights that its authors released were made. `samples` synthetic
-    samples are what it is trained on unless told otherwise, by the synthetic plan but for what `plan` names; one that
-    is `calibrated` gets further samples for that. `units` are those that its action-unit head knows. `eight_bits` says
-    that our trainings of it are published with rounded weights (see `export.eight_bits`). On rendered events `trainer`
-    teaches it, with what `extras` tells of an event besides the inputs. `readings` tell what its sources are silent
+    `trained` is how we train it, `published` how the weights that its authors released were made, where that
+    differs. `samples` synthetic samples are what it is trained on unless told otherwise, by the synthetic plan but
+    for what `plan` names; one that is `calibrated` gets further samples for that. `units` are those that its
+    action-unit head knows. `eight_bits` says that our trainings of it are published with rounded weights (see
+    `export.eight_bits`). On rendered events `trainer` teaches it, with what `extras` tells of an event besides the
+    inputs. `readings` tell what its sources are silent
     about, or wrong, and what is done here; `reported` is what they claim, and what is known against it.
 
     `adopt` takes a state dictionary under the names of the authors' code, and answers None to other names; `keras`
@@ -84,8 +85,8 @@ class Network:
     citation: str
     recipe: str
     inputs: tuple[TensorSpec, ...]
-    trained: Weights
-    published: Weights
+    trained: Weights = Weights(preparation="as_is")
+    published: Weights | None = None
     samples: int = 28_500
     calibrated: bool = False
     units: tuple[int, ...] = ()
@@ -97,3 +98,8 @@ class Network:
     reported: str = ""
     adopt: Callable[[Mapping[str, Tensor]], Adopted | None] | None = None
     keras: Callable[[KerasWeights, KerasOptions], Adopted] | None = None
+
+    @property
+    def theirs(self) -> Weights:
+        """How the weights that its authors released were made."""
+        return self.published or self.trained

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from export.adaptation.tgsr import KAPPAS, Regression, fit
 from export.evaluation import confusion_matrix, measure
 from export.labels import LABELS
-from export.networks.network import Network, Weights
+from export.networks.network import Network
 from export.networks.tgsr_flow import project_on_simplex
 from server.contract import TensorSpec
 from server.errors import OptionError
@@ -97,8 +97,6 @@ NETWORKS = (
                 ),
             ),
         ),
-        trained=Weights(preparation="as_is"),
-        published=Weights(preparation="as_is"),
         eight_bits=True,
         samples=2_000,
         readings=(

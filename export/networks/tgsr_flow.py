@@ -111,6 +111,5 @@ NETWORKS = (
         recipe="flow_uvs_28",
         inputs=(FLOW_INPUT,),
         trained=Weights(preparation="nose_centred"),
-        published=Weights(preparation="nose_centred"),
     ),
 )

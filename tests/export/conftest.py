@@ -29,7 +29,7 @@ def make_magnitude_checkpoint() -> Checkpoint:
 def make_checkpoint(seed: int = 0, source: str = "trained") -> Checkpoint:
     """STSTNet with random weights and batch statistics that are not those of a fresh network."""
     network = NETWORKS["ststnet"]
-    weights: Weights = network.trained if source == "trained" else network.published
+    weights: Weights = network.trained if source == "trained" else network.theirs
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = network.build(**weights.arguments())

@@ -283,5 +283,5 @@ def test_our_names_are_read_as_before(tmp_path: Path, network: str) -> None:
     module: nn.Module = NETWORKS[network].build()
     torch.save(module.state_dict(), tmp_path / "ours.pth")
     checkpoint = load_checkpoint(tmp_path / "ours.pth", network)
-    assert checkpoint.weights == NETWORKS[network].published
+    assert checkpoint.weights == NETWORKS[network].theirs
     assert checkpoint.training == {}

@@ -63,7 +63,7 @@ def test_safetensors_are_published(tmp_path: Path) -> None:
 def test_safetensors_of_other_networks(tmp_path: Path, network: str) -> None:
     """Every network's state dictionary is read from it, half precision too."""
     architecture = NETWORKS[network]
-    state = architecture.build(**architecture.published.arguments()).state_dict()
+    state = architecture.build(**architecture.theirs.arguments()).state_dict()
     halved = {name: value.half() if value.is_floating_point() else value for name, value in state.items()}
     save_file({name: value.contiguous().clone() for name, value in halved.items()}, tmp_path / "w.safetensors")
     loaded = load_checkpoint(tmp_path / "w.safetensors", network)

@@ -27,7 +27,7 @@ def _zeros(network: Network) -> list[torch.Tensor]:
 def test_every_network_eats_its_declared_input(name: str) -> None:
     """The registered input gives one logit per label, and the units that are promised."""
     network = find_network(name)
-    for weights in (network.trained, network.published):
+    for weights in (network.trained, network.theirs):
         outputs = as_outputs(network.build(**weights.arguments()).eval()(*_zeros(network)))
         assert outputs.logits.shape[1:] == (2, len(LABELS))
         units = () if outputs.units is None else outputs.units.shape[1:]
