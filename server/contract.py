@@ -73,12 +73,24 @@ class Engine(_Frozen):
     workspace_mib: int = Field(ge=1, description="GPU memory that TensorRT might use temporarily, in MiB.")
 
 
+class Member(_Frozen):
+    """One model of an ensemble, and how much its answer counts beside those of the others."""
+
+    name: Name
+    version: str = Field(pattern=r"^[1-9][0-9]*$")
+    weight: float = Field(gt=0.0, allow_inf_nan=False)
+
+
+def _nothing(value: object) -> bool:
+    return not value
+
+
 class ModelContract(_Frozen):
     """Everything that a gateway needs to feed a model and to read its answer."""
 
     format: Literal["glimpse.model/1"] = FORMAT
     name: Name
-    recipe: str = Field(description="Registered recipe that makes the inputs.")
+    recipe: str = Field(description="Registered recipe that makes the inputs, or several of them joined by `+`.")
     flow: FlowMethod = Field(default="accurate", description="Flow estimator of the onset-apex pair.")
     inputs: tuple[TensorSpec, ...] = Field(min_length=1)
     outputs: tuple[TensorSpec, ...] = Field(min_length=1)
@@ -90,6 +102,12 @@ class ModelContract(_Frozen):
     precision: Precision | None = Field(default=None, description="None for single precision.")
     accelerator: Accelerator | None = None
     engine: Engine | None = Field(default=None, description="None where the version holds an ONNX graph.")
+    members: tuple[Member, ...] = Field(
+        default=(), exclude_if=_nothing, description="Of an ensemble: the models whose weighted mean the answer is."
+    )
+    part_of: str = Field(
+        default="", exclude_if=_nothing, description="The ensemble that this graph belongs to, which alone asks it."
+    )
     provenance: Provenance
 
     @property

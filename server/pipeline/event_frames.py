@@ -29,10 +29,9 @@ class EventFrames:
     times_s: list[float]
 
     @classmethod
-    def of(cls, log: FaceLog, interval: Interval, course: int) -> EventFrames:
-        """Those of `interval`; `course` times between its onset and its offset, none where they are not asked for."""
+    def of(cls, log: FaceLog, interval: Interval, times_s: list[float]) -> EventFrames:
+        """Those of `interval`, with what is needed for the pictures at `times_s` between its onset and its offset."""
         onset, apex = (log.neighbours(frame, _AVERAGE_S) for frame in (interval.onset_frame, interval.apex_frame))
-        times_s = np.linspace(interval.onset_s, interval.offset_s, course).tolist()
         around = sorted({frame for time_s in times_s for frame in log.around(time_s)})
         return cls(log, interval, onset, apex, around, times_s)
 

@@ -144,9 +144,10 @@ class Stages:
         not the others. One that the caller pointed at is an error.
         """
         fps = decoder.info.fps
-        wanted = RECIPES[job.recipe].frames
+        recipe = RECIPES[job.recipe]
         plans = sorted(
-            (EventFrames.of(log, interval, wanted) for log, interval in movements), key=lambda plan: plan.last
+            (EventFrames.of(log, each, recipe.times_s(each.onset_s, each.offset_s)) for log, each in movements),
+            key=lambda plan: plan.last,
         )
         frames = iter(decoder.each_of({index for plan in plans for index in plan.frames}))
         held: dict[int, Frame] = {}

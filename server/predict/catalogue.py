@@ -11,6 +11,7 @@ from tritonclient.grpc import model_config_pb2
 
 from server.contract import PARAMETER, ModelContract, TensorSpec
 from server.errors import ModelNotServable, UnknownModel
+from server.predict.steps import Step, steps_of
 from server.types import ModelInfo
 
 DEFAULT_MODEL_FILE = "model.onnx"
@@ -25,12 +26,19 @@ class ContractProblem(Exception):
 class ModelEntry:
     """One model as a predictor sees it: what clients are told, and what is needed to feed it.
 
-    `contract` is None where it could not be read; `max_batch_size` counts samples of one backend call.
+    `contract` is None where it could not be read; `max_batch_size` counts samples of one backend call. `steps` are
+    those of an ensemble.
     """
 
     info: ModelInfo
     contract: ModelContract | None = None
     max_batch_size: int = 0
+    steps: tuple[Step, ...] = ()
+
+    @property
+    def ensemble(self) -> str:
+        """The ensemble that this graph is a part of; empty for every model that can be asked for."""
+        return self.contract.part_of if self.contract else ""
 
     def withdrawn(self, reason: str) -> ModelEntry:
         """The same model, listed as not servable."""
@@ -68,15 +76,15 @@ class Catalogue:
     entries: Mapping[str, ModelEntry] = field(default_factory=dict)
 
     def models(self) -> Sequence[ModelInfo]:
-        """Sorted by name."""
-        return [self.entries[name].info for name in sorted(self.entries)]
+        """Sorted by name, without the parts of ensembles."""
+        return [self.entries[name].info for name in sorted(self.entries) if not self.entries[name].ensemble]
 
     def entry(self, name: str) -> ModelEntry:
         """Raises `UnknownModel`, naming what there is."""
         try:
             return self.entries[name]
         except KeyError:
-            known = ", ".join(sorted(self.entries)) or "none"
+            known = ", ".join(info.name for info in self.models()) or "none"
             raise UnknownModel(f"no model {name!r} (there are: {known})") from None
 
 
@@ -95,6 +103,7 @@ def entry_of(
     """
     try:
         contract = read_contract(config)
+        steps = _steps(config, contract)
     except ContractProblem as problem:
         return ModelEntry(unservable(config.name, str(problem), backend=backend, versions=versions, card=card))
     provenance = contract.provenance.model_dump(mode="json")
@@ -108,7 +117,9 @@ def entry_of(
         contract=contract.model_dump(mode="json"),
         card={"provenance": provenance} if card is None else card,
     )
-    entry = ModelEntry(info, contract, config.max_batch_size)
+    entry = ModelEntry(info, contract, config.max_batch_size, steps)
+    if contract.part_of:
+        return entry.withdrawn(f"it answers as a part of {contract.part_of!r} only")
     if contract.recipe not in recipes:
         return entry.withdrawn(f"this gateway has no recipe {contract.recipe!r} (it has: {', '.join(sorted(recipes))})")
     if not versions:
@@ -143,6 +154,20 @@ def read_contract(config: model_config_pb2.ModelConfig) -> ModelContract:
     _compare("input", contract.inputs, config.input)
     _compare("output", contract.outputs, config.output)
     return contract
+
+
+def _steps(config: model_config_pb2.ModelConfig, contract: ModelContract) -> tuple[Step, ...]:
+    try:
+        steps = steps_of(config)
+    except ValueError as error:
+        raise ContractProblem(str(error)) from error
+    asked = {(step.model, step.version) for step in steps}
+    for member in contract.members:
+        if (member.name, member.version) not in asked:
+            raise ContractProblem(f"no step of config.pbtxt asks version {member.version} of {member.name!r}")
+    if steps and not contract.members:
+        raise ContractProblem("config.pbtxt has the steps of an ensemble, the contract no members")
+    return steps
 
 
 def _compare(kind: str, specs: Sequence[TensorSpec], tensors: Sequence[Any]) -> None:

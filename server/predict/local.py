@@ -15,7 +15,9 @@ from server.errors import BackendFailed, BackendUnavailable, ConfigurationError,
 from server.predict.catalogue import Catalogue
 from server.predict.deadline import out_of_time, remaining_s
 from server.predict.engine import NEEDS_TRITON
+from server.predict.members import with_members_checked
 from server.predict.repository import ModelRepository
+from server.predict.steps import Chain, Step
 from server.predict.tensors import batches, check_inputs, check_outputs, joined, zeros
 from server.types import Float32Array, ModelInfo
 
@@ -46,7 +48,8 @@ class LocalPredictor:
             for name, entry in repository.catalogue.entries.items()
         }
         self._sessions: dict[tuple[str, str], Any] = {}
-        self._loading = threading.Lock()
+        # An ensemble loads its members while it is loaded itself.
+        self._loading = threading.RLock()
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="inference")
         self._closed = False
 
@@ -61,11 +64,11 @@ class LocalPredictor:
 
     async def models(self) -> Sequence[ModelInfo]:
         """Every model of the repository, servable or not, sorted by name."""
-        return Catalogue(self._entries).models()
+        return self._catalogue().models()
 
     async def model(self, name: str, version: str | None = None) -> ModelInfo:
         """One model, with its versions oldest first. Raises `UnknownModel`."""
-        entry = Catalogue(self._entries).entry(name)
+        entry = self._catalogue().entry(name)
         if version is not None:
             entry.chosen(version)
         return entry.info
@@ -78,7 +81,7 @@ class LocalPredictor:
         Work that nobody waits for any more, after the deadline or a cancellation, is stopped. Raises `UnknownModel`,
         `ModelNotServable`, `BackendFailed`, `BackendUnavailable` after `close`, `DeadlineExceeded`.
         """
-        entry = Catalogue(self._entries).entry(model)
+        entry = self._catalogue().entry(model)
         contract, version = entry.servable(version)
         size = check_inputs(contract, inputs)
         parts = []
@@ -89,7 +92,7 @@ class LocalPredictor:
 
     async def probe(self, model: str) -> None:
         """Infer once on zeros. Raises what `predict` raises where the model would not answer."""
-        contract, _ = Catalogue(self._entries).entry(model).servable(None)
+        contract, _ = self._catalogue().entry(model).servable(None)
         await self.predict(model, zeros(contract), deadline=time.monotonic() + _PROBE_TIMEOUT_S)
 
     async def close(self) -> None:
@@ -97,6 +100,10 @@ class LocalPredictor:
         self._closed = True
         await asyncio.to_thread(self._executor.shutdown, wait=True, cancel_futures=True)
         self._sessions.clear()
+
+    def _catalogue(self) -> Catalogue:
+        """What can be asked now: a model that did not load takes the ensembles with it that it is a member of."""
+        return Catalogue(with_members_checked(self._entries))
 
     async def _run(
         self, contract: ModelContract, version: str, feed: Mapping[str, Float32Array], deadline: float
@@ -137,15 +144,11 @@ class LocalPredictor:
             self._session(name, version)
 
     def _loaded(self, name: str, version: str) -> Any:
-        contract = self._entries[name].contract
+        entry = self._entries[name]
+        contract = entry.contract
         assert contract is not None
-        options = self._ort.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.log_severity_level = _ERRORS_ONLY
-        path = self._repository.model_file(name, version)
         try:
-            session = self._ort.InferenceSession(str(path), options, providers=self._providers)
+            session = self._chain(entry.steps) if entry.steps else self._open(name, version)
             names = [spec.name for spec in contract.outputs]
             warm = dict(zip(names, session.run(names, zeros(contract)), strict=True))
             check_outputs(contract, warm, 1)
@@ -153,6 +156,17 @@ class LocalPredictor:
             self._entries[name] = self._entries[name].without(version, f"version {version} does not run: {error}")
             raise ModelNotServable(f"model {name!r} cannot be loaded: {error}", stage="inference") from error
         return session
+
+    def _open(self, name: str, version: str) -> Any:
+        options = self._ort.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.log_severity_level = _ERRORS_ONLY
+        path = self._repository.model_file(name, version)
+        return self._ort.InferenceSession(str(path), options, providers=self._providers)
+
+    def _chain(self, steps: Sequence[Step]) -> Chain:
+        return Chain(steps, [self._session(step.model, step.version) for step in steps])
 
 
 def _onnxruntime(providers: Sequence[str]) -> Any:

@@ -17,6 +17,8 @@ from tritonclient.grpc import model_config_pb2
 
 from server.errors import ConfigurationError
 from server.predict.catalogue import DEFAULT_MODEL_FILE, Catalogue, ModelEntry, entry_of, unservable
+from server.predict.members import with_members_checked
+from server.predict.steps import PLATFORM
 
 _CONFIG = "config.pbtxt"
 _LABELS = "labels.txt"
@@ -38,7 +40,9 @@ class ModelRepository:
             raise ConfigurationError(f"the model repository {str(path)!r} is not a directory")
         self.path = path
         folders = sorted(child for child in path.iterdir() if child.is_dir() and not child.name.startswith("."))
-        self.catalogue = Catalogue({folder.name: _read(folder, recipes, backend) for folder in folders})
+        self.catalogue = Catalogue(
+            with_members_checked({folder.name: _read(folder, recipes, backend) for folder in folders})
+        )
 
     def model_file(self, name: str, version: str) -> Path:
         """The file of a version that the catalogue lists. Raises `UnknownModel`."""
@@ -66,9 +70,11 @@ def _read(folder: Path, recipes: Collection[str], backend: str) -> ModelEntry:
     config.name = folder.name
     served = served_versions((child.name for child in folder.iterdir()), config.version_policy)
     file = config.default_model_filename or DEFAULT_MODEL_FILE
-    versions = [version for version in served if (folder / version / file).is_file()]
+    # The steps of an ensemble are its graph; its versions are folders without one.
+    whole = config.platform == PLATFORM
+    versions = [version for version in served if whole or (folder / version / file).is_file()]
     entry = entry_of(config, versions=versions, recipes=recipes, backend=backend, card=card)
-    problem = _labels_problem(folder / _LABELS, entry)
+    problem = "" if entry.ensemble else _labels_problem(folder / _LABELS, entry)
     return entry.withdrawn(problem) if problem and entry.info.servable else entry
 
 

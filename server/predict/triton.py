@@ -19,6 +19,7 @@ from server.predict.breaker import CircuitBreaker
 from server.predict.catalogue import Catalogue, ModelEntry, entry_of, unservable
 from server.predict.deadline import out_of_time, remaining_s
 from server.predict.engine import Gpu
+from server.predict.members import with_members_checked
 from server.predict.repository import ModelRepository
 from server.predict.tensors import batches, check_inputs, check_outputs, joined, zeros
 from server.predict.triton_protocol import CHANNEL_OPTIONS, request_tensors, response_tensors, target, translated
@@ -187,7 +188,8 @@ class TritonPredictor:
         found: dict[str, list[Any]] = {}
         for row in (await self._call(_CATALOGUE, call, deadline)).models:
             found.setdefault(row.name, []).append(row)
-        return Catalogue({name: await self._describe(name, rows, deadline) for name, rows in found.items()})
+        entries = {name: await self._describe(name, rows, deadline) for name, rows in found.items()}
+        return Catalogue(with_members_checked(entries))
 
     async def _describe(self, name: str, rows: Sequence[Any], deadline: float) -> ModelEntry:
         versions = sorted((row.version for row in rows if row.state == _READY), key=int)
@@ -207,7 +209,9 @@ class TritonPredictor:
         else:
             said = " ".join(row.reason for row in rows if row.reason).strip()
             own = self._repository.catalogue.entries.get(name) if self._repository else None
-            reason = self._misfit(own) or (said.splitlines()[0] if said else "Triton has not loaded it")
+            # Of an ensemble that lacks a member Triton says nothing; the files tell.
+            known = own.info.reason if own else ""
+            reason = self._misfit(own) or (said.splitlines()[0] if said else known or "Triton has not loaded it")
         return ModelEntry(unservable(name, reason, backend=self.backend, card=card))
 
     def _misfit(self, entry: ModelEntry | None) -> str:

@@ -1,10 +1,8 @@
-"""The recipes by name. A model's contract names one; a model whose recipe is missing here is listed, not served."""
+"""The recipes by name. A model's contract names one, an ensemble's several joined by `+`; a model whose recipe is
+missing here is listed, not served.
+"""
 
 from __future__ import annotations
-
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
 
 from server.recipes import (
     apex_gray_128,
@@ -20,24 +18,9 @@ from server.recipes import (
     mllm_frames,
     motion_9x64,
 )
-from server.types import EventSample, Float32Array
+from server.recipes.composition import Recipe, Recipes
 
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """`make` turns one event into the named inputs of a network, each without a batch axis; `dims` are their shapes.
-
-    `frames` is how many frames from onset to offset it wants, evenly in time; none where onset and apex are enough, so
-    that two pictures can be classified as well as a clip. `tracked`: whether it wants the displacement of the regions.
-    """
-
-    make: Callable[[EventSample], Mapping[str, Float32Array]]
-    dims: Mapping[str, tuple[int, ...]]
-    frames: int = 0
-    tracked: bool = False
-
-
-RECIPES: Mapping[str, Recipe] = MappingProxyType(
+RECIPES = Recipes(
     {
         "apex_gray_128": Recipe(apex_gray_128.make, apex_gray_128.DIMS),
         "apex_gray_224": Recipe(apex_gray_224.make, apex_gray_224.DIMS),

@@ -1,0 +1,106 @@
+"""Recipes of several models at once: `flow_uvs_28+clip_gray_18x64` is what an ensemble of both kinds is fed.
+
+The inputs of a composed recipe are those of its parts, from the same measurement of the same movement. An input that
+only one part has keeps its name; one that several have is prefixed, as in `flow_uvs_28.flow`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from types import MappingProxyType
+
+import numpy as np
+
+from server.types import EventSample, Float32Array
+
+SEPARATOR = "+"
+_MOST_KEPT = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """`make` turns one event into the named inputs of a network, each without a batch axis; `dims` are their shapes.
+
+    `frames` is how many frames of the course from onset to offset it wants; none where onset and apex are enough, so
+    that two pictures can be classified as well as a clip. `tracked`: whether it wants the displacement of the regions.
+    A composed recipe gets the frames of its `parts` one after the other.
+    """
+
+    make: Callable[[EventSample], Mapping[str, Float32Array]]
+    dims: Mapping[str, tuple[int, ...]]
+    frames: int = 0
+    tracked: bool = False
+    parts: tuple[Recipe, ...] = ()
+
+    @property
+    def courses(self) -> tuple[int, ...]:
+        """How many frames each part wants that wants any."""
+        return tuple(part.frames for part in self.parts or (self,) if part.frames)
+
+    def times_s(self, onset_s: float, offset_s: float) -> list[float]:
+        """When the frames of the course are wanted: for each part evenly from onset to offset."""
+        return [time_s for frames in self.courses for time_s in np.linspace(onset_s, offset_s, frames).tolist()]
+
+
+class Recipes(Mapping[str, Recipe]):
+    """The recipes by name; a name that joins several by `+` is known where each of them is, and each only once."""
+
+    def __init__(self, plain: Mapping[str, Recipe]) -> None:
+        self._plain = MappingProxyType(dict(plain))
+        self._composed = lru_cache(_MOST_KEPT)(self._compose)
+
+    def __getitem__(self, name: str) -> Recipe:
+        return self._composed(name) if SEPARATOR in name else self._plain[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._plain)
+
+    def __len__(self) -> int:
+        return len(self._plain)
+
+    def _compose(self, name: str) -> Recipe:
+        names = name.split(SEPARATOR)
+        if len(set(names)) < len(names):
+            raise KeyError(name)
+        return _composed({part: self._plain[part] for part in names})
+
+
+def composed_name(names: Iterable[str]) -> str:
+    """The recipe that holds each of `names`, once, in their order."""
+    return SEPARATOR.join(dict.fromkeys(names))
+
+
+def tensor_names(inputs: Mapping[str, Iterable[str]]) -> dict[tuple[str, str], str]:
+    """Under which name the composed recipe has each input of each part; `inputs` are the parts' own by recipe."""
+    if len(inputs) == 1:
+        return {(recipe, name): name for recipe, names in inputs.items() for name in names}
+    shared = Counter(name for names in inputs.values() for name in names)
+    return {
+        (recipe, name): f"{recipe}.{name}" if shared[name] > 1 else name
+        for recipe, names in inputs.items()
+        for name in names
+    }
+
+
+def _composed(parts: Mapping[str, Recipe]) -> Recipe:
+    names = tensor_names({name: part.dims for name, part in parts.items()})
+
+    def make(sample: EventSample) -> Mapping[str, Float32Array]:
+        made: dict[str, Float32Array] = {}
+        start = 0
+        for name, part in parts.items():
+            own = replace(sample, course=sample.course[start : start + part.frames])
+            start += part.frames
+            made |= {names[name, tensor]: value for tensor, value in part.make(own).items()}
+        return made
+
+    return Recipe(
+        make=make,
+        dims={names[name, tensor]: dims for name, part in parts.items() for tensor, dims in part.dims.items()},
+        frames=sum(part.frames for part in parts.values()),
+        tracked=any(part.tracked for part in parts.values()),
+        parts=tuple(parts.values()),
+    )
