@@ -28,8 +28,8 @@ from export.networks.blocks import graph_of
 from export.networks.network import Network
 from export.networks.registry import NETWORKS
 from export.onnx import onnx_bytes, served_graph
+from export.random_inputs import random_inputs
 from export.repository import read_published
-from export.verify import random_inputs
 from server.predict.triton import TritonPredictor
 from server.predict.tritonserver import TritonServer
 from server.recipes.registry import RECIPES

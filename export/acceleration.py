@@ -12,9 +12,10 @@ from pydantic import ValidationError
 
 from export.eight_bits import unpacked
 from export.half_arithmetic import TOLERANCE, half_bytes, largest_differences
+from export.published_model import refuse_ensemble
+from export.random_inputs import random_inputs
 from export.repository import Publication, check_free, publish, read_published
 from export.tensorrt import WORKSPACE_MIB, build_plan
-from export.verify import random_inputs
 from server.contract import Accelerator, ModelContract, Precision
 from server.errors import OptionError
 
@@ -84,6 +85,7 @@ def accelerate(
             f"the configuration belongs to all versions of a model: give {source!r} for a GPU another name", option="to"
         )
     published = read_published(repository, source)
+    refuse_ensemble(published, "accelerate those, and publish an ensemble of what you get")
     contract = _contract(published.contract, wanted, name, command)
     check_free(repository, name, version=version, overwrite=overwrite)
     if published.contract.precision or published.contract.engine:

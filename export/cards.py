@@ -23,7 +23,7 @@ ABSTAIN_BELOW = 0.5
 """Of a calibrated model: an answer that is more likely wrong than right is withheld."""
 
 EIGHT_BITS = "weights rounded to 8 bits after training, computed in float32; what training measured was before that"
-_INTENDED_USE = (
+INTENDED_USE = (
     "Classifying the motion between the onset and the apex of a spotted facial movement as negative, positive or "
     "surprise, for research and for tools whose users know of it and agreed to it."
 )
@@ -110,7 +110,7 @@ def build_card(checkpoint: Checkpoint, contract: ModelContract, *, eight_bits: b
         "labels": list(contract.labels),
         "recipe": contract.recipe,
         "preparation": checkpoint.weights.preparation,
-        "intended_use": _INTENDED_USE,
+        "intended_use": INTENDED_USE,
         "limits": list(limits_of(contract.recipe)),
         "software": {package: version(package).partition("+")[0] for package in ("torch", "onnx", "numpy")},
         "results": [{"command": command, **validation}] if validation else [],

@@ -12,6 +12,7 @@ import typer
 
 from export.cli_accelerate import accelerate
 from export.cli_adapt import adapt
+from export.cli_ensemble import ensemble
 from export.cli_evaluate import evaluate, score
 from export.cli_generator import generator
 from export.cli_options import (
@@ -141,6 +142,7 @@ app.command()(score)
 app.command()(adapt)
 app.command()(accelerate)
 app.command()(generator)
+app.command()(ensemble)
 
 
 @app.command()

@@ -20,11 +20,13 @@ def versions(name: Published, repository: Repository = REPOSITORY) -> None:
 
     for each in list_versions(repository, name):
         state = "answers" if each.answers else "served" if each.served else "kept"
+        members = ", ".join(f"{member.name} {member.version} x {member.weight:g}" for member in each.members)
+        weights = f"weights {each.weights_sha256[:_HASH_SHOWN]}{'' if each.shipped else ' (not here)'}"
         facts = (
             f"version {each.version}",
             f"{state:<7}",
             each.written.strftime("%Y-%m-%d %H:%M UTC"),
-            f"weights {each.weights_sha256[:_HASH_SHOWN]}{'' if each.shipped else ' (not here)'}",
+            f"members {members}" if members else weights,
             each.network,
             each.command,
             each.training,

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as triton
 
 from export.files import locked, replace_file
+from export.published_model import WEIGHTS_FILE, PublishedModel, check_kind, served_file
 from export.staging import Change, is_interrupted, make, recover
 from export.triton_config import config_bytes, model_config
 from export.version_policy import checked_served, latest_policy, specific_policy, with_version
@@ -22,18 +24,18 @@ from export.version_records import (
     card_of,
     contract_of,
     described,
-    is_shipped,
     records_of,
     version_record,
 )
 from server.contract import PARAMETER, ModelContract
-from server.errors import ConfigurationError, InputError, OptionError, UnknownModel
+from server.errors import ConfigurationError, OptionError, UnknownModel
 from server.predict.repository import served_versions
 
 __all__ = [
     "WEIGHTS_FILE",
     "Publication",
     "PublishedModel",
+    "adding",
     "changing",
     "check_free",
     "known_records",
@@ -41,14 +43,18 @@ __all__ = [
     "published_names",
     "read_published",
     "replace_file",
+    "version_change",
     "write_card",
     "write_configuration",
 ]
 
-WEIGHTS_FILE = "weights.pth"
 CONFIG_FILE = "config.pbtxt"
 LABELS_FILE = "labels.txt"
 CARD_FILE = "card.json"
+PART = re.compile(r"\.mean-[0-9a-f]{8}$")
+"""How the name of the part of an ensemble ends that averages, which is no model of its own."""
+
+Configure: TypeAlias = Callable[[ModelContract, triton.ModelVersionPolicy], triton.ModelConfig]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,69 +62,22 @@ class Publication:
     """What becomes one version: what is served (an ONNX graph, or the plan built from one), the checkpoint it was made
     from, its contract and its card.
 
-    Where the checkpoint is not `shipped`, for its size, only its hash is recorded.
+    Where the checkpoint is not `shipped`, for its size, only its hash is recorded. An ensemble has the list of its
+    members for a graph, no checkpoint, and a configuration of its own kind.
     """
 
     contract: ModelContract
     graph: bytes
-    weights: bytes
+    weights: bytes | None
     card: Mapping[str, Any]
     shipped: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class PublishedModel:
-    """A version of a model, as the repository holds it; `config` and `records` are those of the whole model.
-
-    `versions` are the folders that there are, `served` those that the policy serves, both oldest first.
-    """
-
-    name: str
-    version: str
-    folder: Path
-    config: triton.ModelConfig
-    configured: ModelContract
-    records: Mapping[str, Record]
-    versions: Sequence[str]
+    configure: Configure = model_config
 
     @property
-    def served(self) -> Sequence[str]:
-        """The versions that both predictors serve; the last of them answers where none is asked for."""
-        return served_versions(self.versions, self.config.version_policy)
-
-    @property
-    def card(self) -> Record:
-        """The card of this version. Raises `ConfigurationError` where it has none."""
-        if self.version not in self.records:
-            raise ConfigurationError(f"the card of {self.folder} does not list version {self.version}")
-        return self.records[self.version]
-
-    @property
-    def contract(self) -> ModelContract:
-        """The contract of this version. Raises `ConfigurationError` where it is not known."""
-        return contract_of(self.card, self.configured)
-
-    @property
-    def model_file(self) -> Path:
-        """The ONNX graph, or the plan."""
-        return self.folder / self.version / self.contract.model_file
-
-    @property
-    def weights_file(self) -> Path:
-        """The checkpoint, which need not be there (see `checkpoint_missing`)."""
-        return self.folder / self.version / WEIGHTS_FILE
-
-    @property
-    def checkpoint_missing(self) -> bool:
-        """Whether the checkpoint is absent, as the card says that it may be."""
-        return not is_shipped(self.records.get(self.version, {})) and not self.weights_file.exists()
-
-    def shipped_weights(self) -> Path:
-        """`weights_file`. Raises `InputError` where it is not shipped with the repository."""
-        if self.checkpoint_missing:
-            made = self.card.get("command", "a command that the card does not know")
-            raise InputError(f"{self.weights_file} is not shipped with the repository; it is made by: {made}")
-        return self.weights_file
+    def files(self) -> dict[str, bytes]:
+        """By name."""
+        graph = {served_file(self.contract): self.graph}
+        return graph if self.weights is None else {**graph, WEIGHTS_FILE: self.weights}
 
 
 def publish(
@@ -136,33 +95,45 @@ def publish(
     Interrupted anywhere, what was served is served on, and the next call removes the remains. Raises `OptionError` when
     the version exists and `overwrite` is not set, or when what would be served together does not have one contract.
     """
-    contract = publication.contract
-    folder = check_free(repository, contract.name, version=version, overwrite=overwrite).parent
+    with adding(repository, publication.contract.name, version=version, overwrite=overwrite) as (place, known):
+        make(place.parent, version_change(publication, str(version), known, policy))
+    return place
+
+
+@contextmanager
+def adding(
+    repository: Path, name: str, *, version: int, overwrite: bool
+) -> Iterator[tuple[Path, PublishedModel | None]]:
+    """The folder of a version that may be made now, which no other command may meet, and the model where it exists.
+
+    Whatever fails is undone. Raises as `publish` does, and `ConfigurationError` where another command holds the model.
+    """
+    folder = check_free(repository, name, version=version, overwrite=overwrite).parent
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder):
         _recover(folder)
-        place = check_free(repository, contract.name, version=version, overwrite=overwrite)
-        known = read_published(repository, contract.name) if (folder / CONFIG_FILE).is_file() else None
+        place = check_free(repository, name, version=version, overwrite=overwrite)
         try:
-            make(folder, _change(publication, str(version), known, policy))
+            yield place, read_published(repository, name) if (folder / CONFIG_FILE).is_file() else None
         except BaseException:
             _recover(folder)
             raise
         # It is published; remains that cannot be removed now are removed by the next change.
         with suppress(OSError):
             _recover(folder)
-    return place
 
 
-def _change(
+def version_change(
     publication: Publication,
     version: str,
     known: PublishedModel | None,
-    policy: triton.ModelVersionPolicy | None,
+    policy: triton.ModelVersionPolicy | None = None,
 ) -> Change:
-    contract = publication.contract
-    files = {contract.model_file: publication.graph, WEIGHTS_FILE: publication.weights}
+    """What `publish` makes of `publication` beside the versions of `known`. Raises as `publish` does."""
+    contract, files = publication.contract, publication.files
     records = known_records(known) if known else {}
+    if known:
+        check_kind(known, ensemble=bool(contract.members))
     if known and known.configured.labels != contract.labels:
         raise OptionError(
             f"{contract.name} has the labels {', '.join(known.configured.labels)}; publish others under another name",
@@ -185,7 +156,7 @@ def _change(
         files=files,
         texts={LABELS_FILE: labels.encode(), CARD_FILE: card_bytes(records)},
         configuration=CONFIG_FILE,
-        committed=config_bytes(model_config(contracts[served[-1]], wanted)),
+        committed=config_bytes(publication.configure(contracts[served[-1]], wanted)),
         pinned=config_bytes(pinned) if pinned else None,
     )
 
@@ -209,6 +180,8 @@ def check_free(repository: Path, name: str, *, version: int, overwrite: bool) ->
 
     What an interrupted publication left does not count.
     """
+    if PART.search(name):
+        raise OptionError(f"{name} ends like the part of an ensemble; choose another name", option="name")
     folder = repository / name
     place = folder / str(version)
     left_over = is_interrupted(folder, CONFIG_FILE) or not (folder / CONFIG_FILE).is_file()
@@ -223,7 +196,7 @@ def read_published(repository: Path, name: str, version: str | None = None) -> P
     Raises `UnknownModel` when there is no such model or version, `ConfigurationError` when its files cannot be read.
     """
     folder = repository / name
-    if not (folder / CONFIG_FILE).is_file():
+    if PART.search(name) or not (folder / CONFIG_FILE).is_file():
         known = ", ".join(published_names(repository)) or "none"
         raise UnknownModel(f"no model {name!r} in {repository}; there are: {known}")
     try:
@@ -244,8 +217,9 @@ def read_published(repository: Path, name: str, version: str | None = None) -> P
 
 
 def published_names(repository: Path) -> list[str]:
-    """The models of `repository`, sorted."""
-    return sorted(entry.parent.name for entry in repository.glob(f"*/{CONFIG_FILE}"))
+    """The models of `repository`, sorted, without the parts of ensembles."""
+    names = (entry.parent.name for entry in repository.glob(f"*/{CONFIG_FILE}"))
+    return sorted(name for name in names if not PART.search(name))
 
 
 def write_card(model: PublishedModel, record: Record) -> None:

@@ -12,7 +12,7 @@ from typing import Literal, Protocol, TypeAlias
 from export.checkpoint import Checkpoint, load_checkpoint
 from export.evaluation import Score
 from export.networks.outputs import answers_of
-from export.networks.registry import NETWORKS, find_network
+from export.networks.registry import find_network
 from export.onnx import served_graph
 from export.repository import read_published
 from server.predict.base import Predictor
@@ -20,10 +20,10 @@ from server.predict.local import LocalPredictor
 from server.predict.repository import ModelRepository
 from server.predict.triton import TritonPredictor
 from server.predict.tritonserver import TritonServer
+from server.recipes.registry import RECIPES
 from server.types import Float32Array
 
 Backend: TypeAlias = Literal["torch", "local", "triton"]
-RECIPES = frozenset(network.recipe for network in NETWORKS.values())
 ANSWER_TIMEOUT_S = 60.0
 STARTUP_TIMEOUT_S = 300.0
 """A Triton that serves one model per subject starts a process for each."""
@@ -73,7 +73,8 @@ def torch_score(checkpoints: Mapping[str, Checkpoint]) -> Score:
 def published_checkpoint(repository: Path, name: str, version: str | None = None) -> Checkpoint:
     """The checkpoint beside the graph of `name` that answers, or of its `version`.
 
-    Raises as `read_published` and `load_checkpoint` do, and `InputError` where the checkpoint is not shipped.
+    Raises as `read_published` and `load_checkpoint` do, `InputError` where the checkpoint is not shipped, and
+    `OptionError` for an ensemble, which has none.
     """
     published = read_published(repository, name, version)
     return load_checkpoint(published.shipped_weights(), published.contract.provenance.network)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as triton
 
 from export.version_policy import latest_policy
 from server.contract import PARAMETER, Accelerator, ModelContract, TensorSpec
+from server.predict.steps import PLATFORM, Step
 
 MAX_BATCH_SIZE = 64
 PREFERRED_BATCH_SIZES = (8, 32)
@@ -27,13 +30,7 @@ def model_config(contract: ModelContract, policy: triton.ModelVersionPolicy | No
     config = triton.ModelConfig(name=contract.name, backend=backend, max_batch_size=MAX_BATCH_SIZE)
     if contract.engine:
         config.default_model_filename = contract.model_file
-    config.version_policy.CopyFrom(policy or latest_policy())
-    for spec in contract.inputs:
-        config.input.add(name=spec.name, data_type=triton.TYPE_FP32, dims=spec.dims)
-    for spec in contract.outputs:
-        output = config.output.add(name=spec.name, data_type=triton.TYPE_FP32, dims=spec.dims)
-        if spec.dims == (len(contract.labels),):
-            output.label_filename = "labels.txt"
+    _describe(config, contract, policy)
     config.dynamic_batching.preferred_batch_size.extend(PREFERRED_BATCH_SIZES)
     kinds = triton.ModelInstanceGroup
     config.instance_group.add(count=1, kind=kinds.KIND_GPU if contract.engine else kinds.KIND_AUTO)
@@ -41,7 +38,25 @@ def model_config(contract: ModelContract, policy: triton.ModelVersionPolicy | No
         _add_accelerator(config, contract.accelerator)
     for size in _warmed_sizes(contract):
         _add_warmup(config, size, contract.inputs)
-    config.parameters[PARAMETER].string_value = contract.to_json()
+    return config
+
+
+def ensemble_config(
+    contract: ModelContract,
+    policy: triton.ModelVersionPolicy | None = None,
+    *,
+    steps: Sequence[Step],
+    largest_batch: int,
+) -> triton.ModelConfig:
+    """The configuration of an ensemble: Triton asks the models of `steps` within one request, in batches of at most
+    `largest_batch`. They have instances and warm-up of their own, so it needs none.
+    """
+    config = triton.ModelConfig(name=contract.name, platform=PLATFORM, max_batch_size=largest_batch)
+    _describe(config, contract, policy)
+    for step in steps:
+        config.ensemble_scheduling.step.add(
+            model_name=step.model, model_version=int(step.version), input_map=step.inputs, output_map=step.outputs
+        )
     return config
 
 
@@ -53,6 +68,17 @@ def config_text(contract: ModelContract) -> str:
 def config_bytes(config: triton.ModelConfig) -> bytes:
     """The content of config.pbtxt."""
     return str(text_format.MessageToString(config, as_utf8=True)).encode()
+
+
+def _describe(config: triton.ModelConfig, contract: ModelContract, policy: triton.ModelVersionPolicy | None) -> None:
+    config.version_policy.CopyFrom(policy or latest_policy())
+    for spec in contract.inputs:
+        config.input.add(name=spec.name, data_type=triton.TYPE_FP32, dims=spec.dims)
+    for spec in contract.outputs:
+        output = config.output.add(name=spec.name, data_type=triton.TYPE_FP32, dims=spec.dims)
+        if spec.dims == (len(contract.labels),) and not contract.part_of:
+            output.label_filename = "labels.txt"
+    config.parameters[PARAMETER].string_value = contract.to_json()
 
 
 def _warmed_sizes(contract: ModelContract) -> tuple[int, ...]:

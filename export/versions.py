@@ -11,6 +11,7 @@ from typing import Any
 
 from tritonclient.grpc import model_config_pb2 as triton
 
+from export.published_model import refuse_ensemble
 from export.repository import (
     WEIGHTS_FILE,
     PublishedModel,
@@ -23,8 +24,10 @@ from export.repository import (
 from export.triton_config import model_config
 from export.version_policy import checked_served, differences, specific_policy
 from export.version_records import FILES, SHIPPED, contract_of
-from server.contract import PARAMETER
+from server.contract import PARAMETER, Member
 from server.errors import ConfigurationError, OptionError
+
+_NO_CHOICE = "its steps are one for all its versions; publish it again with the members and weights that it shall have"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,7 @@ class VersionSummary:
     """One line of `glimpse-export versions`.
 
     `written` is the time of the graph's file, which in a fresh checkout is that of the checkout. `weights_sha256` is
-    that of the checkpoint.
+    that of the checkpoint. `members` are those of an ensemble, which has none.
     """
 
     version: str
@@ -42,6 +45,7 @@ class VersionSummary:
     network: str
     weights_sha256: str
     shipped: bool
+    members: tuple[Member, ...]
     training: str
     command: str
 
@@ -53,7 +57,8 @@ def list_versions(repository: Path, name: str) -> Sequence[VersionSummary]:
     lines = []
     for version in model.versions:
         record = model.records.get(version, {})
-        graph = replace(model, version=version).model_file if record else model.folder / version
+        one = replace(model, version=version)
+        graph = one.model_file if record else model.folder / version
         seconds = graph.stat().st_mtime if graph.exists() else 0.0
         lines.append(
             VersionSummary(
@@ -63,7 +68,8 @@ def list_versions(repository: Path, name: str) -> Sequence[VersionSummary]:
                 written=datetime.fromtimestamp(seconds, UTC),
                 network=record.get("network", ""),
                 weights_sha256=record.get("weights_sha256", ""),
-                shipped=(model.folder / version / WEIGHTS_FILE).is_file(),
+                shipped=one.weights_file.is_file(),
+                members=one.contract.members if record else (),
                 training=str(record.get("training", {}).get("data", "")),
                 command=record.get("command", ""),
             )
@@ -78,6 +84,7 @@ def set_policy(repository: Path, name: str, policy: triton.ModelVersionPolicy) -
     the policy serves nothing, names what does not exist, or serves versions of different contracts together.
     """
     with changing(repository, name) as model:
+        refuse_ensemble(model, _NO_CHOICE)
         records = known_records(model)
         contracts = {version: contract_of(record, model.configured) for version, record in records.items()}
         served = checked_served(policy, records, contracts)
@@ -99,6 +106,7 @@ def roll_back(repository: Path, name: str, version: str | None = None) -> str:
     Raises `OptionError` where there is no older one, and as `set_policy` does.
     """
     model = read_published(repository, name, version)
+    refuse_ensemble(model, _NO_CHOICE)
     if version is None:
         older = [each for each in model.versions if int(each) < int(model.version)]
         if not older:
@@ -114,9 +122,10 @@ def drop_checkpoint(repository: Path, name: str, version: str | None = None) -> 
     The card keeps its hash. Returns where it was. Raises `UnknownModel`, and `ConfigurationError` for a checkpoint that
     is not the one that the card lists.
     """
-    chosen = read_published(repository, name, version).version
+    chosen = read_published(repository, name, version)
+    refuse_ensemble(chosen, "it has no checkpoint of its own")
     with changing(repository, name) as current:
-        model = replace(current, version=chosen)
+        model = replace(current, version=chosen.version)
         if model.weights_file.exists():
             _check_hash(model, WEIGHTS_FILE)
         write_card(model, {**model.card, SHIPPED: False})

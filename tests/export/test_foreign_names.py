@@ -15,8 +15,9 @@ from export.cli import main
 from export.networks.htnet import HTNet
 from export.networks.mol import MOL
 from export.onnx import served_graph
+from export.random_inputs import random_flow
 from export.repository import read_published
-from export.verify import random_flow, verify
+from export.verify import verify
 from server.errors import InputError
 
 POINTS = ((9.53, 11.06), (21.40, 10.92), (10.26, 22.12), (20.58, 22.26))

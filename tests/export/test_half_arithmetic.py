@@ -17,7 +17,7 @@ from export.checkpoint import Checkpoint
 from export.half_arithmetic import PASSING, WEIGHTED, half_bytes, largest_differences
 from export.networks.registry import NETWORKS
 from export.onnx import onnx_bytes, served_graph
-from export.verify import random_inputs
+from export.random_inputs import random_inputs
 from server.contract import ModelContract
 from server.errors import OptionError
 

@@ -12,7 +12,7 @@ import torch
 
 from export.checkpoint import Checkpoint
 from export.onnx import IR_VERSION, OPSET, onnx_bytes, served_graph
-from export.verify import random_flow
+from export.random_inputs import random_flow
 
 
 @pytest.fixture(scope="module")

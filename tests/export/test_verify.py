@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from google.protobuf import text_format
 
+from export.random_inputs import random_flow
 from export.repository import read_published, replace_file
-from export.verify import random_flow, verify
+from export.verify import verify
 from server.errors import UnknownModel
 from server.predict.tritonserver import TritonServer
 

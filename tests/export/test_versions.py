@@ -18,8 +18,9 @@ from export.checkpoint import Checkpoint
 from export.cli import main
 from export.networks.network import Network
 from export.networks.registry import NETWORKS
+from export.random_inputs import random_flow
 from export.repository import Publication, publish, read_published
-from export.verify import random_flow, verify
+from export.verify import verify
 from export.version_policy import all_policy, latest_policy, parse_policy, policy_text, specific_policy
 from export.versions import drop_checkpoint, list_versions, roll_back, set_policy
 from server.errors import ConfigurationError, InputError, OptionError, UnknownModel
