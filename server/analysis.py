@@ -14,6 +14,7 @@ from server.app import open_pipeline, open_predictor
 from server.pipeline.base import OnProgress
 from server.remote import RemoteService
 from server.settings import Settings
+from server.settings_shadow import ShadowSettings
 from server.telemetry.metrics import Metrics
 from server.types import ModelInfo, Report
 
@@ -37,7 +38,9 @@ async def open_analysis(url: str | None, settings: Settings, given: dict[str, st
         async with RemoteService(url) as service:
             yield lambda clip, on_progress: service.analyze(clip, given, on_progress)
         return
-    async with open_pipeline(settings, Metrics()) as analyzer:
+    # What a shadow model would say is for metrics, and nobody reads those of a command.
+    alone = settings.model_copy(update={"shadow": ShadowSettings()})
+    async with open_pipeline(alone, Metrics()) as analyzer:
 
         def analyze(clip: bytes, on_progress: OnProgress) -> Awaitable[Report]:
             return analyzer.analyze(

@@ -8,7 +8,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 from fastapi import FastAPI
@@ -29,6 +29,9 @@ from server.settings import Settings
 from server.telemetry import logging as telemetry_logging
 from server.telemetry.metrics import Metrics
 from server.types import Report
+
+if TYPE_CHECKING:
+    from server.pipeline.shadow import Shadow
 
 _log = logging.getLogger(__name__)
 
@@ -72,8 +75,11 @@ def create_app(
 
 
 @asynccontextmanager
-async def open_predictor(settings: Settings) -> AsyncIterator[Predictor]:
-    """The backend that the settings name. Raises `ConfigurationError`."""
+async def open_predictor(settings: Settings, *, load: bool = True) -> AsyncIterator[Predictor]:
+    """The backend that the settings name; without `load`, a model is loaded when it is asked for first.
+
+    Raises `ConfigurationError`.
+    """
     backend = settings.backend
     folder = Path(backend.repository)
     predictor: Predictor
@@ -81,8 +87,9 @@ async def open_predictor(settings: Settings) -> AsyncIterator[Predictor]:
         from server.predict.local import LocalPredictor
 
         local = LocalPredictor(ModelRepository(folder, RECIPES), threads=backend.threads, providers=backend.providers)
-        # At start, not at the first request: a broken file is then listed as such from the beginning.
-        await local.load()
+        if load:
+            # At start, not at the first request: a broken file is then listed as such from the beginning.
+            await local.load()
         predictor = local
     else:
         from server.predict.triton import TritonPredictor
@@ -120,12 +127,31 @@ async def open_pipeline(settings: Settings, observer: Observer) -> AsyncIterator
         memory_bytes=settings.workers.memory_bytes,
         observer=observer,
     )
-    async with open_predictor(settings) as predictor:
+    async with open_predictor(settings) as predictor, _open_shadow(settings, observer) as shadow:
         await pool.start()
         try:
-            yield ClipPipeline(predictor=predictor, pool=pool, policy=policy, observer=observer)
+            yield ClipPipeline(predictor=predictor, pool=pool, policy=policy, observer=observer, shadow=shadow)
         finally:
             await pool.close(0)
+
+
+@asynccontextmanager
+async def _open_shadow(settings: Settings, observer: Observer) -> AsyncIterator[Shadow | None]:
+    """The second model on the same traffic, where the settings name one, with a backend of its own."""
+    from server.pipeline.shadow import Shadow, ShadowPolicy
+
+    wanted = settings.shadow
+    if not wanted.model:
+        yield None
+        return
+    policy = ShadowPolicy(wanted.model, wanted.share, wanted.deadline_seconds, wanted.queue, wanted.extraction_seconds)
+    async with open_predictor(settings, load=False) as predictor:
+        shadow = Shadow(predictor=predictor, policy=policy, observer=observer)
+        await shadow.start()
+        try:
+            yield shadow
+        finally:
+            await shadow.close()
 
 
 def renderers() -> Mapping[str, Callable[[Report], bytes]]:

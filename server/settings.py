@@ -20,6 +20,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, Setting
 from server.errors import ConfigurationError
 from server.settings_group import DELIMITER, PREFIX, Group, variable
 from server.settings_mllm import MLLM, MllmSettings
+from server.settings_shadow import ShadowSettings
 
 MIB = 2**20
 # Kubernetes tells every pod where the services of its namespace are, in variables of these forms.
@@ -178,6 +179,7 @@ class Settings(BaseSettings):
     workers: WorkerSettings = Field(default_factory=WorkerSettings)
     backend: BackendSettings = Field(default_factory=BackendSettings)
     analysis: AnalysisSettings = AnalysisSettings()
+    shadow: ShadowSettings = ShadowSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     mllm: MllmSettings = MllmSettings()
 

@@ -131,7 +131,8 @@ class EventSample:
 
     `onset` and `apex` are float32 [256, 256], 0..255, each the mean of the frames next to it; `landmarks_crop` float32
     [468, 2] are those of the onset; `flow` goes from onset to apex. `course` float32 [T, 256, 256] is the movement from
-    onset to offset at T times that lie evenly, for recipes that ask for it; of no frames for others.
+    onset to offset at T times that lie evenly, for recipes that ask for it; of no frames for others. A composed recipe
+    gets one such course after the other.
 
     For recipes that ask for it: `times_s` of onset, apex and offset in the clip, `fps`, and `displacement` float32
     [R, 2], x and y in IOD, how far each tracked region is at the apex from where it was at the onset.

@@ -80,6 +80,12 @@ def test_what_the_caller_gives_wins():
         ("GLIMPSE_BACKEND__REPOSITORY", ""),
         ("GLIMPSE_ANALYSIS__MIN_FACE_COVERAGE", "1.1"),
         ("GLIMPSE_ANALYSIS__MIN_FACE_COVERAGE", "-0.1"),
+        ("GLIMPSE_SHADOW__MODEL", "../x"),
+        ("GLIMPSE_SHADOW__MODEL", "mllm"),
+        ("GLIMPSE_SHADOW__SHARE", "1.1"),
+        ("GLIMPSE_SHADOW__DEADLINE_SECONDS", "0"),
+        ("GLIMPSE_SHADOW__QUEUE", "0"),
+        ("GLIMPSE_SHADOW__EXTRACTION_SECONDS", "-1"),
         ("GLIMPSE_TELEMETRY__LOG_LEVEL", "loud"),
         ("GLIMPSE_TELEMETRY__LOG_FORMAT", "xml"),
         ("GLIMPSE_BACKEND__DEFAULT_MODEL", "mllm"),
@@ -225,4 +231,4 @@ def test_every_setting_has_a_description_and_says_its_unit():
     for group in Settings.model_fields:
         for name, info in type(getattr(load({}), group)).model_fields.items():
             if info.annotation is float:
-                assert name.endswith(("_seconds", "_coverage", "_usd", "_cap")), name
+                assert name.endswith(("_seconds", "_coverage", "_usd", "_cap", "share")), name

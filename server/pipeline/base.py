@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 from server.errors import OptionError
 from server.types import AnalyzeOptions, Classification, ModelInfo, Progress, Report
 
 OnProgress: TypeAlias = Callable[[Progress], None]
+ShadowOutcome: TypeAlias = Literal["agree", "disagree", "abstained", "failed", "dropped"]
+"""What became of one event that a shadow model should have seen; `abstained` where either model withheld its answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,15 @@ class Observer(Protocol):
 
     def set_backend_up(self, up: bool) -> None:  # noqa: FBT001 - one flag is all it says
         """The last readiness check."""
+
+    def count_shadow_events(self, model: str, shadow: str, outcome: ShadowOutcome, events: int) -> None:
+        """What became of events that `model` answered and `shadow` should have."""
+
+    def observe_shadow_distance(self, model: str, shadow: str, distance: float) -> None:
+        """Total variation distance of two answers to one event, 0..1."""
+
+    def set_shadow_up(self, shadow: str, up: bool) -> None:  # noqa: FBT001 - one flag is all it says
+        """Whether the shadow model can be asked."""
 
     def set_workers(self, *, idle: int, busy: int, queued: int) -> None:
         """The state of the worker pool changed."""

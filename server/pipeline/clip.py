@@ -14,7 +14,8 @@ from server.contract import ModelContract
 from server.errors import BackendError, FaceLost, GlimpseError, ModelNotServable, OptionError
 from server.media.limits import MediaLimits
 from server.pipeline.base import Observer, OnProgress, Readiness, check_options
-from server.pipeline.jobs import ClipFindings, ClipJob, PairFindings, PairJob
+from server.pipeline.jobs import ClipFindings, ClipJob, Movement, PairFindings, PairJob
+from server.pipeline.shadow import Shadow, Shadowed
 from server.pipeline.workers import WorkerPool
 from server.predict.base import Predictor
 from server.recipes.registry import RECIPES
@@ -23,8 +24,6 @@ from server.report.export import as_dict
 from server.types import (
     AnalyzeOptions,
     Classification,
-    Contraction,
-    Float32Array,
     ModelInfo,
     ModelRef,
     Prediction,
@@ -50,7 +49,16 @@ class ClipPolicy:
 class ClipPipeline:
     """Implements `server.pipeline.base.Analyzer` over a worker pool (pixels) and a predictor (networks)."""
 
-    def __init__(self, *, predictor: Predictor, pool: WorkerPool, policy: ClipPolicy, observer: Observer) -> None:
+    def __init__(
+        self,
+        *,
+        predictor: Predictor,
+        pool: WorkerPool,
+        policy: ClipPolicy,
+        observer: Observer,
+        shadow: Shadow | None = None,
+    ) -> None:
+        self._shadow = shadow
         self._predictor = predictor
         self._pool = pool
         self._policy = policy
@@ -76,6 +84,7 @@ class ClipPipeline:
         started = time.monotonic()
         check_options(options)
         info, contract = await self._served(options)
+        shadowed = self._shadow.sees(contract, deadline) if self._shadow else None
         job = ClipJob(
             data=data,
             limits=self._policy.limits,
@@ -86,13 +95,13 @@ class ClipPipeline:
             kinds=options.kinds,
             onset_s=options.onset_s,
             apex_s=options.apex_s,
+            shadow=shadowed.job if shadowed else None,
         )
         found = cast("ClipFindings", await self._pool.run(job, deadline=deadline, on_progress=on_progress))
         if on_progress is not None and found.findings:
             on_progress(Progress("inference", 0, len(found.findings)))
         version = options.version or info.versions[-1]
-        samples = [_Sample(f.inputs, f.still, f.contraction) for f in found.findings]
-        classified, inference_s = await self._classify(info, contract, version, samples, deadline)
+        classified, inference_s = await self._classify(info, contract, version, found.findings, deadline)
         report = Report(
             id=request_id,
             clip=found.clip,
@@ -103,12 +112,13 @@ class ClipPipeline:
             ],
             model=_reference(info, version),
             timings_ms=_milliseconds({**found.timings_s, "inference": inference_s}, started),
-            warnings=(*found.warnings, *(info.warnings if samples else ())),
+            warnings=(*found.warnings, *(info.warnings if found.findings else ())),
         )
         self._observe(found.timings_s, inference_s)
         if found.coverage < self._policy.min_face_coverage:
             raise _face_lost(found, report)
         self._observer.observe_report(report)
+        self._ask_shadow(shadowed, classified, found.findings, found.shadow_s)
         return report
 
     async def classify(
@@ -120,12 +130,14 @@ class ClipPipeline:
         if RECIPES[contract.recipe].frames:
             message = f"model {info.name!r} looks at the whole movement, which two pictures do not show; send a clip"
             raise OptionError(message, option="model")
-        job = PairJob(onset, apex, self._policy.limits, contract.recipe, contract.flow)
+        shadowed = self._shadow.sees(contract, deadline, pair=True) if self._shadow else None
+        wanted = shadowed.job if shadowed else None
+        job = PairJob(onset, apex, self._policy.limits, contract.recipe, contract.flow, wanted)
         found = cast("PairFindings", await self._pool.run(job, deadline=deadline))
         version = options.version or info.versions[-1]
-        sample = _Sample(found.inputs, found.still, found.contraction)
-        (prediction,), inference_s = await self._classify(info, contract, version, [sample], deadline)
+        (prediction,), inference_s = await self._classify(info, contract, version, [found], deadline)
         self._observe(found.timings_s, inference_s)
+        self._ask_shadow(shadowed, [prediction], [found], found.shadow_s)
         return Classification(
             id=request_id,
             label=prediction.label,
@@ -151,6 +163,8 @@ class ClipPipeline:
         """Whether the default model answers a real inference; one probe serves every caller for a few seconds."""
         if self._pool.alive == 0:
             return Readiness(ready=False, reasons=("no worker process is running",))
+        if self._shadow is not None:
+            self._shadow.look_again()
         async with self._probe_lock:
             if time.monotonic() - self._probed_at > READY_FOR_S:
                 self._probe_failure = await self._probe()
@@ -184,7 +198,7 @@ class ClipPipeline:
         info: ModelInfo,
         contract: ModelContract,
         version: str,
-        samples: Sequence[_Sample],
+        samples: Sequence[Movement],
         deadline: float,
     ) -> tuple[list[Prediction], float]:
         """All events of a clip as one batch; no event costs no call, and an answer made of noise is withheld."""
@@ -208,18 +222,22 @@ class ClipPipeline:
             for answer, sample in zip(answers, samples, strict=True)
         ], seconds
 
+    def _ask_shadow(
+        self,
+        shadowed: Shadowed | None,
+        answers: Sequence[Prediction],
+        movements: Sequence[Movement],
+        extraction_s: float,
+    ) -> None:
+        if self._shadow is None or shadowed is None:
+            return
+        if shadowed.job is not None:
+            self._observer.observe_stage("shadow", extraction_s)
+        self._shadow.ask(shadowed, answers, movements)
+
     def _observe(self, timings_s: Mapping[str, float], inference_s: float) -> None:
         for stage, seconds in {**timings_s, "inference": inference_s}.items():
             self._observer.observe_stage(stage, seconds)
-
-
-@dataclass(frozen=True, slots=True)
-class _Sample:
-    """What one movement brings to its classification."""
-
-    inputs: Mapping[str, Float32Array]
-    still: bool
-    contraction: Contraction
 
 
 def _reference(info: ModelInfo, version: str) -> ModelRef:

@@ -18,7 +18,8 @@ _AVERAGE_S = 0.0101
 @dataclass(frozen=True, slots=True)
 class EventFrames:
     """The frames of the clip that one movement is measured on, the onset and the apex themselves first; `course` are
-    those between which the picture at each of `times_s` lies.
+    those between which the picture at each of `times_s` lies, and `shadow` those of `shadow_times_s`, which a second
+    model wants.
     """
 
     log: FaceLog
@@ -27,18 +28,22 @@ class EventFrames:
     apex: list[int]
     course: list[int]
     times_s: list[float]
+    shadow: list[int]
+    shadow_times_s: list[float]
 
     @classmethod
-    def of(cls, log: FaceLog, interval: Interval, times_s: list[float]) -> EventFrames:
+    def of(cls, log: FaceLog, interval: Interval, times_s: list[float], shadow_times_s: list[float]) -> EventFrames:
         """Those of `interval`, with what is needed for the pictures at `times_s` between its onset and its offset."""
         onset, apex = (log.neighbours(frame, _AVERAGE_S) for frame in (interval.onset_frame, interval.apex_frame))
-        around = sorted({frame for time_s in times_s for frame in log.around(time_s)})
-        return cls(log, interval, onset, apex, around, times_s)
+        around, beside = (
+            sorted({frame for time_s in times for frame in log.around(time_s)}) for times in (times_s, shadow_times_s)
+        )
+        return cls(log, interval, onset, apex, around, times_s, beside, shadow_times_s)
 
     @property
     def frames(self) -> list[int]:
         """All of them, some twice."""
-        return [*self.onset, *self.apex, *self.course]
+        return [*self.onset, *self.apex, *self.course, *self.shadow]
 
     @property
     def first(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal, Protocol, TypeAlias
 
 from server.contract import FlowMethod
 from server.media.limits import MediaLimits
@@ -19,6 +20,18 @@ from server.types import (
     ReportWarning,
 )
 
+ShadowInputs: TypeAlias = Mapping[str, Float32Array] | Literal["failed", "dropped"] | None
+"""A second model's tensors of one movement, or why there are none; None where nobody asked for them."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowJob:
+    """Make the inputs of a second model as well, until that has taken `budget_s` seconds of the worker."""
+
+    recipe: str
+    flow: FlowMethod
+    budget_s: float
+
 
 @dataclass(frozen=True, slots=True)
 class ClipJob:
@@ -33,6 +46,7 @@ class ClipJob:
     kinds: frozenset[EventKind]
     onset_s: float | None
     apex_s: float | None
+    shadow: ShadowJob | None = None
 
     @property
     def given(self) -> bool:
@@ -49,15 +63,36 @@ class PairJob:
     limits: MediaLimits
     recipe: str
     flow: FlowMethod
+    shadow: ShadowJob | None = None
+
+
+class Movement(Protocol):
+    """What one movement brings to its classification."""
+
+    @property
+    def inputs(self) -> Mapping[str, Float32Array]:
+        """The recipe's tensors, no batch axis."""
+        ...
+
+    @property
+    def still(self) -> bool:
+        """Whether nothing moved between onset and apex, so that a class would be made of noise."""
+        ...
+
+    @property
+    def contraction(self) -> Contraction:
+        """How far each action unit would have gone, by FACS number, on the left and on the right, 0..1."""
+        ...
+
+    @property
+    def shadow(self) -> ShadowInputs:
+        """What a second model is asked with."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One movement: where it is, how good the picture is, and the recipe's tensors (no batch axis).
-
-    `still`: nothing moved between onset and apex, so that a class would be made of noise. `contraction`: how far each
-    action unit would have gone, by FACS number, on the left and on the right, 0..1.
-    """
+    """One movement of a clip (see `Movement`): where it is, and how good the picture is."""
 
     track_id: int
     interval: Interval
@@ -65,11 +100,14 @@ class Finding:
     still: bool
     inputs: Mapping[str, Float32Array]
     contraction: Contraction
+    shadow: ShadowInputs = None
 
 
 @dataclass(frozen=True, slots=True)
 class ClipFindings:
-    """All that the pixels said. `coverage` is the share of frames with a face; `timings_s` the cost of each stage."""
+    """All that the pixels said. `coverage` is the share of frames with a face; `timings_s` the cost of each stage, and
+    `shadow_s` that of a second model's inputs.
+    """
 
     clip: ClipInfo
     faces: tuple[FaceSummary, ...]
@@ -78,14 +116,17 @@ class ClipFindings:
     last_face_s: float
     warnings: tuple[ReportWarning, ...]
     timings_s: Mapping[str, float]
+    shadow_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class PairFindings:
-    """The tensors of one onset-apex pair; `still` and `contraction` as in `Finding`."""
+    """One onset-apex pair (see `Movement`); `timings_s` and `shadow_s` as in `ClipFindings`."""
 
     inputs: Mapping[str, Float32Array]
     contraction: Contraction
     evidence: Evidence
     still: bool
     timings_s: Mapping[str, float]
+    shadow: ShadowInputs = None
+    shadow_s: float = 0.0

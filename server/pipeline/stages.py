@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -29,6 +30,7 @@ from server.pipeline.caveats import absences, evidence_of, poor, spoken, unmeasu
 from server.pipeline.event_frames import EventFrames, at_times
 from server.pipeline.facelog import FaceLog
 from server.pipeline.jobs import ClipFindings, ClipJob, Finding, PairFindings, PairJob
+from server.pipeline.shadow_inputs import ShadowMaker
 from server.recipes.registry import RECIPES
 from server.spotting.given import given
 from server.spotting.intervals import STILL_IOD, moved, spot
@@ -94,7 +96,8 @@ class Stages:
         with clock.time("spotting"):
             movements = _movements(logs, job, clip.duration_s)
             speech = [] if job.given else spoken(logs)
-        findings, warnings = self._measure(decoder, movements, job, clock, on_progress)
+        shadow = ShadowMaker(job.shadow, job.recipe, job.flow)
+        findings, warnings = self._measure(decoder, movements, job, clock, on_progress, shadow=shadow)
         faces = tuple(log.summary(clip.fps) for log in logs)
         return ClipFindings(
             clip=clip,
@@ -104,6 +107,7 @@ class Stages:
             last_face_s=max(log.last_s for log in logs),
             warnings=(*decoder.warnings, *warnings, *absences(logs, clip.duration_s), *speech, *poor(faces, clip)),
             timings_s=dict(clock.seconds),
+            shadow_s=shadow.seconds,
         )
 
     def _follow(
@@ -137,6 +141,8 @@ class Stages:
         job: ClipJob,
         clock: StageClock,
         on_progress: OnProgress,
+        *,
+        shadow: ShadowMaker,
     ) -> tuple[list[Finding], list[ReportWarning]]:
         """Second pass: dense flow of each movement, holding only the frames of those that are under way.
 
@@ -145,10 +151,11 @@ class Stages:
         """
         fps = decoder.info.fps
         recipe = RECIPES[job.recipe]
-        plans = sorted(
-            (EventFrames.of(log, each, recipe.times_s(each.onset_s, each.offset_s)) for log, each in movements),
-            key=lambda plan: plan.last,
-        )
+        plans = [
+            EventFrames.of(log, each, recipe.times_s(each.onset_s, each.offset_s), shadow.times_s(each))
+            for log, each in movements
+        ]
+        plans.sort(key=lambda plan: plan.last)
         frames = iter(decoder.each_of({index for plan in plans for index in plan.frames}))
         held: dict[int, Frame] = {}
         findings: list[Finding] = []
@@ -159,7 +166,8 @@ class Stages:
                 while plan.last not in held:
                     frame = next(frames)
                     held[frame.index] = frame
-            onset, apex, course = ([held[index] for index in part] for part in (plan.onset, plan.apex, plan.course))
+            parts = (plan.onset, plan.apex, plan.course, plan.shadow)
+            onset, apex, course, beside = ([held[index] for index in part] for part in parts)
             near = plan.log.transform_at(plan.interval.onset_frame)
             still_needed = min((other.first for other in plans[number + 1 :]), default=plan.last + 1)
             held = {index: frame for index, frame in held.items() if index >= still_needed}
@@ -174,9 +182,10 @@ class Stages:
                 continue
             still = plan.interval.peak_iod < STILL_IOD
             evidence = evidence_of(measured.aligned, fps, still=still, interval=plan.interval)
-            findings.append(
-                Finding(plan.log.track_id, plan.interval, evidence, still, measured.inputs, measured.contraction)
-            )
+            align = partial(self._align, onset[0], near=near)
+            second = shadow.make(measured.sample, align, beside, plan.shadow_times_s)
+            where = (plan.log.track_id, plan.interval)
+            findings.append(Finding(*where, evidence, still, measured.inputs, measured.contraction, second))
         return sorted(findings, key=lambda finding: (finding.interval.onset_s, finding.track_id)), warnings
 
     def _measured(
@@ -192,7 +201,7 @@ class Stages:
         of: tuple[Interval, float] | None = None,
     ) -> _Measured:
         with clock.time("faces"):
-            aligned = align_to(onset[0], [*onset[1:], *apex, *course], self._landmarker, self._detector, near=near)
+            aligned = self._align(onset[0], [*onset[1:], *apex, *course], near=near)
         crops = [aligned.anchor, *aligned.crops]
         pair = len(onset) + len(apex)
         first, last = (_mean([crop.gray for crop in part]) for part in (crops[: len(onset)], crops[len(onset) : pair]))
@@ -208,7 +217,10 @@ class Stages:
                 moments_s = (interval.onset_s, interval.apex_s, interval.offset_s)
                 sample = replace(sample, times_s=moments_s, fps=fps, displacement=moved_regions)
             inputs = recipe.make(sample)
-        return _Measured(aligned, inputs, moved_units)
+        return _Measured(aligned, sample, inputs, moved_units)
+
+    def _align(self, anchor: Frame, frames: Sequence[Frame], *, near: Float64Array | None = None) -> AlignedSet:
+        return align_to(anchor, frames, self._landmarker, self._detector, near=near)
 
     def _pair(self, job: PairJob) -> PairFindings:
         clock = StageClock()
@@ -225,7 +237,10 @@ class Stages:
         with clock.time("spotting"):
             still = not moved(displacement_between(aligned.anchor, aligned.crops[0], aligned.landmarks_crop))
         evidence = evidence_of(aligned, float("inf"), still=still)
-        return PairFindings(measured.inputs, measured.contraction, evidence, still, dict(clock.seconds))
+        shadow = ShadowMaker(job.shadow, job.recipe, job.flow)
+        second = shadow.make(measured.sample, partial(self._align, onset))
+        answer = (measured.inputs, measured.contraction, evidence, still, dict(clock.seconds))
+        return PairFindings(*answer, second, shadow.seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +248,7 @@ class _Measured:
     """One onset-apex pair: how it was aligned, what the network gets, and how far each action unit may have gone."""
 
     aligned: AlignedSet
+    sample: EventSample
     inputs: Mapping[str, Float32Array]
     contraction: Contraction
 

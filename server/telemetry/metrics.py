@@ -9,12 +9,14 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metr
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
 from server import __version__
+from server.pipeline.base import ShadowOutcome
 from server.types import Report
 
 _REQUEST_S = (0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 _STAGE_S = (0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _INFERENCE_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 15, 60)
 _SHARE = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
+_DISTANCE = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0)
 _FACES = (0, 1, 2, 3, 4, 8, 16, 32)
 
 
@@ -39,6 +41,7 @@ class Metrics:
         self._make_request_metrics()
         self._make_answer_metrics()
         self._make_machine_metrics()
+        self._make_shadow_metrics()
 
     def _make_request_metrics(self) -> None:
         r = self.registry
@@ -100,6 +103,25 @@ class Metrics:
         build = Gauge("glimpse_build_info", "Always 1; the labels say what runs.", ("version", "python"), registry=r)
         build.labels(__version__, platform.python_version()).set(1)
 
+    def _make_shadow_metrics(self) -> None:
+        r, models = self.registry, ("model", "shadow")
+        self._shadow_events = Counter(
+            "glimpse_shadow_events",
+            "Events that a shadow model should have answered too, by outcome.",
+            (*models, "outcome"),
+            registry=r,
+        )
+        self._shadow_distance = Histogram(
+            "glimpse_shadow_distance",
+            "Total variation distance between the answer and that of the shadow model, 0 to 1.",
+            models,
+            buckets=_DISTANCE,
+            registry=r,
+        )
+        self._shadow_up = Gauge(
+            "glimpse_shadow_up", "1 when the shadow model can be asked, 0 when not.", ("shadow",), registry=r
+        )
+
     def exposition(self) -> tuple[bytes, str]:
         """All metrics in the text format of Prometheus, and its content type."""
         return generate_latest(_WithoutCreationTimes(self.registry)), CONTENT_TYPE_PLAIN_0_0_4
@@ -150,6 +172,18 @@ class Metrics:
     def set_backend_up(self, up: bool) -> None:  # noqa: FBT001 - the protocol's only flag
         """The last readiness check."""
         self._backend_up.set(up)
+
+    def count_shadow_events(self, model: str, shadow: str, outcome: ShadowOutcome, events: int) -> None:
+        """What became of events that a shadow model should have seen."""
+        self._shadow_events.labels(model, shadow, outcome).inc(events)
+
+    def observe_shadow_distance(self, model: str, shadow: str, distance: float) -> None:
+        """How far two answers to one event lie apart."""
+        self._shadow_distance.labels(model, shadow).observe(distance)
+
+    def set_shadow_up(self, shadow: str, up: bool) -> None:  # noqa: FBT001 - the protocol's only flag
+        """The last look at the shadow model."""
+        self._shadow_up.labels(shadow).set(up)
 
     def set_workers(self, *, idle: int, busy: int, queued: int) -> None:
         """The state of the worker pool changed."""

@@ -9,7 +9,7 @@ import pytest
 from server.errors import FaceLost
 from server.faces.pair import align_to
 from server.media.limits import MediaLimits
-from server.pipeline.jobs import ClipJob, PairJob
+from server.pipeline.jobs import ClipJob, PairJob, ShadowJob
 from server.pipeline.stages import Stages
 from server.spotting.signal import REGIONS
 from tests.end_to_end.conftest import SAMPLES, decode, encode
@@ -56,6 +56,68 @@ def _smaller(pictures, factor):
         framed[: small.shape[0], : small.shape[1]] = small
         out.append(framed)
     return out
+
+
+def _shadowed(recipe, flow="accurate", budget_s=60.0):
+    return ShadowJob(recipe, flow, budget_s)
+
+
+@pytest.mark.parametrize(
+    ("answering", "shadow", "flow"),
+    [
+        ("flow_uvs_28", "flow_dual_227", "accurate"),
+        ("flow_uvs_28", "flow_uvs_28", "tvl1"),
+        ("flow_uvs_28", "frames_8x128+lbp_top_85", "fast"),
+        ("clip_gray_18x64", "flow_uvs_28+clip_regions_18x32", "accurate"),
+        ("clip_gray_18x64", "apex_gray_128", "accurate"),
+    ],
+)
+def test_a_second_model_is_fed_from_the_same_pass(stages, frames, answering, shadow, flow):
+    """Its tensors are those that it would get if it answered, and the answering model's are not touched by it."""
+    told, watched = [], []
+    alone = stages(_job(frames, recipe=answering), told.append)
+    other = stages(_job(frames, recipe=shadow, flow=flow), lambda _: None)
+    both = stages(_job(frames, recipe=answering, shadow=_shadowed(shadow, flow)), watched.append)
+    (first,), (second,), (found,) = alone.findings, other.findings, both.findings
+    for name, values in first.inputs.items():
+        assert np.array_equal(values, found.inputs[name])
+    assert (first.evidence, first.interval, first.contraction) == (found.evidence, found.interval, found.contraction)
+    assert set(found.shadow) == set(second.inputs)
+    for name, values in second.inputs.items():
+        assert np.array_equal(values, found.shadow[name])
+    assert told == watched
+    assert both.shadow_s > 0
+    assert set(both.timings_s) == set(alone.timings_s)
+
+
+def test_a_shadow_costs_no_more_than_it_may(stages, frames):
+    """Where the worker has no time for it, the movement is dropped and the answer stays."""
+    found = stages(_job(frames, shadow=_shadowed("flow_dual_227", budget_s=0.0)), lambda _: None)
+    assert [finding.shadow for finding in found.findings] == ["dropped"]
+
+
+def test_a_shadow_that_fails_costs_no_answer(stages, frames, monkeypatch):
+    """Whatever its recipe or its alignment does, the movement is reported as before."""
+    expected = stages(_job(frames), lambda _: None).findings[0].inputs["flow"]
+    original = align_to
+
+    def failing(anchor, others, *rest, **options):
+        if len(others) > 6:
+            raise RuntimeError("the course cannot be aligned")
+        return original(anchor, others, *rest, **options)
+
+    monkeypatch.setattr("server.pipeline.stages.align_to", failing)
+    found = stages(_job(frames, shadow=_shadowed("clip_gray_18x64")), lambda _: None)
+    assert [finding.shadow for finding in found.findings] == ["failed"]
+    assert np.array_equal(found.findings[0].inputs["flow"], expected)
+
+
+def test_a_pair_of_pictures_is_seen_by_the_shadow_too(stages, frames, png):
+    """Two stills give the inputs of both models."""
+    pictures = (png(frames[33]), png(frames[39]), LIMITS)
+    found = stages(PairJob(*pictures, "flow_uvs_28", "accurate", _shadowed("flow_dual_227")), lambda _: None)
+    alone = stages(PairJob(*pictures, "flow_dual_227", "accurate"), lambda _: None)
+    assert all(np.array_equal(values, found.shadow[name]) for name, values in alone.inputs.items())
 
 
 def test_progress_covers_every_stage(stages, frames):

@@ -45,6 +45,9 @@ def used():
     metrics.set_backend_up(True)
     metrics.set_workers(idle=1, busy=2, queued=3)
     metrics.count_worker_restart("crash")
+    metrics.count_shadow_events("ststnet", "candidate", "disagree", 2)
+    metrics.observe_shadow_distance("ststnet", "candidate", 0.25)
+    metrics.set_shadow_up("candidate", True)
     return metrics
 
 
@@ -74,6 +77,10 @@ def test_every_agreed_metric_is_there(used):
         ("glimpse_workers", ("state", "idle")): 1,
         ("glimpse_workers", ("state", "busy")): 2,
         ("glimpse_worker_restarts_total", ("reason", "crash")): 1,
+        ("glimpse_shadow_events_total", ("model", "ststnet"), ("outcome", "disagree"), ("shadow", "candidate")): 2,
+        ("glimpse_shadow_distance_bucket", ("le", "0.2"), ("model", "ststnet"), ("shadow", "candidate")): 0,
+        ("glimpse_shadow_distance_bucket", ("le", "0.3"), ("model", "ststnet"), ("shadow", "candidate")): 1,
+        ("glimpse_shadow_up", ("shadow", "candidate")): 1,
     }
     for key, value in expected.items():
         assert got[key] == pytest.approx(value), key
