@@ -74,7 +74,7 @@ def _until(service: Service, events: int, **labels: str) -> dict[str, float]:
 def test_the_ensemble_answers_the_mean_of_its_members(
     backend: dict[str, str], start_service: Callable[..., object]
 ) -> None:
-    """A clip gets the weighted mean of what each member says of it; a part is not listed, a loss is, with its reason."""
+    """A clip gets the weighted mean of what each member says; a part is not listed, a loss is, with its reason."""
     with start_service(GLIMPSE_BACKEND__DEFAULT_MODEL="together", **backend) as service:
         assert service.client.get("/readyz").json() == {"ready": True, "reasons": []}
         listed = {model["name"]: model for model in service.client.get("/v1/models").json()["models"]}
@@ -107,16 +107,8 @@ def test_a_shadow_sees_the_same_events_and_changes_nothing(
         assert service.metric("glimpse_stage_seconds_count", stage="shadow") == 1
         said = service.log.read_text(encoding="utf-8")
     assert "together" not in answer.text + str(answer.headers) + said
-    assert report["events"] == [
-        {**event, "probabilities": pytest.approx(event["probabilities"], abs=1e-6)}
-        | {"confidence": pytest.approx(event["confidence"], abs=1e-6)}
-        | {
-            "action_units": [
-                {**u, "confidence": pytest.approx(u["confidence"], abs=1e-6)} for u in event["action_units"]
-            ]
-        }
-        for event in expected["events"]
-    ]
+    assert report["events"] == expected["events"]
+    assert report["warnings"] == expected["warnings"]
     assert set(report["timings_ms"]) == set(expected["timings_ms"])
 
 
