@@ -85,7 +85,8 @@ def publish_ensemble(
         make(place.parent, version_change(publication, str(version), known, latest_policy()))
         for other in repository.glob(f"{name}.mean-*"):
             if PART.search(other.name) and other.name != part.name:
-                shutil.rmtree(other)
+                # The configuration asks it no more; what cannot be removed now is removed by the next publication.
+                shutil.rmtree(other, ignore_errors=True)
     return place
 
 

@@ -144,7 +144,14 @@ async def _open_shadow(settings: Settings, observer: Observer) -> AsyncIterator[
     if not wanted.model:
         yield None
         return
-    policy = ShadowPolicy(wanted.model, wanted.share, wanted.deadline_seconds, wanted.queue, wanted.extraction_seconds)
+    policy = ShadowPolicy(
+        model=wanted.model,
+        share=wanted.share,
+        deadline_s=wanted.deadline_seconds,
+        queue=wanted.queue,
+        extraction_s=wanted.extraction_seconds,
+        whole_movement=wanted.whole_movement,
+    )
     async with open_predictor(settings, load=False) as predictor:
         shadow = Shadow(predictor=predictor, policy=policy, observer=observer)
         await shadow.start()

@@ -23,6 +23,10 @@ class ShadowSettings(Group):
     extraction_seconds: float = Field(
         default=1.0, ge=0, le=60, description="Time of a worker, in one clip, for inputs that only it needs."
     )
+    whole_movement: bool = Field(
+        default=False,
+        description="Whether answers may wait for inputs from other frames or another flow than theirs.",
+    )
 
     @field_validator("model")
     @classmethod

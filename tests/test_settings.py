@@ -86,6 +86,7 @@ def test_what_the_caller_gives_wins():
         ("GLIMPSE_SHADOW__DEADLINE_SECONDS", "0"),
         ("GLIMPSE_SHADOW__QUEUE", "0"),
         ("GLIMPSE_SHADOW__EXTRACTION_SECONDS", "-1"),
+        ("GLIMPSE_SHADOW__WHOLE_MOVEMENT", "perhaps"),
         ("GLIMPSE_TELEMETRY__LOG_LEVEL", "loud"),
         ("GLIMPSE_TELEMETRY__LOG_FORMAT", "xml"),
         ("GLIMPSE_BACKEND__DEFAULT_MODEL", "mllm"),

@@ -39,7 +39,8 @@ class ShadowPolicy:
     """Which model is asked, about what share of the requests (0..1), within how many seconds after the answer.
 
     `queue` clips may wait. `extraction_s` bounds the time that a worker spends on inputs which only the shadow needs; a
-    request that leaves it less than ten times as long to answer is not shadowed.
+    request that leaves it less than ten times as long to answer is not shadowed. Unless `whole_movement`, a shadow is
+    dropped that wants other pictures than the answer is made from, or another flow: the answer would wait for those.
     """
 
     model: str
@@ -47,6 +48,7 @@ class ShadowPolicy:
     deadline_s: float
     queue: int
     extraction_s: float
+    whole_movement: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,7 @@ class Shadow:
         self._info: ModelInfo | None = None
         self._known_at = float("-inf")
         self._said = False
+        self._said_dropped = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._looking: asyncio.Task[None] | None = None
 
@@ -132,9 +135,23 @@ class Shadow:
             return Shadowed(*known, problem="failed")
         if (shadow.recipe, shadow.flow) == (answering.recipe, answering.flow):
             return Shadowed(*known)
+        if not self._policy.whole_movement and self._delays(answering, shadow):
+            return Shadowed(*known, problem="dropped")
         if (deadline - time.monotonic()) * _SHARE_OF_REQUEST < self._policy.extraction_s:
             return Shadowed(*known, problem="dropped")
         return Shadowed(*known, job=ShadowJob(shadow.recipe, shadow.flow, self._policy.extraction_s))
+
+    def _delays(self, answering: ModelContract, shadow: ModelContract) -> bool:
+        """Whether the answer would wait for more than a moment; said once, since nothing of it is in an answer."""
+        more = RECIPES[shadow.recipe].needs_more_than(RECIPES[answering.recipe])
+        if not more and shadow.flow == answering.flow:
+            return False
+        if not self._said_dropped:
+            what = f"the recipe {shadow.recipe!r}" if more else f"the flow {shadow.flow!r}"
+            reason = f"{what} is not made from what the answer needs; GLIMPSE_SHADOW__WHOLE_MOVEMENT=true allows it"
+            _log.warning("the shadow model is left out", extra={"model": self._policy.model, "reason": reason})
+        self._said_dropped = True
+        return True
 
     def ask(self, request: Shadowed, answers: Sequence[Prediction], movements: Sequence[Movement]) -> None:
         """Have the shadow answer about `movements` too, which got `answers`. Never waits, never fails."""

@@ -33,8 +33,7 @@ class ShadowMaker:
         self._job = job
         self._flow = flow
         self._wanted = RECIPES[job.recipe] if job else None
-        courses = self._wanted.courses if self._wanted else ()
-        self._own_course = bool(courses) and courses != RECIPES[recipe].courses
+        self._own_course = self._wanted is not None and self._wanted.needs_more_than(RECIPES[recipe])
         self.seconds = 0.0
 
     def times_s(self, interval: Interval) -> list[float]:

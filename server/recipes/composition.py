@@ -40,6 +40,10 @@ class Recipe:
         """How many frames each part wants that wants any."""
         return tuple(part.frames for part in self.parts or (self,) if part.frames)
 
+    def needs_more_than(self, other: Recipe) -> bool:
+        """Whether it wants pictures of the course that `other` does not want."""
+        return bool(self.courses) and self.courses != other.courses
+
     def times_s(self, onset_s: float, offset_s: float) -> list[float]:
         """When the frames of the course are wanted: for each part evenly from onset to offset."""
         return [time_s for frames in self.courses for time_s in np.linspace(onset_s, offset_s, frames).tolist()]

@@ -96,7 +96,8 @@ def test_a_shadow_sees_the_same_events_and_changes_nothing(
     with start_service(**environment) as service:
         expected = service.analyze(CLIP).json()
         assert service.metric("glimpse_shadow_up") == 0
-    with start_service(GLIMPSE_SHADOW__MODEL="together", **environment) as service:
+    allowed = {"GLIMPSE_SHADOW__MODEL": "together", "GLIMPSE_SHADOW__WHOLE_MOVEMENT": "true"}
+    with start_service(**allowed, **environment) as service:
         answer = service.analyze(CLIP)
         report = answer.json()
         counted = _until(service, 1, model="glimpse_flow", shadow="together")

@@ -21,7 +21,7 @@ from server.types import AnalyzeOptions, ClipInfo, Evidence, FaceQuality, FaceSu
 
 LIMITS = MediaLimits(60, 1000, 10**7)
 RECIPES = {"flow_uvs_28": ("flow", (3, 28, 28)), "clip_gray_18x64": ("clip", (18, 64, 64))}
-POLICY = ShadowPolicy("second", 1.0, 10.0, 4, 1.0)
+POLICY = ShadowPolicy("second", 1.0, 10.0, 4, 1.0, whole_movement=True)
 
 
 def contract(name, recipe="flow_uvs_28", **changes):
@@ -36,6 +36,11 @@ def contract(name, recipe="flow_uvs_28", **changes):
         "provenance": Provenance(network="net", source="trained", command="x", training_data="none"),
     }
     return ModelContract(**(values | changes))
+
+
+def fed(name, recipe):
+    """A model of whichever recipe, of which only that is looked at."""
+    return contract(name).model_copy(update={"recipe": recipe})
 
 
 def findings(events, second=None, still=False):
@@ -370,6 +375,35 @@ async def test_a_request_in_a_hurry_is_not_shadowed():
         await service.pipeline.analyze(b"x", AnalyzeOptions(), request_id="r", deadline=deadline)
         assert service.pool.jobs[0].shadow is None
         assert service.counted() == {"dropped": 1}
+
+
+@pytest.mark.parametrize(
+    ("second", "what"),
+    [
+        (contract("second", "clip_gray_18x64"), "the recipe 'clip_gray_18x64'"),
+        (fed("second", "flow_uvs_28+clip_gray_18x64"), "the recipe 'flow_uvs_28+clip_gray_18x64'"),
+        (contract("second", flow="tvl1"), "the flow 'tvl1'"),
+    ],
+)
+async def test_no_answer_waits_for_other_pictures_unless_allowed(second, what, caplog):
+    """A shadow of the whole movement or of another flow is dropped, and the log says so once."""
+    policy = replace(POLICY, whole_movement=False)
+    async with Service(findings(2), FakePredictor([second]), policy) as service:
+        for _ in range(3):
+            await service.analyze()
+        assert {job.shadow for job in service.pool.jobs} == {None}
+        assert service.counted() == {"dropped": 6}
+    (told,) = [record for record in caplog.records if "shadow" in record.message]
+    assert (told.message, what in told.reason) == ("the shadow model is left out", True)
+
+
+async def test_other_inputs_from_the_same_pictures_need_no_leave():
+    """A recipe of onset and apex, or of the course that the answer is made from, is made for the shadow as ever."""
+    policy = replace(POLICY, whole_movement=False)
+    for first, second in (("flow_uvs_28", "apex_gray_128"), ("clip_gray_18x64", "clip_gray_18x64+flow_uvs_28")):
+        async with Service(findings(1), FakePredictor([fed("second", second)]), policy) as service:
+            request = service.shadow.sees(fed("first", first), time.monotonic() + 60)
+            assert (request.problem, request.job.recipe) == (None, second)
 
 
 async def test_who_leaves_takes_the_shadow_along():
