@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from export.data.dual_images import dual_images
 from export.data.flow_images import FlowImages
 from export.labels import LABELS
 from server.contract import PROBABILITIES
@@ -116,22 +117,27 @@ def evaluate_answers(
 
 
 def evaluate(
-    data: FlowImages, models: Sequence[str], score: Score, on_progress: Callable[[int, int], None] | None = None
+    data: FlowImages,
+    models: Sequence[str],
+    score: Score,
+    on_progress: Callable[[int, int], None] | None = None,
+    *,
+    dual: bool = False,
 ) -> Evaluation:
     """Zero-shot: sample i is answered by `models[i]` as it is; nothing is fitted to `data`.
 
-    Outputs that not every model has are left out. `on_progress(done, total)` counts samples. Raises `InputError` as
-    `measure` does, and whatever `score` raises.
+    With `dual` models are fed what `dual_images` makes of the images. Outputs that not every model has are left out.
+    `on_progress(done, total)` counts samples. Raises `InputError` as `measure` does, and whatever `score` raises.
     """
-    flow = data.images.astype(np.float32)
+    inputs = dual_images(data.images) if dual else {FLOW: data.images.astype(np.float32)}
     answers: list[Mapping[str, Float32Array]] = []
     rows: list[Int64Array] = []
     for model in dict.fromkeys(models):
         chosen = np.flatnonzero([name == model for name in models])
-        answers.append(score(model, {FLOW: flow[chosen]}))
+        answers.append(score(model, {name: values[chosen] for name, values in inputs.items()}))
         rows.append(chosen)
         if on_progress:
-            on_progress(sum(map(len, rows)), len(flow))
+            on_progress(sum(map(len, rows)), len(data.labels))
     order = np.argsort(np.concatenate(rows))
     shared = set.intersection(*(set(answer) for answer in answers))
     outputs = {name: np.concatenate([answer[name] for answer in answers])[order] for name in sorted(shared)}

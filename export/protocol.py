@@ -8,6 +8,7 @@ from pathlib import Path
 
 from export.build import publish_checkpoint
 from export.checkpoint import Checkpoint
+from export.data.dual_images import DUAL_RECIPE
 from export.data.flow_images import FlowImages, check_takes_images
 from export.evaluation import Evaluation, evaluate
 from export.networks.registry import find_network
@@ -33,9 +34,14 @@ def evaluate_model(
 
     Raises `UnknownModel`, and as `check_takes_images`, `open_backend` and `evaluate` do.
     """
-    check_takes_images(name, read_published(repository, name).contract.recipe)
+    recipe = read_published(repository, name).contract.recipe
+    dual = recipe == DUAL_RECIPE
+    if dual:
+        report(f"{name} is fed an estimate: the images have lost the strength of motion, which {DUAL_RECIPE} shows")
+    else:
+        check_takes_images(name, recipe)
     with open_backend(backend, repository, triton_address=triton_address, report=report) as score:
-        return evaluate(data, [name] * len(data.labels), score, on_progress)
+        return evaluate(data, [name] * len(data.labels), score, on_progress, dual=dual)
 
 
 def evaluate_per_subject(

@@ -30,7 +30,11 @@ def make(sample: EventSample) -> Mapping[str, Float32Array]:
 
     Strain is all 0 where it is the same everywhere.
     """
-    u, v, strain = square_planes(sample.flow)
+    return pictures(*square_planes(sample.flow))
+
+
+def pictures(u: Float32Array, v: Float32Array, strain: Float32Array) -> Mapping[str, Float32Array]:
+    """The same of planes float32 [S, S]: `u` (right) and `v` (down) in px, `strain` on any scale."""
     shared = [_enlarge(np.clip(_PER_PX * plane + _ZERO, 0, 255)) for plane in (u, v)]
     magnitude = _enlarge(np.clip(_PER_PX * np.hypot(u, v), 0, 255))
     low, high = float(strain.min()), float(strain.max())

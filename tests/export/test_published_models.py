@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from export.cards import limits_of
+from export.data.dual_images import DUAL_RECIPE
 from export.data.flow_images import RECIPE, read_flow_images
 from export.protocol import evaluate_model
 
@@ -13,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 DATA = ROOT.parent / "shared" / "data" / "megc2019_flow"
 CARDS = sorted((ROOT / "model_repository").glob("*/card.json"))
 
-FLOW_CARDS = [card for card in CARDS if json.loads(card.read_text(encoding="utf-8"))["recipe"] == RECIPE]
+FLOW_CARDS = [card for card in CARDS if json.loads(card.read_text(encoding="utf-8"))["recipe"] in (RECIPE, DUAL_RECIPE)]
 
 
 @pytest.mark.parametrize("card", CARDS, ids=lambda path: path.parent.name)
