@@ -80,10 +80,10 @@ def import_(
     from export.output import message
 
     loaded = load_checkpoint(checkpoint, arch, parse_keras(flatten, scaling))
-    for note in loaded.training.get("notes", ()) if loaded.source == "imported" else ():
-        message(note)
     if loaded.source != "imported":
         raise OptionError(f"{checkpoint} was trained here; publish it with `{PROGRAM} model`", option="checkpoint")
+    for note in loaded.training.get("notes", ()):
+        message(note)
     place = publish_checkpoint(
         loaded,
         repository,

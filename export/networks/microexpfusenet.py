@@ -17,6 +17,7 @@ Deviations: as those of `export.networks.microexpstcnn`.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 
 import torch
@@ -30,7 +31,7 @@ from server.contract import TensorSpec
 _WIDE, _NARROW = 1024, 128
 
 
-class MicroExpFuseNet(nn.Module):
+class MicroExpFuseNet(nn.Module, ABC):
     """The streams of eyes and mouth and whatever `head` makes logits of their features, laid side by side."""
 
     def __init__(self, *, frames: int, side: int, dropout: float) -> None:
@@ -62,9 +63,9 @@ class MicroExpFuseNet(nn.Module):
             self.head = _linear(*self._folded())
         return self.eval()
 
+    @abstractmethod
     def _folded(self) -> tuple[Tensor, Tensor]:
         """Weight float64 [classes, features of both] and bias float64 [classes] of the head."""
-        raise NotImplementedError
 
 
 class IntermediateFusion(MicroExpFuseNet):
