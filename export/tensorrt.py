@@ -12,16 +12,13 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from export.triton_config import MAX_BATCH_SIZE, PREFERRED_BATCH_SIZES
+from export.triton_config import batch_sizes
 from server.contract import Engine, ModelContract, TensorSpec
 from server.errors import ConfigurationError
 from server.predict.engine import Gpu
 
 WORKSPACE_MIB = 1024
 """Also what ONNX Runtime gives TensorRT where nothing is said."""
-SIZES = (1, PREFERRED_BATCH_SIZES[0], MAX_BATCH_SIZE)
-"""The smallest batch that a plan takes, the one that its kernels are chosen for, and the largest."""
-
 _MIB = 2**20
 _VERSION = re.compile(r"\d+(\.\d+){1,3}")
 
@@ -45,7 +42,8 @@ def this_gpu() -> Gpu:
 def build_plan(
     graph: bytes, inputs: Sequence[TensorSpec], *, workspace_mib: int = WORKSPACE_MIB
 ) -> tuple[bytes, Engine]:
-    """The plan of the ONNX `graph`, for batches of any of `SIZES` and between, and what it can run on.
+    """The plan of the ONNX `graph`, for batches of 1 to the largest that Triton is told of, and what it can run on. Its
+    kernels are chosen for the first size that Triton waits for.
 
     `inputs` are those of the graph, all dims fixed but the batch. Raises `ConfigurationError` where there is no
     TensorRT or no GPU, and where TensorRT refuses the graph, with its reasons.
@@ -60,8 +58,9 @@ def build_plan(
         reasons = "; ".join(str(parser.get_error(index).desc()) for index in range(parser.num_errors))
         raise ConfigurationError(f"TensorRT {gpu.tensorrt} cannot read the graph: {reasons}")
     profile = builder.create_optimization_profile()
+    sizes = batch_sizes(inputs)
     for spec in inputs:
-        profile.set_shape(spec.name, *[(size, *spec.dims) for size in SIZES])
+        profile.set_shape(spec.name, *[(size, *spec.dims) for size in (1, sizes[0], sizes[-1])])
     config = builder.create_builder_config()
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, workspace_mib * _MIB)
     config.clear_flag(trt.BuilderFlag.TF32)

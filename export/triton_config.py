@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from google.protobuf import text_format
@@ -12,11 +13,22 @@ from server.contract import PARAMETER, Accelerator, ModelContract, TensorSpec
 from server.predict.steps import PLATFORM, Step
 
 MAX_BATCH_SIZE = 64
-PREFERRED_BATCH_SIZES = (8, 32)
-_WARMED_SIZES = (1, *PREFERRED_BATCH_SIZES)
+_PREFERRED_BATCH_SIZES = (8, 32)
+_PICTURE = 128 * 128
+"""Values of a sample from which on it is called a picture: one is work enough for a core, and a batch of 32 of them
+takes up to a gigabyte that ONNX Runtime does not give back (`python -m bench.models --triton`).
+"""
+_MAX_PICTURES = 8
 BACKEND = "onnxruntime"
 PLAN_BACKEND = "tensorrt"
 _MIB = 2**20
+
+
+def batch_sizes(inputs: Sequence[TensorSpec]) -> tuple[int, ...]:
+    """Batch sizes that Triton waits for, in rising order, and last the largest that a model with `inputs` takes."""
+    if sum(math.prod(spec.dims) for spec in inputs) < _PICTURE:
+        return (*_PREFERRED_BATCH_SIZES, MAX_BATCH_SIZE)
+    return (_MAX_PICTURES, _MAX_PICTURES)
 
 
 def model_config(contract: ModelContract, policy: triton.ModelVersionPolicy | None = None) -> triton.ModelConfig:
@@ -27,16 +39,20 @@ def model_config(contract: ModelContract, policy: triton.ModelVersionPolicy | No
     batch size that Triton prefers is run once before the model counts as ready.
     """
     backend = PLAN_BACKEND if contract.engine else BACKEND
-    config = triton.ModelConfig(name=contract.name, backend=backend, max_batch_size=MAX_BATCH_SIZE)
+    *preferred, largest = batch_sizes(contract.inputs)
+    config = triton.ModelConfig(name=contract.name, backend=backend, max_batch_size=largest)
     if contract.engine:
         config.default_model_filename = contract.model_file
     _describe(config, contract, policy)
-    config.dynamic_batching.preferred_batch_size.extend(PREFERRED_BATCH_SIZES)
+    config.dynamic_batching.preferred_batch_size.extend(preferred)
     kinds = triton.ModelInstanceGroup
     config.instance_group.add(count=1, kind=kinds.KIND_GPU if contract.engine else kinds.KIND_AUTO)
     if contract.accelerator:
         _add_accelerator(config, contract.accelerator)
-    for size in _warmed_sizes(contract):
+    # ONNX Runtime builds TensorRT's engine anew for a batch beyond all before it, while a request waits: so the largest
+    # is seen first and the smallest next. Stating the shapes instead fails where TensorRT takes only parts of a graph.
+    sizes = (largest, 1, *preferred) if contract.accelerator else (1, *preferred)
+    for size in dict.fromkeys(sizes):
         _add_warmup(config, size, contract.inputs)
     return config
 
@@ -79,12 +95,6 @@ def _describe(config: triton.ModelConfig, contract: ModelContract, policy: trito
         if spec.dims == (len(contract.labels),) and not contract.part_of:
             output.label_filename = "labels.txt"
     config.parameters[PARAMETER].string_value = contract.to_json()
-
-
-def _warmed_sizes(contract: ModelContract) -> tuple[int, ...]:
-    # ONNX Runtime builds TensorRT's engine anew for a batch beyond all before it, while a request waits: so the largest
-    # is seen first and the smallest next. Stating the shapes instead fails where TensorRT takes only parts of a graph.
-    return (MAX_BATCH_SIZE, *_WARMED_SIZES) if contract.accelerator else _WARMED_SIZES
 
 
 def _add_accelerator(config: triton.ModelConfig, wanted: Accelerator) -> None:

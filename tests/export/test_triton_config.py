@@ -40,6 +40,15 @@ def test_batches_are_taken_without_delay_and_warmed(contract: ModelContract) -> 
     assert all(list(warmup.inputs["flow"].dims) == [3, 28, 28] for warmup in config.model_warmup)
 
 
+def test_pictures_come_in_small_batches(contract: ModelContract) -> None:
+    """Of inputs as large as a picture, 8 samples at most are held at a time."""
+    pictures = (contract.inputs[0].model_copy(update={"dims": (1, 128, 128)}),)
+    config = model_config(contract.model_copy(update={"inputs": pictures}))
+    assert config.max_batch_size == 8
+    assert list(config.dynamic_batching.preferred_batch_size) == [8]
+    assert [warmup.batch_size for warmup in config.model_warmup] == [1, 8]
+
+
 def test_tensors_are_explicit(contract: ModelContract) -> None:
     """Names, types and sizes are written, not guessed by a server."""
     config = model_config(contract)
