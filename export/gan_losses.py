@@ -1,7 +1,7 @@
 """One step of training ICE-GAN: what its discriminator and its generator each try to make small.
 
 Yu, Zhang, Song and Cai, arXiv 2005.04370, name the goals (a real or a made face, the expression, the person); the forms
-are ours: margins on the lengths of capsules, as Sabour, Frosst and Hinton (NIPS 2017) have them.
+are ours: margins on the lengths of capsules (`export.capsule_losses`).
 """
 
 from __future__ import annotations
@@ -13,11 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from export.capsule_losses import SURE, UNSURE, expressions_missed
 from export.networks.icegan import ICEGAN, SIDE_PX
 from export.networks.icegan_generator import NOISE, Generator
 
-_SURE, _UNSURE = 0.9, 0.1
-_ABSENT_WEIGHT = 0.5
 _MADE_WEIGHT = 0.3
 _LIKENESS_WEIGHT = 10.0
 _STILLNESS_WEIGHT = 10.0
@@ -56,20 +55,9 @@ def optimisers(critic: ICEGAN, generator: Generator, rate: float) -> tuple[torch
     )
 
 
-def expression_margin(sure: Tensor, labels: Tensor) -> Tensor:
-    """The mean over samples of how far lengths `sure` float32 [N, K] miss 0.9 for `labels` int64 [N], 0.1 for others.
-
-    Squared, with half the weight for classes that are absent.
-    """
-    shown = functional.one_hot(labels, sure.shape[1]).to(sure.dtype)
-    missing = (_SURE - sure).clamp(min=0).square()
-    excess = (sure - _UNSURE).clamp(min=0).square()
-    return (shown * missing + _ABSENT_WEIGHT * (1 - shown) * excess).sum(1).mean()
-
-
 def taken_for(sure: Tensor, *, recorded: bool) -> Tensor:
     """The mean of how far lengths `sure` float32 [N] miss 0.9 for `recorded` faces and 0.1 for others, squared."""
-    missed = (_SURE - sure) if recorded else (sure - _UNSURE)
+    missed = (SURE - sure) if recorded else (sure - UNSURE)
     return missed.clamp(min=0).square().mean()
 
 
@@ -78,13 +66,13 @@ def critic_loss(critic: ICEGAN, pairs: Pairs, made: Tensor | None) -> Tensor:
     expressions of the apexes alone, which is how it is warmed up.
     """
     real = critic.judge(pairs.apex)
-    loss = expression_margin(real.expression, pairs.labels)
+    loss = expressions_missed(real.expression, pairs.labels)
     if made is None:
         return loss
     fake = critic.judge(made.detach())
     return (
         loss
-        + _MADE_WEIGHT * expression_margin(fake.expression, pairs.wanted)
+        + _MADE_WEIGHT * expressions_missed(fake.expression, pairs.wanted)
         + taken_for(real.recorded, recorded=True)
         + taken_for(fake.recorded, recorded=False)
     )
@@ -101,7 +89,7 @@ def generator_loss(critic: ICEGAN, pairs: Pairs, made: Tensor, embed: Embedding 
     stirred = ((made - pairs.onset).abs() * still).mean((1, 2, 3)) / still.mean()
     loss = (
         taken_for(judged.recorded, recorded=True)
-        + expression_margin(judged.expression, pairs.wanted)
+        + expressions_missed(judged.expression, pairs.wanted)
         + _LIKENESS_WEIGHT * (same * unlike).mean()
         + _STILLNESS_WEIGHT * stirred.mean()
     )

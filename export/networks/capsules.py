@@ -54,13 +54,15 @@ class PrimaryCapsules(nn.Module):
 class RoutedCapsules(nn.Module):
     """`outputs` capsules of `size` units, each of which hears most from those `inputs` capsules that agree with it.
 
-    Several compete for what a capsule says; one alone would get all of it, so that its coupling is a sigmoid.
+    Several compete for what a capsule says; one alone would get all of it, so that its coupling is a sigmoid. Where
+    the first weights have too wide a `spread` for many inputs, all are nearly 1 long, and squashing lets nothing be
+    learnt.
     """
 
-    def __init__(self, inputs: int, input_size: int, outputs: int, size: int) -> None:
+    def __init__(self, inputs: int, input_size: int, outputs: int, size: int, *, spread: float = _SPREAD) -> None:
         super().__init__()
         self.outputs, self.size = outputs, size
-        self.weight = nn.Parameter(_SPREAD * torch.randn(inputs, input_size, outputs * size))
+        self.weight = nn.Parameter(spread * torch.randn(inputs, input_size, outputs * size))
 
     def forward(self, capsules: Tensor) -> Tensor:
         """float32 [N, outputs, size] of `capsules` float32 [N, inputs, input_size]."""

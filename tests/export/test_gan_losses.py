@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import nn
 
+from export.capsule_losses import expressions_missed
 from export.gan_losses import (
     Pairs,
     critic_loss,
     critic_step,
-    expression_margin,
     generator_loss,
     generator_step,
     optimisers,
@@ -69,12 +69,8 @@ def test_warm_up_sees_expressions_alone(pairs: Pairs) -> None:
     assert critic.expression.weight.grad is not None
 
 
-def test_margins_are_met_at_nine_and_one_tenth() -> None:
-    """Nothing is lost within them; beyond, squares, and half of them for classes that are absent."""
-    labels = torch.tensor([1])
-    assert expression_margin(torch.tensor([[0.1, 0.9, 0.05]]), labels) == 0
-    found = expression_margin(torch.tensor([[0.3, 0.5, 0.1]]), labels)
-    torch.testing.assert_close(found, torch.tensor(0.4**2 + 0.5 * 0.2**2))
+def test_faces_are_told_apart_with_a_margin() -> None:
+    """Nothing is lost beyond nine tenths for recorded faces and below one tenth for others; else squares are."""
     torch.testing.assert_close(taken_for(torch.tensor([0.95, 0.7]), recorded=True), torch.tensor(0.2**2 / 2))
     torch.testing.assert_close(taken_for(torch.tensor([0.05, 0.3]), recorded=False), torch.tensor(0.2**2 / 2))
 
@@ -98,7 +94,7 @@ def test_faces_may_change_at_brows_eyes_and_mouth_alone(pairs: Pairs) -> None:
 
     def stirring(made: torch.Tensor) -> float:
         judged = critic.judge(made)
-        others = taken_for(judged.recorded, recorded=True) + expression_margin(judged.expression, apart.wanted)
+        others = taken_for(judged.recorded, recorded=True) + expressions_missed(judged.expression, apart.wanted)
         return float(generator_loss(critic, apart, made) - others)
 
     mouth, cheeks = pairs.onset.clone(), pairs.onset.clone()

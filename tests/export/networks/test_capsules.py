@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from export.capsule_losses import expressions_missed
 from export.networks.capsulenet import CapsuleNet
 from export.networks.capsules import PrimaryCapsules, RoutedCapsules, lengths, log_shares, squash
 
@@ -98,3 +99,16 @@ def test_features_are_28_px_wide() -> None:
         sure = network.sureness(255 * torch.rand(1, 1, 224, 224))
     assert shapes == [(256, 28, 28), (256, 20, 20), (256, 6, 6)]
     assert bool(((sure > 0) & (sure < 1)).all())
+
+
+def test_capsulenet_starts_where_it_can_learn() -> None:
+    """On bright faces no class capsule is as good as 1 long before training, and some step moves every layer."""
+    torch.manual_seed(0)
+    network = CapsuleNet().train()
+    faces = 128 + 60 * torch.randn(4, 1, 224, 224).clamp(-2, 2)
+    sure = network.sureness(faces)
+    assert (sure < 0.9).all()
+    expressions_missed(sure, torch.tensor([0, 1, 2, 0])).backward()
+    assert all(
+        value.grad is not None and value.grad.abs().max() > 0 for value in network.parameters() if value.ndim > 1
+    )
