@@ -3,8 +3,9 @@
 For every registered network: parameters, size of the graph, and milliseconds per event in ONNX Runtime on one thread,
 at a batch of 1 and of 32, beside the graph of the network as it is written, without the rewriting that serving does
 (`for_serving`). Both are timed in turns, so that what else the machine does falls on both; the median of the ratios is
-printed. With `--triton` the milliseconds that the local Triton takes for the same, by gRPC, with all models loaded, and
-the memory of all of its processes. Weights are random: they make no difference to the time.
+printed, and where the graph prepares its input, below the table, that of the networks alone. With `--triton` the
+milliseconds that the local Triton takes for the same, by gRPC, with all models loaded, and the memory of all of its
+processes. Weights are random: they make no difference to the time.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -43,13 +45,16 @@ SECONDS = 4.0
 
 @dataclass(frozen=True)
 class Row:
-    """Figures of one network; `milliseconds` per event and `ratio` naive : served by batch."""
+    """Figures of one network; `milliseconds` per event and `ratio` naive : served by batch, `alone` without what graphs
+    do to the input first.
+    """
 
     name: str
     parameters: int
     megabytes: float
     milliseconds: Mapping[int, float]
     ratio: Mapping[int, float | None]
+    alone: Mapping[int, float]
 
 
 def random_checkpoint(network: Network) -> Checkpoint:
@@ -74,14 +79,32 @@ def measure(network: Network, repository: Path) -> Row:
         inputs = random_inputs(published.contract, batch, 0)
         times = in_turns([partial(session.run, None, inputs) for session in sessions])
         milliseconds[batch] = float(np.median(times[0])) / batch * 1e3
-        ratio[batch] = float(np.median(np.divide(times[1], times[0]))) if rewritten else None
+        ratio[batch] = _ratio(times) if rewritten else None
     return Row(
         name=network.name,
         parameters=sum(value.numel() for value in model.parameters()),
         megabytes=len(onnx_bytes(served_graph(checkpoint), network.inputs)) / 1e6,
         milliseconds=milliseconds,
         ratio=ratio,
+        alone=_alone(network, model) if rewritten and network.trained.preparation != "as_is" else {},
     )
+
+
+def _alone(network: Network, model: Any) -> dict[int, float]:
+    graphs = [graph_of(each, "as_is") for each in (model.for_serving(), model)]
+    sessions = [session_of(onnx_bytes(graph, network.inputs)) for graph in graphs]
+    random = np.random.default_rng(0)
+    shapes = {spec.name: spec.dims for spec in network.inputs}
+    found = {}
+    for batch in BATCHES:
+        inputs = {name: random.random((batch, *dims), dtype=np.float32) for name, dims in shapes.items()}
+        found[batch] = _ratio(in_turns([partial(session.run, None, inputs) for session in sessions]))
+    return found
+
+
+def _ratio(times: list[list[float]]) -> float:
+    served, naive = times
+    return float(np.median(np.divide(naive, served)))
 
 
 def session_of(data: bytes) -> onnxruntime.InferenceSession:
@@ -157,11 +180,17 @@ def main() -> None:
         repository = Path(folder)
         print("| model | parameters | graph MB | ms, batch 1 | ms an event, batch 32 | naive : served, 1 | 32 |")
         print("|---" * 7 + "|")
+        rows = []
         for name in names:
             row = measure(NETWORKS[name], repository)
             times = " | ".join(f"{row.milliseconds[batch]:.3f}" for batch in BATCHES)
             ratios = " | ".join("" if (r := row.ratio[batch]) is None else f"{r:.2f}" for batch in BATCHES)
             print(f"| {name} | {row.parameters:,} | {row.megabytes:.2f} | {times} | {ratios} |", flush=True)
+            rows.append(row)
+        for row in rows:
+            if row.alone:
+                ratios = ", ".join(f"{ratio:.2f} at {batch}" for batch, ratio in row.alone.items())
+                print(f"\n{row.name} without the preparation of its input, naive : served: {ratios}")
         if options.triton:
             with TritonServer(repository, startup_timeout_s=600, report=lambda text: None) as server:
                 found = asyncio.run(ask_triton(server.grpc_address, repository, names))
