@@ -31,17 +31,20 @@ _RETURNED_SHARE = 0.5
 _MAD_TO_SIGMA = 1.4826
 
 
-def regular(times_s: Float64Array, displacement: Float32Array) -> tuple[Float64Array, Float32Array]:
+def regular(
+    times_s: Float64Array, displacement: Float32Array, max_rate_hz: float = MAX_RATE_HZ
+) -> tuple[Float64Array, Float32Array]:
     """Smoothed samples on a regular grid, whatever the frame rate did.
 
     Args:
         times_s: float64 [T], strictly increasing, T >= 2.
         displacement: float32 [T, R, 2], IOD.
+        max_rate_hz: most samples per second.
 
     Returns:
         Grid times float64 [G] (first and last as given) and displacement float32 [G, R, 2].
     """
-    gap = max(float(np.median(np.diff(times_s))), 1.0 / MAX_RATE_HZ)
+    gap = max(float(np.median(np.diff(times_s))), 1.0 / max_rate_hz)
     count = max(round((times_s[-1] - times_s[0]) / gap) + 1, 2)
     grid = np.linspace(times_s[0], times_s[-1], count)
     flat = displacement.reshape(len(times_s), -1)
@@ -172,10 +175,13 @@ def _distance(before: _Rest, after: _Rest) -> float:
 def _knots(grid_s: Float64Array, place: Float32Array, segments: list[_Rest]) -> tuple[Float64Array, Float32Array]:
     """Times and places that the resting level passes through: every quarter of a second of each rest."""
     step = float(grid_s[1] - grid_s[0])
-    times, values = [], []
-    for rest in segments:
-        count = max(round((rest.stop - rest.start) * step / _KNOT_S), 1)
-        for part in np.array_split(np.arange(rest.start, rest.stop), count):
-            times.append(float(grid_s[part].mean()))
-            values.append(place[part].mean(axis=0))
-    return np.array(times), np.stack(values)
+    edges = [_parts(rest.start, rest.stop, max(round((rest.stop - rest.start) * step / _KNOT_S), 1)) for rest in segments]
+    starts, stops = (np.concatenate([part[at] for part in edges]) for at in (slice(None, -1), slice(1, None)))
+    sums = np.concatenate([np.zeros((1, 2)), np.cumsum(place, axis=0, dtype=np.float64)])
+    means = (sums[stops] - sums[starts]) / (stops - starts)[:, None]
+    return (grid_s[starts] + grid_s[stops - 1]) / 2, means.astype(np.float32)
+
+
+def _parts(start: int, stop: int, count: int) -> npt.NDArray[np.intp]:
+    """Where each of `count` parts of nearly one length begins, and the end."""
+    return np.linspace(start, stop, count + 1).astype(np.intp)

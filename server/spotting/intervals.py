@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from server.spotting.baseline import BoolArray, at_rest, regular, without_common
+from server.spotting.baseline import MAX_RATE_HZ, BoolArray, at_rest, regular, without_common
 from server.spotting.movements import Movement, group, movements_in
 from server.spotting.signal import LIDS, REGIONS, MotionSignal
 from server.spotting.speech import COUPLED, in_speech, speaking_in
@@ -56,11 +56,12 @@ _BLINK_SHARE = 0.35
 _UNSTEADY_SHARE = 0.5
 
 
-def spot(signal: MotionSignal) -> list[Interval]:
+def spot(signal: MotionSignal, max_rate_hz: float = MAX_RATE_HZ) -> list[Interval]:
     """Every expression in a clip, in order of onset.
 
     Args:
         signal: displacement against the resting face; at least two frames.
+        max_rate_hz: at how many samples per second it is looked at, at most.
 
     Returns:
         Intervals with frames of the clip. None for a face at rest, for blinks and for what the head did.
@@ -68,7 +69,7 @@ def spot(signal: MotionSignal) -> list[Interval]:
     steady = ~signal.unsteady
     if steady.sum() < 2:
         return []
-    grid, displacement = regular(signal.times_s[steady], without_common(signal.displacement[steady]))
+    grid, displacement = regular(signal.times_s[steady], without_common(signal.displacement[steady]), max_rate_hz)
     levels, resting = at_rest(grid, displacement)
     size = np.linalg.norm((displacement - levels) * _WEIGHTS, axis=-1).astype(np.float32)
     thresholds = _thresholds(size, resting)

@@ -1,0 +1,153 @@
+"""Intervals while they happen: the spotting of whole clips, looked at again and again over the last seconds.
+
+`server.spotting.intervals.spot` sees only what lies before now, so a movement appears in its answer while it rises, with
+its apex at the last sample; gets an apex that stays where it is once the face is on its way back; and has an offset
+before now when the face is at rest again. These three steps are what a live stream is told of. A movement that is in
+the answer no longer, as one of a head that had only begun to turn, is withdrawn.
+
+What a stream is told is therefore what a clip of it would be told, but for what only the future could have shown.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from server.spotting.intervals import spot
+from server.spotting.signal import LIDS, MotionSignal
+from server.types import Interval
+
+WINDOW_S = 6.0
+"""The longest expression and the rest before it."""
+MAX_RATE_HZ = 100.0
+_STIR_IOD = 0.006
+_STIR_S = 0.3
+_LOOK_S = 0.025
+_IDLE_LOOK_S = 0.5
+_SETTLED_S = 0.02
+_SETTLED_GAPS = 1.0
+_ALIKE_S = 0.05
+_LOOKS = 2
+_MISSES = 3
+_SAME_SHARE = 0.5
+
+Step: TypeAlias = Literal["onset", "candidate", "event", "withdrawn"]
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """One step of one movement. `movement` counts them, from 1. An `event` follows a `candidate`, and that an `onset`,
+    each at most once; `withdrawn` may end any of them but the event.
+    """
+
+    movement: int
+    step: Step
+    interval: Interval
+
+
+@dataclass(slots=True)
+class _Watched:
+    """A movement that is under way; `looks` in a row at its present step, `misses` in a row of the whole of it."""
+
+    number: int
+    interval: Interval
+    told: Step | None = None
+    looks: int = 0
+    misses: int = 0
+
+
+class CausalSpotter:
+    """Follows the movements of one face. Give it the signal of the last `WINDOW_S` seconds with every new frame."""
+
+    def __init__(self) -> None:
+        self._watched: list[_Watched] = []
+        self._past: list[Interval] = []
+        self._count = 0
+        self._look_s = -np.inf
+
+    @property
+    def moving(self) -> bool:
+        """Whether a movement is under way that has been told of."""
+        return any(each.told for each in self._watched)
+
+    def update(self, signal: MotionSignal) -> list[News]:
+        """What the newest frame of `signal` (at least two) has changed, in order of the movements."""
+        now_s = float(signal.times_s[-1])
+        gap_s = float(np.median(np.diff(signal.times_s[-32:])))
+        wait_s = _LOOK_S if self._watched or _stirs(signal) else _IDLE_LOOK_S
+        if now_s - self._look_s < wait_s - gap_s / 2:
+            return []
+        self._look_s = now_s
+        self._past = [each for each in self._past if each.offset_s > now_s - WINDOW_S]
+        found = [each for each in spot(signal, MAX_RATE_HZ) if not any(_same(each, past) for past in self._past)]
+        news = [step for watched in list(self._watched) for step in self._follow(watched, found, now_s, gap_s)]
+        for interval in found:
+            if interval.offset_s >= now_s - _STIR_S - gap_s:
+                self._count += 1
+                fresh = _Watched(self._count, interval)
+                self._watched.append(fresh)
+                news += self._advance(fresh, interval, now_s, gap_s)
+        return news
+
+    def end(self) -> list[News]:
+        """The stream or the face is gone: what had not come to its end is withdrawn."""
+        news = [News(each.number, "withdrawn", each.interval) for each in self._watched if each.told]
+        self._watched, self._past = [], []
+        return news
+
+    def _follow(self, watched: _Watched, found: list[Interval], now_s: float, gap_s: float) -> list[News]:
+        """One step of a movement, with its share taken out of `found`."""
+        same = next((each for each in found if _same(each, watched.interval)), None)
+        if same is None:
+            watched.misses += 1
+            watched.looks = 0
+            if watched.misses < _MISSES:
+                return []
+            self._watched.remove(watched)
+            return [News(watched.number, "withdrawn", watched.interval)] if watched.told else []
+        found.remove(same)
+        watched.misses = 0
+        return self._advance(watched, same, now_s, gap_s)
+
+    def _advance(self, watched: _Watched, interval: Interval, now_s: float, gap_s: float) -> list[News]:
+        before, watched.interval = watched.interval, interval
+        settled_s = max(_SETTLED_S, _SETTLED_GAPS * gap_s) - gap_s / 4
+        told: list[Step] = []
+        if watched.told is None:
+            told = ["onset"] if self._again(watched, steady=True) else []
+        if watched.told == "onset" and now_s - interval.apex_s >= settled_s:
+            told += ["candidate"]
+            watched.told, watched.looks = "candidate", 0
+        if watched.told == "candidate" and now_s - interval.offset_s >= settled_s:
+            steady = abs(interval.offset_s - before.offset_s) <= _ALIKE_S
+            if self._again(watched, steady=steady):
+                told += ["event"]
+                self._watched.remove(watched)
+                self._past.append(interval)
+        return [News(watched.number, step, interval) for step in told]
+
+    @staticmethod
+    def _again(watched: _Watched, *, steady: bool) -> bool:
+        """Whether a step was seen in enough looks in a row."""
+        watched.looks = watched.looks + 1 if steady else 1
+        if watched.looks < _LOOKS:
+            return False
+        watched.looks = 0
+        watched.told = "onset" if watched.told is None else watched.told
+        return True
+
+
+def _stirs(signal: MotionSignal) -> bool:
+    """Whether anything but the lids has moved a little in the last moments: looking costs more than waiting."""
+    since = int(np.searchsorted(signal.times_s, signal.times_s[-1] - _STIR_S))
+    recent = signal.displacement[since:][:, ~np.array(LIDS)]
+    return bool((recent.max(axis=0) - recent.min(axis=0)).max() > _STIR_IOD)
+
+
+def _same(one: Interval, other: Interval) -> bool:
+    """Whether two looks saw one movement: they share half of the shorter one."""
+    overlap = min(one.offset_s, other.offset_s) - max(one.onset_s, other.onset_s)
+    shorter = min(one.offset_s - one.onset_s, other.offset_s - other.onset_s)
+    return overlap >= _SAME_SHARE * shorter
