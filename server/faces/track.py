@@ -101,10 +101,14 @@ class FaceTracker:
 
     def reset(self) -> None:
         """Forget every face and start identities anew."""
-        self._live: list[_Track] = []
-        self._lost: list[_Track] = []
         self._next_track = 1
         self._next_anchor = 1
+        self.forget()
+
+    def forget(self) -> None:
+        """Forget every face; those that come have identities of their own."""
+        self._live: list[_Track] = []
+        self._lost: list[_Track] = []
         self._detect_s = -np.inf
 
     def update(self, frame: Frame) -> list[TrackedFace]:

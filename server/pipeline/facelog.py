@@ -18,6 +18,8 @@ UNSTEADY_IOD = 0.02
 GAP_S = 0.25
 """Longest time out of view across which a movement is still followed."""
 _QUALITY_EVERY_S = 0.2
+_QUALITIES = 64
+"""How many of the last qualities are kept when the rest is forgotten."""
 _QUALITY_FIELDS = ("iod_px", "sharpness", "yaw_deg", "pitch_deg", "roll_deg", "inside")
 
 
@@ -59,6 +61,16 @@ class FaceLog:
         """How much there is to see of this face: eye distance in px, summed over its frames."""
         return self.quality().iod_px * len(self)
 
+    @property
+    def unsteady(self) -> bool:
+        """Whether the last frame says nothing of expressions: the head turns, or the picture is burnt out."""
+        return bool(self._unsteady[-1])
+
+    def motion(self) -> tuple[tuple[float, float], ...]:
+        """The displacement of each region in the last frame, x and y in IOD, in the order of `REGIONS`."""
+        last = self._displacement[-2 * len(REGIONS) :]
+        return tuple(zip(last[::2], last[1::2], strict=True))
+
     def add(self, frame: Frame, face: TrackedFace) -> None:
         """Take in the face of one frame."""
         crop = Crop(warp_with_chin(frame.luma, face.transform), frame.time_s, face.transform)
@@ -71,6 +83,21 @@ class FaceLog:
         if frame.time_s >= self._quality_due_s:
             self._qualities.extend(getattr(face.quality, name) for name in _QUALITY_FIELDS)
             self._quality_due_s = frame.time_s + _QUALITY_EVERY_S
+
+    def forget(self, before_s: float) -> None:
+        """Let go of what is older than `before_s`, as a stream without an end must; the last frame stays."""
+        gone = min(bisect_left(self._times, before_s), len(self) - 1)
+        for kept, width in (
+            (self._frames, 1),
+            (self._times, 1),
+            (self._transforms, 6),
+            (self._displacement, 2 * len(REGIONS)),
+            (self._unsteady, 1),
+        ):
+            del kept[: gone * width]
+        spare = len(self._qualities) // len(_QUALITY_FIELDS) - _QUALITIES
+        if spare > 0:
+            del self._qualities[: spare * len(_QUALITY_FIELDS)]
 
     def signals(self) -> Iterator[MotionSignal]:
         """The motion of each stretch in which the face was in view without a gap."""

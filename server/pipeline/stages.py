@@ -7,44 +7,27 @@ of the pictures is kept, so memory does not grow with the clip.
 
 from __future__ import annotations
 
-import time
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
-
-import numpy as np
 
 from server.errors import FaceError, FaceLost, NoFace
 from server.faces.detect import FaceDetector
 from server.faces.landmarks import FaceLandmarker
-from server.faces.pair import AlignedSet, align_to
 from server.faces.track import FaceTracker
-from server.flow.contraction import contraction
-from server.flow.derive import flow_field
-from server.flow.estimate import estimate
 from server.media.decode import ClipDecoder, open_clip, probe
 from server.media.image import read_image
 from server.pipeline.caveats import absences, evidence_of, poor, spoken, unmeasured
-from server.pipeline.event_frames import EventFrames, at_times
+from server.pipeline.event_frames import EventFrames
 from server.pipeline.facelog import FaceLog
 from server.pipeline.jobs import ClipFindings, ClipJob, Finding, PairFindings, PairJob
+from server.pipeline.measure import Measurer, StageClock
 from server.pipeline.shadow_inputs import ShadowMaker
 from server.recipes.registry import RECIPES
 from server.spotting.given import given
 from server.spotting.intervals import STILL_IOD, moved, spot
 from server.spotting.signal import displacement_between
-from server.types import (
-    Contraction,
-    EventSample,
-    Float32Array,
-    Float64Array,
-    Frame,
-    Interval,
-    Progress,
-    ReportWarning,
-)
+from server.types import Frame, Interval, Progress, ReportWarning
 
 OnProgress = Callable[[Progress], None]
 
@@ -54,28 +37,13 @@ _RIVALS = 4
 _OVERLAP_SHARE = 0.1
 
 
-class StageClock:
-    """Seconds spent in each stage."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = defaultdict(float)
-
-    @contextmanager
-    def time(self, stage: str) -> Iterator[None]:
-        """Add the duration of the block to `stage`."""
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[stage] += time.perf_counter() - start
-
-
 class Stages:
     """Everything that touches pixels. Built once in each worker; holds the face networks and nothing of any clip."""
 
     def __init__(self) -> None:
         self._detector = FaceDetector()
         self._landmarker = FaceLandmarker()
+        self._measurer = Measurer(self._detector, self._landmarker)
 
     def __call__(self, job: ClipJob | PairJob, on_progress: OnProgress) -> ClipFindings | PairFindings:
         """Run one job. Raises any `InputError`."""
@@ -172,8 +140,15 @@ class Stages:
             still_needed = min((other.first for other in plans[number + 1 :]), default=plan.last + 1)
             held = {index: frame for index, frame in held.items() if index >= still_needed}
             try:
-                measured = self._measured(
-                    onset, apex, job, clock, near=near, course=course, times_s=plan.times_s, of=(plan.interval, fps)
+                measured = self._measurer.measure(
+                    onset,
+                    apex,
+                    (job.recipe, job.flow),
+                    clock,
+                    near=near,
+                    course=course,
+                    times_s=plan.times_s,
+                    of=(plan.interval, fps),
                 )
             except FaceError:
                 if job.given:
@@ -182,52 +157,18 @@ class Stages:
                 continue
             still = plan.interval.peak_iod < STILL_IOD
             evidence = evidence_of(measured.aligned, fps, still=still, interval=plan.interval)
-            align = partial(self._align, onset[0], near=near)
+            align = partial(self._measurer.align, onset[0], near=near)
             second = shadow.make(measured.sample, align, beside, plan.shadow_times_s)
             where = (plan.log.track_id, plan.interval)
             findings.append(Finding(*where, evidence, still, measured.inputs, measured.contraction, second))
         return sorted(findings, key=lambda finding: (finding.interval.onset_s, finding.track_id)), warnings
-
-    def _measured(
-        self,
-        onset: list[Frame],
-        apex: list[Frame],
-        job: ClipJob | PairJob,
-        clock: StageClock,
-        *,
-        near: Float64Array | None = None,
-        course: Sequence[Frame] = (),
-        times_s: Sequence[float] = (),
-        of: tuple[Interval, float] | None = None,
-    ) -> _Measured:
-        with clock.time("faces"):
-            aligned = self._align(onset[0], [*onset[1:], *apex, *course], near=near)
-        crops = [aligned.anchor, *aligned.crops]
-        pair = len(onset) + len(apex)
-        first, last = (_mean([crop.gray for crop in part]) for part in (crops[: len(onset)], crops[len(onset) : pair]))
-        with clock.time("flow"):
-            flow = flow_field(*estimate(first, last, job.flow))
-            moved_units = contraction(flow, aligned.landmarks_crop)
-        with clock.time("recipes"):
-            recipe = RECIPES[job.recipe]
-            sample = EventSample(first, last, aligned.landmarks_crop, flow, at_times(crops[pair:], times_s))
-            if recipe.tracked and of is not None:
-                interval, fps = of
-                moved_regions = displacement_between(aligned.anchor, crops[len(onset)], aligned.landmarks_crop)
-                moments_s = (interval.onset_s, interval.apex_s, interval.offset_s)
-                sample = replace(sample, times_s=moments_s, fps=fps, displacement=moved_regions)
-            inputs = recipe.make(sample)
-        return _Measured(aligned, sample, inputs, moved_units)
-
-    def _align(self, anchor: Frame, frames: Sequence[Frame], *, near: Float64Array | None = None) -> AlignedSet:
-        return align_to(anchor, frames, self._landmarker, self._detector, near=near)
 
     def _pair(self, job: PairJob) -> PairFindings:
         clock = StageClock()
         with clock.time("decode"):
             onset, apex = read_image(job.onset, job.limits), replace(read_image(job.apex, job.limits), index=1)
         try:
-            measured = self._measured([onset], [apex], job, clock)
+            measured = self._measurer.measure([onset], [apex], (job.recipe, job.flow), clock)
         except NoFace:
             raise NoFace("no face was found in the onset picture", stage="faces", picture="onset") from None
         except FaceLost:
@@ -238,23 +179,9 @@ class Stages:
             still = not moved(displacement_between(aligned.anchor, aligned.crops[0], aligned.landmarks_crop))
         evidence = evidence_of(aligned, float("inf"), still=still)
         shadow = ShadowMaker(job.shadow, job.recipe, job.flow)
-        second = shadow.make(measured.sample, partial(self._align, onset))
+        second = shadow.make(measured.sample, partial(self._measurer.align, onset))
         answer = (measured.inputs, measured.contraction, evidence, still, dict(clock.seconds))
         return PairFindings(*answer, second, shadow.seconds)
-
-
-@dataclass(frozen=True, slots=True)
-class _Measured:
-    """One onset-apex pair: how it was aligned, what the network gets, and how far each action unit may have gone."""
-
-    aligned: AlignedSet
-    sample: EventSample
-    inputs: Mapping[str, Float32Array]
-    contraction: Contraction
-
-
-def _mean(pictures: list[Float32Array]) -> Float32Array:
-    return np.asarray(np.mean(pictures, axis=0), dtype=np.float32)
 
 
 def _largest(logs: Iterable[FaceLog]) -> list[FaceLog]:

@@ -175,7 +175,9 @@ def _distance(before: _Rest, after: _Rest) -> float:
 def _knots(grid_s: Float64Array, place: Float32Array, segments: list[_Rest]) -> tuple[Float64Array, Float32Array]:
     """Times and places that the resting level passes through: every quarter of a second of each rest."""
     step = float(grid_s[1] - grid_s[0])
-    edges = [_parts(rest.start, rest.stop, max(round((rest.stop - rest.start) * step / _KNOT_S), 1)) for rest in segments]
+    edges = [
+        _parts(rest.start, rest.stop, max(round((rest.stop - rest.start) * step / _KNOT_S), 1)) for rest in segments
+    ]
     starts, stops = (np.concatenate([part[at] for part in edges]) for at in (slice(None, -1), slice(1, None)))
     sums = np.concatenate([np.zeros((1, 2)), np.cumsum(place, axis=0, dtype=np.float64)])
     means = (sums[stops] - sums[starts]) / (stops - starts)[:, None]

@@ -1,9 +1,9 @@
 """Intervals while they happen: the spotting of whole clips, looked at again and again over the last seconds.
 
-`server.spotting.intervals.spot` sees only what lies before now, so a movement appears in its answer while it rises, with
-its apex at the last sample; gets an apex that stays where it is once the face is on its way back; and has an offset
-before now when the face is at rest again. These three steps are what a live stream is told of. A movement that is in
-the answer no longer, as one of a head that had only begun to turn, is withdrawn.
+`server.spotting.intervals.spot` sees only what lies before now, so a movement appears in its answer while it rises,
+with its apex at the last sample; gets an apex that stays where it is once the face is on its way back; and has an
+offset before now when the face is at rest again. These three steps are what a live stream is told of. A movement that
+is in the answer no longer, as one of a head that had only begun to turn, is withdrawn.
 
 What a stream is told is therefore what a clip of it would be told, but for what only the future could have shown.
 """

@@ -1,0 +1,241 @@
+"""One live stream inside its worker process: pictures in, in order; states of faces and steps of movements out.
+
+The stages are those of clips: the same tracker, log, spotting and measurement. What differs is that nothing can be
+decoded again, so that the last pictures are kept (`frame_store`), and that nothing is known of what comes.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from server.errors import FaceError, GlimpseError, OptionError
+from server.faces.align import apply, invert
+from server.faces.detect import FaceDetector
+from server.faces.landmarks import FaceLandmarker
+from server.faces.track import MEMORY_S, FaceTracker
+from server.media.stream import read_frame
+from server.pipeline.caveats import evidence_of
+from server.pipeline.event_frames import EventFrames
+from server.pipeline.facelog import GAP_S, FaceLog
+from server.pipeline.frame_store import FrameStore
+from server.pipeline.live_jobs import LiveOpen, Looked, Told
+from server.pipeline.measure import Measured, Measurer, StageClock
+from server.recipes.registry import RECIPES
+from server.spotting.causal import WINDOW_S, CausalSpotter, News
+from server.spotting.intervals import STILL_IOD
+from server.streams import FaceState, FrameRefused, FrameResult, LiveFace, LiveFrame
+from server.types import CROP_EYE_Y_PX, CROP_IOD_PX, CROP_SIZE_PX, Evidence, Frame, Interval, TrackedFace
+
+_START_S = 0.5
+"""How long a face must be seen before it is known how it rests."""
+_FORGET_EVERY_S = 0.5
+_ALIKE_GAPS = 1.5
+_LARGEST_CLOCK_S = 10 * 365 * 86400.0
+_CROP_EYES = np.array(
+    [[CROP_SIZE_PX / 2 + side * CROP_IOD_PX / 2, CROP_EYE_Y_PX] for side in (-1, 1)], dtype=np.float64
+)
+
+
+@dataclass(slots=True)
+class _Measurement:
+    """What a movement was measured on, and what came of it."""
+
+    interval: Interval
+    measured: Measured
+    evidence: Evidence
+
+
+@dataclass(slots=True)
+class _Watch:
+    """One face of the stream. `numbers` are those of its movements in the stream, by those of its spotter."""
+
+    log: FaceLog
+    spotter: CausalSpotter = field(default_factory=CausalSpotter)
+    numbers: dict[int, int] = field(default_factory=dict)
+    measurements: dict[int, _Measurement] = field(default_factory=dict)
+    forget_s: float = -math.inf
+
+
+class LiveSession:
+    """One stream. Not thread-safe; made anew for each stream, on face networks that are shared."""
+
+    def __init__(self, detector: FaceDetector, landmarker: FaceLandmarker, opened: LiveOpen) -> None:
+        self._opened = opened
+        everyone = opened.options.faces == "all"
+        self._tracker = FaceTracker(
+            detector, landmarker, max_faces=opened.max_faces if everyone else 1, thorough=everyone
+        )
+        self._measurer = Measurer(detector, landmarker)
+        self._store = FrameStore(opened.limits, opened.store_bytes)
+        self._watches: dict[int, _Watch] = {}
+        self._count = 0
+        self._zero_us = opened.options.clock_zero_us
+        self._last: tuple[int, float, tuple[int, int]] | None = None
+        self.clock = StageClock()
+
+    def push(self, picture: LiveFrame) -> Looked:
+        """Look at the next picture. One that cannot be looked at is refused, and changes nothing."""
+        try:
+            frame = self._read(picture)
+        except GlimpseError as error:
+            return Looked(FrameRefused(picture.index, picture.capture_us, error.code, error.message, goes_on=True))
+        told = self._start_anew(frame)
+        self._last = (frame.index, frame.time_s, (frame.luma.shape[0], frame.luma.shape[1]))
+        self._store.add(picture, frame.time_s)
+        with self.clock.time("faces"):
+            faces = self._tracker.update(frame)
+        for face in faces:
+            told += self._follow(frame, face)
+        told += self._part(frame.time_s)
+        seen = tuple(self._public(face) for face in faces)
+        return Looked(FrameResult(picture.index, picture.capture_us, frame.time_s, seen), tuple(told))
+
+    def end(self) -> tuple[Told, ...]:
+        """The stream is over: whatever was under way is withdrawn."""
+        return tuple(told for watch in self._watches.values() for told in self._end(watch, "stream-ended"))
+
+    def _read(self, picture: LiveFrame) -> Frame:
+        if self._zero_us is None:
+            self._zero_us = picture.capture_us
+        time_s = (picture.capture_us - self._zero_us) / 1e6
+        if not 0 <= time_s < _LARGEST_CLOCK_S:
+            message = f"frame {picture.index}: its capture time lies before the stream's zero, or years after it"
+            raise OptionError(message, option="capture_time_us", stage="decode")
+        if self._last is not None:
+            index, before_s, _ = self._last
+            if picture.index <= index:
+                message = f"frame {picture.index}: frame_index must rise; the last one was {index}"
+                raise OptionError(message, option="frame_index", stage="decode")
+            if time_s <= before_s:
+                message = f"frame {picture.index}: its capture time, {time_s:.6f} s, is not after {before_s:.6f} s"
+                raise OptionError(message, option="capture_time_us", stage="decode")
+        with self.clock.time("decode"):
+            return read_frame(picture, time_s, self._opened.limits)
+
+    def _start_anew(self, frame: Frame) -> list[Told]:
+        """A picture of another size shows the faces elsewhere: they are found again, as others."""
+        if self._last is None or self._last[2] == frame.luma.shape:
+            return []
+        told = [told for watch in self._watches.values() for told in self._end(watch, "face-lost")]
+        self._watches.clear()
+        self._tracker.forget()
+        self._store.clear()
+        return told
+
+    def _follow(self, frame: Frame, face: TrackedFace) -> list[Told]:
+        watch = self._watches.get(face.track_id)
+        if watch is None:
+            watch = self._watches[face.track_id] = _Watch(FaceLog(face.track_id))
+        with self.clock.time("spotting"):
+            if len(watch.log) and frame.time_s - watch.log.last_s > GAP_S:
+                told = self._end(watch, "face-lost")
+                watch.log.forget(frame.time_s)
+            else:
+                told = []
+            watch.log.add(frame, face)
+            if frame.time_s >= watch.forget_s:
+                watch.log.forget(frame.time_s - WINDOW_S)
+                watch.forget_s = frame.time_s + _FORGET_EVERY_S
+            signal = next(reversed(list(watch.log.signals())), None)
+            news = watch.spotter.update(signal) if signal is not None else []
+        fps = 1 / float(np.median(np.diff(signal.times_s[-32:]))) if signal is not None else 0.0
+        return told + [step for each in news for step in self._tell(watch, each, fps)]
+
+    def _tell(self, watch: _Watch, news: News, fps: float) -> list[Told]:
+        if news.interval.kind not in self._opened.options.kinds and news.step == "event":
+            return self._withdraw(watch, news, "not-an-expression")
+        number = watch.numbers.get(news.movement)
+        if number is None:
+            self._count += 1
+            number = watch.numbers[news.movement] = self._count
+        base = (number, watch.log.track_id, news.step, news.interval)
+        if news.step == "withdrawn":
+            return self._withdraw(watch, news, "not-an-expression")
+        if news.step == "onset" or (news.step == "candidate" and RECIPES[self._opened.recipe].frames):
+            return [Told(*base)]
+        known = watch.measurements.get(news.movement)
+        fresh = known is None or not _alike(known.interval, news.interval, _ALIKE_GAPS / max(fps, 1.0))
+        if fresh:
+            try:
+                known = watch.measurements[news.movement] = self._measure(watch.log, news.interval, fps)
+            except FaceError:
+                return self._withdraw(watch, news, "unmeasured") if news.step == "event" else [Told(*base)]
+        assert known is not None
+        still = news.interval.peak_iod < STILL_IOD
+        told = Told(
+            *base,
+            evidence=known.evidence,
+            still=still,
+            inputs=known.measured.inputs if fresh else None,
+            contraction=known.measured.contraction if fresh else None,
+        )
+        if news.step == "event":
+            self._close(watch, news.movement)
+        return [told]
+
+    def _measure(self, log: FaceLog, interval: Interval, fps: float) -> _Measurement:
+        recipe = RECIPES[self._opened.recipe]
+        plan = EventFrames.of(log, interval, recipe.times_s(interval.onset_s, interval.offset_s), [])
+        onset, apex = self._store.frames(plan.onset), self._store.frames(plan.apex)
+        course = self._store.frames(plan.course) if plan.course else []
+        measured = self._measurer.measure(
+            onset,
+            apex,
+            (self._opened.recipe, self._opened.flow),
+            self.clock,
+            near=log.transform_at(interval.onset_frame),
+            course=course,
+            times_s=plan.times_s,
+            of=(interval, fps),
+        )
+        still = interval.peak_iod < STILL_IOD
+        return _Measurement(interval, measured, evidence_of(measured.aligned, fps, still=still, interval=interval))
+
+    def _part(self, now_s: float) -> list[Told]:
+        """Faces that were out of sight for too long to come back as themselves."""
+        gone = [watch for watch in self._watches.values() if now_s - watch.log.last_s > MEMORY_S]
+        told = [step for watch in gone for step in self._end(watch, "face-lost")]
+        for watch in gone:
+            del self._watches[watch.log.track_id]
+        return told
+
+    def _end(self, watch: _Watch, reason: str) -> list[Told]:
+        return [told for news in watch.spotter.end() for told in self._withdraw(watch, news, reason)]
+
+    def _withdraw(self, watch: _Watch, news: News, reason: str) -> list[Told]:
+        number = watch.numbers.get(news.movement)
+        self._close(watch, news.movement)
+        if number is None:
+            return []
+        return [Told(number, watch.log.track_id, "withdrawn", news.interval, reason=reason)]
+
+    def _close(self, watch: _Watch, movement: int) -> None:
+        watch.numbers.pop(movement, None)
+        watch.measurements.pop(movement, None)
+
+    def _public(self, face: TrackedFace) -> LiveFace:
+        watch = self._watches[face.track_id]
+        left, right = (tuple(float(x) for x in eye) for eye in apply(invert(face.transform), _CROP_EYES))
+        return LiveFace(
+            track_id=face.track_id,
+            state=_state(watch),
+            eyes=((left[0], left[1]), (right[0], right[1])),
+            quality=face.quality,
+            motion=watch.log.motion() if self._opened.options.motion else (),
+        )
+
+
+def _state(watch: _Watch) -> FaceState:
+    if watch.log.unsteady:
+        return "unsteady"
+    if watch.spotter.moving:
+        return "moving"
+    return "resting" if watch.log.last_s - watch.log.first_s >= _START_S else "starting"
+
+
+def _alike(one: Interval, other: Interval, tolerance_s: float) -> bool:
+    """Whether what was measured of one movement holds for the other."""
+    return abs(one.onset_s - other.onset_s) <= tolerance_s and abs(one.apex_s - other.apex_s) <= tolerance_s

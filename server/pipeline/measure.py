@@ -1,0 +1,111 @@
+"""One movement, from the frames around its onset and apex to the inputs of a network."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from server.contract import FlowMethod
+from server.faces.detect import FaceDetector
+from server.faces.landmarks import FaceLandmarker
+from server.faces.pair import AlignedSet, align_to
+from server.flow.contraction import contraction
+from server.flow.derive import flow_field
+from server.flow.estimate import estimate
+from server.pipeline.event_frames import at_times
+from server.recipes.registry import RECIPES
+from server.spotting.signal import displacement_between
+from server.types import Contraction, EventSample, Float32Array, Float64Array, Frame, Interval
+
+
+class StageClock:
+    """Seconds spent in each stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+
+    @contextmanager
+    def time(self, stage: str) -> Iterator[None]:
+        """Add the duration of the block to `stage`."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[stage] += time.perf_counter() - start
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One onset-apex pair: how it was aligned, what the network gets, and how far each action unit may have gone."""
+
+    aligned: AlignedSet
+    sample: EventSample
+    inputs: Mapping[str, Float32Array]
+    contraction: Contraction
+
+
+class Measurer:
+    """Aligns the frames of a movement with each other and measures the flow between them."""
+
+    def __init__(self, detector: FaceDetector, landmarker: FaceLandmarker) -> None:
+        self._detector = detector
+        self._landmarker = landmarker
+
+    def measure(
+        self,
+        onset: list[Frame],
+        apex: list[Frame],
+        wanted: tuple[str, FlowMethod],
+        clock: StageClock,
+        *,
+        near: Float64Array | None = None,
+        course: Sequence[Frame] = (),
+        times_s: Sequence[float] = (),
+        of: tuple[Interval, float] | None = None,
+    ) -> Measured:
+        """The inputs that a recipe makes of one movement.
+
+        Args:
+            onset: the frame at the onset first, then those next to it that are averaged with it.
+            apex: the same for the apex.
+            wanted: recipe and flow estimator.
+            clock: what the parts take is added to it.
+            near: the frame-to-crop transform float64 [2, 3] of the face at the onset; without it the largest is meant.
+            course: frames between which the pictures at `times_s` lie, for recipes of a whole movement.
+            times_s: as the recipe asked for them.
+            of: the movement and the frames per second around it, for recipes that ask for them.
+
+        Raises `NoFace` and `FaceLost` as `faces.pair.align_to` does.
+        """
+        recipe_name, flow_method = wanted
+        with clock.time("faces"):
+            aligned = self.align(onset[0], [*onset[1:], *apex, *course], near=near)
+        crops = [aligned.anchor, *aligned.crops]
+        pair = len(onset) + len(apex)
+        first, last = (_mean([crop.gray for crop in part]) for part in (crops[: len(onset)], crops[len(onset) : pair]))
+        with clock.time("flow"):
+            flow = flow_field(*estimate(first, last, flow_method))
+            moved_units = contraction(flow, aligned.landmarks_crop)
+        with clock.time("recipes"):
+            recipe = RECIPES[recipe_name]
+            sample = EventSample(first, last, aligned.landmarks_crop, flow, at_times(crops[pair:], times_s))
+            if recipe.tracked and of is not None:
+                interval, fps = of
+                moved_regions = displacement_between(aligned.anchor, crops[len(onset)], aligned.landmarks_crop)
+                moments_s = (interval.onset_s, interval.apex_s, interval.offset_s)
+                sample = replace(sample, times_s=moments_s, fps=fps, displacement=moved_regions)
+            inputs = recipe.make(sample)
+        return Measured(aligned, sample, inputs, moved_units)
+
+    def align(self, anchor: Frame, frames: Sequence[Frame], *, near: Float64Array | None = None) -> AlignedSet:
+        """`faces.pair.align_to` with the networks at hand."""
+        return align_to(anchor, frames, self._landmarker, self._detector, near=near)
+
+
+def _mean(pictures: list[Float32Array]) -> Float32Array:
+    return np.asarray(np.mean(pictures, axis=0), dtype=np.float32)
