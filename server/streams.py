@@ -20,6 +20,7 @@ BufferPolicy: TypeAlias = Literal["wait", "drop_oldest", "drop_latest"]
 new one does.
 """
 DropReason: TypeAlias = Literal["oldest", "latest", "closed"]
+WithdrawReason: TypeAlias = Literal["not-an-expression", "face-lost", "unmeasured", "not-classified", "stream-ended"]
 FaceState: TypeAlias = Literal["starting", "resting", "moving", "unsteady"]
 
 
@@ -112,8 +113,8 @@ class Onset:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A movement has passed its apex. `prediction` is what it looks like so far; None where the backend failed or the
-    model looks at the whole movement.
+    """A movement has passed its apex. `prediction` is what it looks like so far; None where the backend failed.
+    `evidence` too is None where the model looks at the whole movement.
     """
 
     movement: int
@@ -122,7 +123,7 @@ class Candidate:
     apex_s: float
     onset_frame: int
     apex_frame: int
-    evidence: Evidence
+    evidence: Evidence | None
     prediction: Prediction | None
 
 
@@ -140,7 +141,7 @@ class Withdrawn:
 
     movement: int
     track_id: int
-    reason: Literal["not-an-expression", "face-lost", "unmeasured", "not-classified", "stream-ended"]
+    reason: WithdrawReason
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from server.contract import FlowMethod
 from server.media.limits import MediaLimits
 from server.spotting.causal import Step
-from server.streams import FrameRefused, FrameResult, LiveFrame, StreamOptions
+from server.streams import FrameRefused, FrameResult, LiveFrame, StreamOptions, WithdrawReason
 from server.types import Contraction, Evidence, Float32Array, Interval
 
 
@@ -39,8 +39,8 @@ class LiveClose:
 @dataclass(frozen=True, slots=True)
 class Told:
     """One step of a movement, of those of `server.spotting.causal`. `inputs` are the recipe's tensors, no batch axis,
-    where they were measured at this step; `still` as in `server.pipeline.jobs.Movement`. What was withdrawn has a
-    `reason`.
+    where they were measured at this step; `still` as in `server.pipeline.jobs.Movement`. `reason` is that of what was
+    withdrawn.
     """
 
     movement: int
@@ -51,7 +51,7 @@ class Told:
     still: bool = False
     inputs: Mapping[str, Float32Array] | None = None
     contraction: Contraction | None = None
-    reason: str = ""
+    reason: WithdrawReason = "not-an-expression"
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from server.pipeline.measure import Measured, Measurer, StageClock
 from server.recipes.registry import RECIPES
 from server.spotting.causal import WINDOW_S, CausalSpotter, News
 from server.spotting.intervals import STILL_IOD
-from server.streams import FaceState, FrameRefused, FrameResult, LiveFace, LiveFrame
+from server.streams import FaceState, FrameRefused, FrameResult, LiveFace, LiveFrame, WithdrawReason
 from server.types import CROP_EYE_Y_PX, CROP_IOD_PX, CROP_SIZE_PX, Evidence, Frame, Interval, TrackedFace
 
 _START_S = 0.5
@@ -202,10 +202,10 @@ class LiveSession:
             del self._watches[watch.log.track_id]
         return told
 
-    def _end(self, watch: _Watch, reason: str) -> list[Told]:
+    def _end(self, watch: _Watch, reason: WithdrawReason) -> list[Told]:
         return [told for news in watch.spotter.end() for told in self._withdraw(watch, news, reason)]
 
-    def _withdraw(self, watch: _Watch, news: News, reason: str) -> list[Told]:
+    def _withdraw(self, watch: _Watch, news: News, reason: WithdrawReason) -> list[Told]:
         number = watch.numbers.get(news.movement)
         self._close(watch, news.movement)
         if number is None:

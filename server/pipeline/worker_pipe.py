@@ -17,7 +17,17 @@ from server.errors import GlimpseError
 from server.types import Progress
 
 _BESIDE_FROM_BYTES = 1 << 16
-_MODULES = frozenset({"server.errors", "server.types", "server.pipeline.jobs", "server.media.limits", __name__})
+_MODULES = frozenset(
+    {
+        "server.errors",
+        "server.media.limits",
+        "server.pipeline.jobs",
+        "server.pipeline.live_jobs",
+        "server.streams",
+        "server.types",
+        __name__,
+    }
+)
 _FUNCTIONS = frozenset(
     {
         ("numpy", "dtype"),

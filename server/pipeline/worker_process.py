@@ -70,6 +70,11 @@ class WorkerProcess:
         """Process id once started."""
         return self._process.pid if self._process else None
 
+    @property
+    def busy(self) -> bool:
+        """Whether a job was given that has no answer yet."""
+        return self._answer is not None and not self._answer.done()
+
     async def run(self, job: Any, on_progress: OnProgress | None) -> Any:
         """Give the worker a job and wait for its answer. When cancelled, call `stop` or `kill` before the next job.
 

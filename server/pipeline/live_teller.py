@@ -1,0 +1,86 @@
+"""Steps of movements to what a client is told of them, with the model's answer where there is one."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+
+from server.contract import ModelContract
+from server.errors import GlimpseError
+from server.pipeline.base import Observer
+from server.pipeline.live_jobs import Told
+from server.predict.base import Predictor
+from server.report.build import event, predictions
+from server.streams import Candidate, LiveEvent, Onset, Withdrawn
+from server.types import ModelInfo, ModelRef, Prediction
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """The model that answers a stream."""
+
+    info: ModelInfo
+    contract: ModelContract
+    version: str
+
+    @property
+    def reference(self) -> ModelRef:
+        """As replies name it."""
+        return ModelRef(self.info.name, self.version, self.info.recipe, self.info.backend)
+
+
+class Teller:
+    """Keeps what was measured of each movement until it has ended. One per stream."""
+
+    def __init__(self, predictor: Predictor, served: Served, observer: Observer, *, inference_s: float) -> None:
+        self._predictor = predictor
+        self._served = served
+        self._observer = observer
+        self._inference_s = inference_s
+        self._measured: dict[int, Told] = {}
+        self._predictions: dict[int, Prediction] = {}
+
+    async def tell(self, told: Told) -> Onset | Candidate | LiveEvent | Withdrawn:
+        """One step. An event that cannot be classified, since the backend fails again, is withdrawn."""
+        movement, track_id, where = told.movement, told.track_id, told.interval
+        if told.step == "onset":
+            return Onset(movement, track_id, round(where.onset_s, 4), where.onset_frame)
+        if told.step == "withdrawn":
+            self._forget(movement)
+            return Withdrawn(movement, track_id, told.reason)
+        if told.inputs is not None:
+            self._measured[movement] = told
+            self._predictions.pop(movement, None)
+        prediction = await self._predict(movement)
+        if told.step == "candidate":
+            moments = (round(where.onset_s, 4), round(where.apex_s, 4), where.onset_frame, where.apex_frame)
+            return Candidate(movement, track_id, *moments, told.evidence, prediction)
+        self._forget(movement)
+        if prediction is None or told.evidence is None:
+            return Withdrawn(movement, track_id, "not-classified")
+        found = replace(prediction, abstained=prediction.abstained or told.still)
+        return LiveEvent(movement, event(track_id, where, told.evidence, found))
+
+    async def _predict(self, movement: int) -> Prediction | None:
+        """The model's answer to what was measured of a movement; None where nothing was, or the backend fails."""
+        known, told = self._predictions.get(movement), self._measured.get(movement)
+        if known is not None or told is None or told.inputs is None or told.contraction is None:
+            return known
+        info, contract = self._served.info, self._served.contract
+        batch = {name: values[None] for name, values in told.inputs.items()}
+        started = time.monotonic()
+        try:
+            outputs = await self._predictor.predict(
+                contract.name, batch, version=self._served.version, deadline=started + self._inference_s
+            )
+        except GlimpseError as error:
+            self._observer.count_inference_error(contract.name, error.code)
+            return None
+        self._observer.observe_inference(contract.name, info.backend, time.monotonic() - started)
+        (found,) = predictions(outputs, contract, [told.contraction])
+        self._predictions[movement] = found
+        return found
+
+    def _forget(self, movement: int) -> None:
+        self._measured.pop(movement, None)
+        self._predictions.pop(movement, None)

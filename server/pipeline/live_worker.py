@@ -1,0 +1,33 @@
+"""What answers the jobs of live streams inside a worker process: one stream at a time."""
+
+from __future__ import annotations
+
+from server.errors import WorkerCrashed
+from server.faces.detect import FaceDetector
+from server.faces.landmarks import FaceLandmarker
+from server.pipeline.live_jobs import LiveClose, LiveOpen, LivePush, Looked, Told
+from server.pipeline.live_session import LiveSession
+from server.pipeline.stages import OnProgress
+
+
+class LiveStages:
+    """Built once in each worker of live streams; holds the face networks, and one stream while it is open."""
+
+    def __init__(self) -> None:
+        self._detector = FaceDetector()
+        self._landmarker = FaceLandmarker()
+        self._session: LiveSession | None = None
+
+    def __call__(
+        self, job: LiveOpen | LivePush | LiveClose, on_progress: OnProgress
+    ) -> tuple[Looked, ...] | tuple[Told, ...]:
+        """Answer one job: pictures by what was seen in each, the end by what ended with it."""
+        if isinstance(job, LiveOpen):
+            self._session = LiveSession(self._detector, self._landmarker, job)
+            return ()
+        if self._session is None:
+            raise WorkerCrashed("no stream is open", stage="live")
+        if isinstance(job, LivePush):
+            return tuple(self._session.push(frame) for frame in job.frames)
+        session, self._session = self._session, None
+        return session.end()
