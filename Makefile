@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e
 
-.PHONY: run setup test lint triton samples zoo bench bench-accuracy clean
+.PHONY: run setup test lint triton samples proto zoo bench bench-accuracy clean
 .DEFAULT_GOAL := run
 
 $(BIN)/python:
@@ -37,6 +37,10 @@ triton: $(VENV)/.runtime
 
 samples: setup
 	$(BIN)/glimpse-export synthesize samples --kind clips
+
+proto: setup
+	PATH=$(BIN):$$PATH $(BIN)/python -m grpc_tools.protoc -Iproto --python_out=stubs --grpc_python_out=stubs \
+	  --mypy_out=stubs --mypy_grpc_out=stubs proto/glimpse/v1/micro_expressions.proto
 
 zoo: setup
 	$(BIN)/glimpse-export zoo
