@@ -6,6 +6,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import onnx
 import torch
@@ -81,7 +82,8 @@ def _strip(model: onnx.ModelProto) -> None:
     graph.doc_string = ""
     del graph.metadata_props[:]
     del graph.value_info[:]
-    for part in (*graph.node, *graph.input, *graph.output, *graph.initializer):
+    parts: tuple[Any, ...] = (*graph.node, *graph.input, *graph.output, *graph.initializer)
+    for part in parts:
         part.doc_string = ""
         del part.metadata_props[:]
 
