@@ -19,8 +19,8 @@ T = TypeVar("T", bound=_Sized)
 class LiveBuffer(Generic[T]):
     """Items in order of arrival, at most `most_items` of them and `most_bytes` in all; one alone may be larger.
 
-    Under `wait` whoever adds must wait until `full` is over; under `drop_oldest` the items that have waited longest
-    make room; under `drop_latest` the new one goes.
+    Under `wait` whoever adds must wait until there is room for what it has; under `drop_oldest` the items that have
+    waited longest make room; under `drop_latest` the new one goes.
     """
 
     def __init__(self, policy: BufferPolicy, most_items: int, most_bytes: int) -> None:
@@ -34,16 +34,21 @@ class LiveBuffer(Generic[T]):
         return len(self._items)
 
     @property
-    def full(self) -> bool:
-        """Whether one more has no room."""
-        return len(self._items) >= self._most_items or self._bytes >= self._most_bytes
+    def bytes(self) -> int:
+        """What is held."""
+        return self._bytes
+
+    def fits(self, item: T) -> bool:
+        """Whether there is room for `item` as well."""
+        within = len(self._items) < self._most_items and self._bytes + item.size <= self._most_bytes
+        return within or not self._items
 
     def add(self, item: T) -> list[T]:
-        """Add one; those that went for it, which may be itself. Under `wait` none goes, full or not."""
-        if self.policy == "drop_latest" and self.full:
+        """Add one; those that went for it, which may be itself. Under `wait` none goes, whether it fits or not."""
+        if self.policy == "drop_latest" and not self.fits(item):
             return [item]
         gone = []
-        while self.policy == "drop_oldest" and self.full:
+        while self.policy == "drop_oldest" and not self.fits(item):
             gone.append(self._pop())
         self._items.append(item)
         self._bytes += item.size

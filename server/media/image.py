@@ -7,10 +7,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal, cast
 
 import av
+import cv2
+import numpy as np
 
 from server.errors import EmptyMedia, TruncatedMedia, UnreadableMedia, UnsupportedMedia
 from server.media.limits import STAGE, MediaLimits
-from server.media.pixels import Orientation, PixelReader
+from server.media.pixels import Orientation, PixelReader, studio
 from server.types import Frame
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
 _JPEG_STARTS_OF_FRAME = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD9)}
+_JPEG_START = b"\xff\xd8\xff"
 _JPEG_SCAN, _JPEG_END = b"\xff\xda", b"\xff\xd9"
 _PNG_END = b"IEND"
 _EXIF = re.compile(rb"(?:Exif\0\0|eXIf|EXIF.{4})(II\*\0|MM\0\*)", re.DOTALL)
@@ -61,6 +64,25 @@ def read_image(data: bytes | memoryview, limits: MediaLimits) -> Frame:
     return Frame(0, 0.0, reader.luma(picture), partial(reader.rgb, picture))
 
 
+def read_picture(data: bytes, limits: MediaLimits) -> Frame:
+    """As `read_image`, in half of the time for a JPEG: only its luma is decoded, and colour where it is asked for.
+
+    Another decoder rounds otherwise, so that its luma may be one level off.
+    """
+    if not data.startswith(_JPEG_START):
+        return read_image(data, limits)
+    _, width, height = _identify(data)
+    limits.check_pixels(width, height)
+    if _is_cut("mjpeg", data):
+        raise TruncatedMedia("The picture is cut off or damaged.", stage=STAGE)
+    gray = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION)
+    if gray is None or gray.shape != (height, width):
+        return read_image(data, limits)
+    luma = _orientation(data).apply(studio(np.asarray(gray, np.uint8)))
+    luma.flags.writeable = False
+    return Frame(0, 0.0, luma, lambda: read_image(data, limits).rgb())
+
+
 def _is_cut(codec: str, data: bytes) -> bool:
     """Whether the last part of the format is missing, or the header announces more bytes than there are."""
     match codec:
@@ -77,7 +99,7 @@ def _is_cut(codec: str, data: bytes) -> bool:
 
 def _orientation(data: bytes) -> Orientation:
     """From the first directory of the EXIF block (CIPA DC-008, section 4.6.4), upright where there is none."""
-    block = _EXIF.search(data)
+    block = _EXIF.search(data, 0, _jpeg_scan(data) if data.startswith(_JPEG_START) else len(data))
     if block is None:
         return Orientation()
     tiff = data[block.start(1) : block.start(1) + (1 << 16)]
@@ -92,7 +114,7 @@ def _orientation(data: bytes) -> Orientation:
 
 def _identify(head: bytes) -> tuple[str, int, int]:
     """Decoder, width and height, as the header states them."""
-    if head.startswith(b"\xff\xd8\xff"):
+    if head.startswith(_JPEG_START):
         return ("mjpeg", *_jpeg_size(head))
     if head.startswith(b"\x89PNG\r\n\x1a\n") and head[12:16] == b"IHDR":
         return ("png", *_numbers(head, 16, 4, "big"))
@@ -104,6 +126,20 @@ def _identify(head: bytes) -> tuple[str, int, int]:
     if head.startswith((b"GIF8", b"II*\0", b"MM\0*")) or head[4:8] == b"ftyp":
         raise UnsupportedMedia("The picture format is not supported; send JPEG, PNG, BMP or WebP.", stage=STAGE)
     raise UnreadableMedia("The bytes are no picture that is known here.", stage=STAGE)
+
+
+def _jpeg_scan(data: bytes) -> int:
+    """Where the header ends and the scan begins, in which nothing has a meaning of its own."""
+    position = 2
+    while position + 4 <= len(data) and data[position] == 0xFF and data[position : position + 2] != _JPEG_SCAN:
+        marker = data[position + 1]
+        if marker == 0xFF:
+            position += 1
+        elif marker in _JPEG_WITHOUT_LENGTH:
+            position += 2
+        else:
+            position += 2 + int.from_bytes(data[position + 2 : position + 4])
+    return position
 
 
 def _jpeg_size(head: bytes) -> tuple[int, int]:

@@ -31,6 +31,11 @@ _EIGHT_BIT_LUMA_FIRST = _PLANAR | _PLANAR_FULL | {"nv12", "nv21", "gray"}
 _FULL_UNLESS_SAID = _PLANAR_FULL | {"gray"}
 
 
+def studio(gray: UInt8Array) -> UInt8Array:
+    """Full range, uint8 [H, W], as studio range."""
+    return np.asarray(cv2.LUT(gray, _FULL_TO_STUDIO), np.uint8)
+
+
 @dataclass(frozen=True, slots=True)
 class Orientation:
     """How coded pictures must be turned to be upright: transposed first, then mirrored."""
@@ -95,7 +100,7 @@ class PixelReader:
         rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
         luma: UInt8Array = rows[: picture.height, : picture.width]
         if self._is_full(name, picture.color_range):
-            luma = np.asarray(cv2.LUT(luma, _FULL_TO_STUDIO), np.uint8)
+            luma = studio(luma)
         luma = self.orientation.apply(luma)
         luma.flags.writeable = False
         return luma

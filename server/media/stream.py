@@ -9,28 +9,28 @@ import cv2
 import numpy as np
 
 from server.errors import OptionError
-from server.media.image import read_image
+from server.media.image import read_picture
 from server.media.limits import STAGE, MediaLimits
+from server.media.pixels import studio
 from server.streams import LiveFrame
 from server.types import Frame, UInt8Array
 
 _CHANNELS = {"gray8": 1, "bgr8": 3}
-_FULL_TO_STUDIO: UInt8Array = np.round(16 + np.arange(256) * (219 / 255)).astype(np.uint8)
 
 
 def read_frame(picture: LiveFrame, time_s: float, limits: MediaLimits) -> Frame:
     """One picture as a frame at `time_s` of the stream, its luma uint8 [H, W] in studio range as in clips.
 
-    Raises `OptionError` for a raw picture whose bytes do not fit its size, what `read_image` raises for others, and
+    Raises `OptionError` for a raw picture whose bytes do not fit its size, what `read_picture` raises for others, and
     `LimitExceeded` for one that is too large.
     """
     channels = _CHANNELS.get(picture.encoding)
     if channels is None:
-        frame = read_image(picture.data, limits)
+        frame = read_picture(picture.data, limits)
         return replace(frame, index=picture.index, time_s=time_s)
     limits.check_pixels(picture.width, picture.height)
     expected = picture.width * picture.height * channels
-    if not expected or len(picture.data) != expected:
+    if min(picture.width, picture.height) < 1 or len(picture.data) != expected:
         raise OptionError(
             f"frame {picture.index}: {picture.width} x {picture.height} px of {picture.encoding} are {expected} bytes,"
             f" not {len(picture.data)}",
@@ -40,14 +40,10 @@ def read_frame(picture: LiveFrame, time_s: float, limits: MediaLimits) -> Frame:
     pixels = np.frombuffer(picture.data, np.uint8)
     if channels == 1:
         gray = pixels.reshape(picture.height, picture.width)
-        return Frame(picture.index, time_s, _studio(gray), partial(_converted, gray, cv2.COLOR_GRAY2RGB))
+        return Frame(picture.index, time_s, studio(gray), partial(_converted, gray, cv2.COLOR_GRAY2RGB))
     colour = pixels.reshape(picture.height, picture.width, 3)
-    luma = _studio(_converted(colour, cv2.COLOR_BGR2GRAY))
+    luma = studio(_converted(colour, cv2.COLOR_BGR2GRAY))
     return Frame(picture.index, time_s, luma, partial(_converted, colour, cv2.COLOR_BGR2RGB))
-
-
-def _studio(gray: UInt8Array) -> UInt8Array:
-    return np.asarray(cv2.LUT(gray, _FULL_TO_STUDIO), np.uint8)
 
 
 def _converted(pixels: UInt8Array, how: int) -> UInt8Array:

@@ -112,11 +112,24 @@ class FaceLog:
 
     def signal(self) -> MotionSignal:
         """The motion over the whole clip, gaps and all."""
+        return self._since(0)
+
+    def recent(self, seconds: float) -> MotionSignal:
+        """The motion of the last `seconds`, with gaps and all: a copy of little."""
+        return self._since(bisect_left(self._times, self.last_s - seconds))
+
+    def stretch(self) -> MotionSignal:
+        """The motion since the face was last out of view for longer than a movement is followed."""
+        gaps = np.flatnonzero(np.diff(np.array(self._times)) > GAP_S)
+        return self._since(int(gaps[-1]) + 1 if len(gaps) else 0)
+
+    def _since(self, start: int) -> MotionSignal:
+        displacement = np.array(self._displacement[start * 2 * len(REGIONS) :], dtype=np.float32)
         return MotionSignal(
-            frames=np.array(self._frames, dtype=np.int64),
-            times_s=np.array(self._times, dtype=np.float64),
-            displacement=np.array(self._displacement, dtype=np.float32).reshape(len(self), len(REGIONS), 2),
-            unsteady=np.array(self._unsteady, dtype=np.bool_),
+            frames=np.array(self._frames[start:], dtype=np.int64),
+            times_s=np.array(self._times[start:], dtype=np.float64),
+            displacement=displacement.reshape(-1, len(REGIONS), 2),
+            unsteady=np.array(self._unsteady[start:], dtype=np.bool_),
         )
 
     def absences(self, longer_s: float, duration_s: float) -> list[tuple[float, float]]:

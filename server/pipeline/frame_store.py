@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from server.errors import FaceLost
 from server.media.limits import MediaLimits
 from server.media.stream import read_frame
 from server.streams import LiveFrame
@@ -14,6 +15,10 @@ KEPT_S = 5.0
 """The longest movement and a little more."""
 _DENSE_S = 0.75
 """So long every picture is kept; of older ones every second may go, and go again, until the rest has room."""
+_HELD_S = 0.05
+"""Pictures this near to a moment that is held are the last to go: a boundary that is looked at again moves no more."""
+_NEAR_S = 0.05
+"""A picture this far from the one that is wanted shows another moment of a micro-expression."""
 _OVERHEAD_BYTES = 512
 
 
@@ -35,6 +40,7 @@ class FrameStore:
         self._most_bytes = most_bytes
         self._kept: dict[int, _Kept] = {}
         self._bytes = 0
+        self._held_s: tuple[float, ...] = ()
 
     @property
     def bytes(self) -> int:
@@ -49,32 +55,61 @@ class FrameStore:
         added = _Kept(picture, time_s)
         self._kept[picture.index] = added
         self._bytes += added.size
-        for index in [index for index, kept in self._kept.items() if kept.time_s < time_s - KEPT_S]:
-            self._drop(index)
+        while self._oldest().time_s < time_s - KEPT_S:
+            self._drop(next(iter(self._kept)))
         if self._bytes > self._most_bytes:
             self._thin(time_s)
 
-    def frame(self, index: int) -> Frame:
-        """The picture of that index, or the nearest that is still there, decoded anew."""
-        nearest = index if index in self._kept else min(self._kept, key=lambda known: abs(known - index))
-        kept = self._kept[nearest]
-        return read_frame(kept.picture, kept.time_s, self._limits)
+    def hold(self, moments_s: Iterable[float]) -> None:
+        """The onsets and apices of movements that are under way: their pictures will be wanted."""
+        self._held_s = tuple(moments_s)
 
-    def frames(self, indices: Sequence[int]) -> list[Frame]:
-        """The first of `indices` or what is nearest to it, and those others that are there."""
+    def frame(self, index: int, time_s: float) -> Frame:
+        """The picture of that index and time, or the nearest that is still there, decoded anew.
+
+        Raises `FaceLost` where that one shows another moment.
+        """
+        kept = self._kept.get(index)
+        if kept is None:
+            kept = min(self._kept.values(), key=lambda known: abs(known.time_s - time_s))
+            if abs(kept.time_s - time_s) > _NEAR_S:
+                raise FaceLost(f"frame {index} is no longer kept", stage="live", frame=index)
+        return self._decoded(kept)
+
+    def frames(self, indices: Sequence[int], time_s: float) -> list[Frame]:
+        """The first of `indices`, whose time is given, or what is nearest to it, and those others that are there."""
         first, *others = indices
-        return [self.frame(first), *(self.frame(index) for index in others if index in self._kept)]
+        return [self.frame(first, time_s), *self.there(others)]
+
+    def there(self, indices: Iterable[int]) -> list[Frame]:
+        """Those of `indices` that are there."""
+        return [self._decoded(self._kept[index]) for index in indices if index in self._kept]
 
     def clear(self) -> None:
         """Forget everything."""
-        self._kept, self._bytes = {}, 0
+        self._kept, self._bytes, self._held_s = {}, 0, ()
 
     def _thin(self, now_s: float) -> None:
-        old = [index for index, kept in self._kept.items() if kept.time_s < now_s - _DENSE_S]
+        *past, _ = self._kept
+        free = [index for index in past if not self._is_held(self._kept[index].time_s)]
+        old = [index for index in free if self._kept[index].time_s < now_s - _DENSE_S]
         for index in old[1::2]:
             self._drop(index)
-        while self._bytes > self._most_bytes and len(self._kept) > 1:
-            self._drop(next(iter(self._kept)))
+        # What is not held goes first, the oldest of it before the rest; then what is.
+        for index in (*free, *past):
+            if self._bytes <= self._most_bytes:
+                break
+            if index in self._kept:
+                self._drop(index)
+
+    def _decoded(self, kept: _Kept) -> Frame:
+        return read_frame(kept.picture, kept.time_s, self._limits)
+
+    def _is_held(self, time_s: float) -> bool:
+        return any(abs(time_s - moment_s) <= _HELD_S for moment_s in self._held_s)
+
+    def _oldest(self) -> _Kept:
+        return next(iter(self._kept.values()))
 
     def _drop(self, index: int) -> None:
         self._bytes -= self._kept.pop(index).size

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from server.errors import FaceError, GlimpseError, OptionError
+from server.errors import FaceError, FaceLost, GlimpseError, OptionError
 from server.faces.align import apply, invert
 from server.faces.detect import FaceDetector
 from server.faces.landmarks import FaceLandmarker
@@ -24,7 +24,7 @@ from server.pipeline.frame_store import FrameStore
 from server.pipeline.live_jobs import LiveOpen, Looked, Told
 from server.pipeline.measure import Measured, Measurer, StageClock
 from server.recipes.registry import RECIPES
-from server.spotting.causal import WINDOW_S, CausalSpotter, News
+from server.spotting.causal import RECENT_S, WINDOW_S, CausalSpotter, News
 from server.spotting.intervals import STILL_IOD
 from server.streams import FaceState, FrameRefused, FrameResult, LiveFace, LiveFrame, WithdrawReason
 from server.types import CROP_EYE_Y_PX, CROP_IOD_PX, CROP_SIZE_PX, Evidence, Frame, Interval, TrackedFace
@@ -33,7 +33,9 @@ _START_S = 0.5
 """How long a face must be seen before it is known how it rests."""
 _FORGET_EVERY_S = 0.5
 _ALIKE_GAPS = 1.5
-_LARGEST_CLOCK_S = 10 * 365 * 86400.0
+_LARGEST_CLOCK_US = 10 * 365 * 86400 * 1_000_000
+_LARGEST_INDEX = 2**63 - 1
+_RATE_OVER_S = 1.0
 _CROP_EYES = np.array(
     [[CROP_SIZE_PX / 2 + side * CROP_IOD_PX / 2, CROP_EYE_Y_PX] for side in (-1, 1)], dtype=np.float64
 )
@@ -57,6 +59,11 @@ class _Watch:
     numbers: dict[int, int] = field(default_factory=dict)
     measurements: dict[int, _Measurement] = field(default_factory=dict)
     forget_s: float = -math.inf
+
+    @property
+    def moments_s(self) -> list[float]:
+        """What a movement that is under way would be measured on."""
+        return [moment_s for each in self.spotter.under_way for moment_s in (each.onset_s, each.apex_s)]
 
 
 class LiveSession:
@@ -85,6 +92,7 @@ class LiveSession:
         told = self._start_anew(frame)
         self._last = (frame.index, frame.time_s, (frame.luma.shape[0], frame.luma.shape[1]))
         self._store.add(picture, frame.time_s)
+        self._store.hold(x for watch in self._watches.values() for x in watch.moments_s)
         with self.clock.time("faces"):
             faces = self._tracker.update(frame)
         for face in faces:
@@ -98,12 +106,15 @@ class LiveSession:
         return tuple(told for watch in self._watches.values() for told in self._end(watch, "stream-ended"))
 
     def _read(self, picture: LiveFrame) -> Frame:
-        if self._zero_us is None:
-            self._zero_us = picture.capture_us
-        time_s = (picture.capture_us - self._zero_us) / 1e6
-        if not 0 <= time_s < _LARGEST_CLOCK_S:
+        zero_us = picture.capture_us if self._zero_us is None else self._zero_us
+        elapsed_us = picture.capture_us - zero_us
+        if not 0 <= elapsed_us < _LARGEST_CLOCK_US:
             message = f"frame {picture.index}: its capture time lies before the stream's zero, or years after it"
             raise OptionError(message, option="capture_time_us", stage="decode")
+        if not 0 <= picture.index <= _LARGEST_INDEX:
+            message = f"frame {picture.index}: frame_index must be 0 or more, and fit in 63 bits"
+            raise OptionError(message, option="frame_index", stage="decode")
+        time_s = elapsed_us / 1e6
         if self._last is not None:
             index, before_s, _ = self._last
             if picture.index <= index:
@@ -113,7 +124,9 @@ class LiveSession:
                 message = f"frame {picture.index}: its capture time, {time_s:.6f} s, is not after {before_s:.6f} s"
                 raise OptionError(message, option="capture_time_us", stage="decode")
         with self.clock.time("decode"):
-            return read_frame(picture, time_s, self._opened.limits)
+            frame = read_frame(picture, time_s, self._opened.limits)
+        self._zero_us = zero_us
+        return frame
 
     def _start_anew(self, frame: Frame) -> list[Told]:
         """A picture of another size shows the faces elsewhere: they are found again, as others."""
@@ -139,12 +152,11 @@ class LiveSession:
             if frame.time_s >= watch.forget_s:
                 watch.log.forget(frame.time_s - WINDOW_S)
                 watch.forget_s = frame.time_s + _FORGET_EVERY_S
-            signal = next(reversed(list(watch.log.signals())), None)
-            news = watch.spotter.update(signal) if signal is not None else []
-        fps = 1 / float(np.median(np.diff(signal.times_s[-32:]))) if signal is not None else 0.0
-        return told + [step for each in news for step in self._tell(watch, each, fps)]
+            due = watch.spotter.due(watch.log.recent(RECENT_S))
+            news = watch.spotter.update(watch.log.stretch()) if due else []
+        return told + [step for each in news for step in self._tell(watch, each)]
 
-    def _tell(self, watch: _Watch, news: News, fps: float) -> list[Told]:
+    def _tell(self, watch: _Watch, news: News) -> list[Told]:
         if news.interval.kind not in self._opened.options.kinds and news.step == "event":
             return self._withdraw(watch, news, "not-an-expression")
         number = watch.numbers.get(news.movement)
@@ -156,8 +168,9 @@ class LiveSession:
             return self._withdraw(watch, news, "not-an-expression")
         if news.step == "onset" or (news.step == "candidate" and RECIPES[self._opened.recipe].frames):
             return [Told(*base)]
+        fps = 1 / float(np.median(np.diff(watch.log.recent(_RATE_OVER_S).times_s)))
         known = watch.measurements.get(news.movement)
-        fresh = known is None or not _alike(known.interval, news.interval, _ALIKE_GAPS / max(fps, 1.0))
+        fresh = known is None or not _alike(known.interval, news.interval, _ALIKE_GAPS / fps)
         if fresh:
             try:
                 known = watch.measurements[news.movement] = self._measure(watch.log, news.interval, fps)
@@ -179,8 +192,11 @@ class LiveSession:
     def _measure(self, log: FaceLog, interval: Interval, fps: float) -> _Measurement:
         recipe = RECIPES[self._opened.recipe]
         plan = EventFrames.of(log, interval, recipe.times_s(interval.onset_s, interval.offset_s), [])
-        onset, apex = self._store.frames(plan.onset), self._store.frames(plan.apex)
-        course = self._store.frames(plan.course) if plan.course else []
+        onset = self._store.frames(plan.onset, interval.onset_s)
+        apex = self._store.frames(plan.apex, interval.apex_s)
+        course = self._store.there(plan.course)
+        if plan.course and not course:
+            raise FaceLost("the pictures of the movement are no longer kept", stage="live")
         measured = self._measurer.measure(
             onset,
             apex,

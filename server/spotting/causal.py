@@ -22,8 +22,10 @@ from server.types import Interval
 WINDOW_S = 6.0
 """The longest expression and the rest before it."""
 MAX_RATE_HZ = 100.0
+RECENT_S = 0.3
+"""What decides whether to look, and how long ago a movement may have ended that was not seen before."""
 _STIR_IOD = 0.006
-_STIR_S = 0.3
+_RATE_OVER = 32
 _LOOK_S = 0.025
 _IDLE_LOOK_S = 0.5
 _SETTLED_S = 0.02
@@ -32,6 +34,8 @@ _ALIKE_S = 0.05
 _LOOKS = 2
 _MISSES = 3
 _SAME_SHARE = 0.5
+
+_FACE = ~np.array(LIDS)
 
 Step: TypeAlias = Literal["onset", "candidate", "event", "withdrawn"]
 
@@ -72,19 +76,29 @@ class CausalSpotter:
         """Whether a movement is under way that has been told of."""
         return any(each.told for each in self._watched)
 
+    @property
+    def under_way(self) -> list[Interval]:
+        """What is followed, told of or not, as it was last seen."""
+        return [each.interval for each in self._watched]
+
+    def due(self, recent: MotionSignal) -> bool:
+        """Whether `update` would look, by the last `RECENT_S` seconds alone: asking costs far less than looking."""
+        if len(recent.times_s) < 2:
+            return False
+        waited_s = float(recent.times_s[-1]) - self._look_s + _gap_s(recent) / 2
+        return waited_s >= _IDLE_LOOK_S or (waited_s >= _LOOK_S and bool(self._watched or _stirs(recent)))
+
     def update(self, signal: MotionSignal) -> list[News]:
         """What the newest frame of `signal` (at least two) has changed, in order of the movements."""
-        now_s = float(signal.times_s[-1])
-        gap_s = float(np.median(np.diff(signal.times_s[-32:])))
-        wait_s = _LOOK_S if self._watched or _stirs(signal) else _IDLE_LOOK_S
-        if now_s - self._look_s < wait_s - gap_s / 2:
+        if not self.due(signal):
             return []
+        now_s, gap_s = float(signal.times_s[-1]), _gap_s(signal)
         self._look_s = now_s
         self._past = [each for each in self._past if each.offset_s > now_s - WINDOW_S]
         found = [each for each in spot(signal, MAX_RATE_HZ) if not any(_same(each, past) for past in self._past)]
         news = [step for watched in list(self._watched) for step in self._follow(watched, found, now_s, gap_s)]
         for interval in found:
-            if interval.offset_s >= now_s - _STIR_S - gap_s:
+            if interval.offset_s >= now_s - RECENT_S - gap_s:
                 self._count += 1
                 fresh = _Watched(self._count, interval)
                 self._watched.append(fresh)
@@ -139,11 +153,17 @@ class CausalSpotter:
         return True
 
 
+def _gap_s(signal: MotionSignal) -> float:
+    """Between frames of late; half of the gaps are no longer."""
+    gaps = np.sort(np.diff(signal.times_s[-_RATE_OVER:]))
+    return float(gaps[len(gaps) // 2])
+
+
 def _stirs(signal: MotionSignal) -> bool:
     """Whether anything but the lids has moved a little in the last moments: looking costs more than waiting."""
-    since = int(np.searchsorted(signal.times_s, signal.times_s[-1] - _STIR_S))
-    recent = signal.displacement[since:][:, ~np.array(LIDS)]
-    return bool((recent.max(axis=0) - recent.min(axis=0)).max() > _STIR_IOD)
+    since = int(np.searchsorted(signal.times_s, signal.times_s[-1] - RECENT_S))
+    recent = signal.displacement[since:]
+    return bool((recent.max(axis=0) - recent.min(axis=0))[_FACE].max() > _STIR_IOD)
 
 
 def _same(one: Interval, other: Interval) -> bool:
