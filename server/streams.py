@@ -146,7 +146,7 @@ class Withdrawn:
 
 @dataclass(frozen=True, slots=True)
 class StreamStats:
-    """The whole stream. Lags are seconds from the arrival of a frame to its answer."""
+    """The whole stream. Lags are seconds from the arrival of a frame to its answer, over the last 4096 of them."""
 
     received: int
     analysed: int

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import math
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
-from server.errors import Overloaded
+from server.errors import OptionError, Overloaded
 from server.pipeline.base import Observer
 from server.pipeline.live_stream import LivePolicy, LiveStream
 from server.pipeline.live_teller import Served, Teller
 from server.pipeline.live_workers import LiveWorkers
 from server.predict.base import Predictor
 from server.streams import StreamOptions
+
+
+def check_stream(options: StreamOptions) -> None:
+    """What can be known to be wrong before anything is taken. Raises `OptionError`."""
+    if not (math.isfinite(options.frame_rate) and options.frame_rate > 0):
+        message = f"frame_rate is {options.frame_rate:g}; it is the frames per second that will be sent, above 0"
+        raise OptionError(message, option="frame_rate")
+    if not options.kinds:
+        raise OptionError("kinds names no kind of event: give micro, macro or both", option="kinds")
 
 
 class LivePipeline:
@@ -39,24 +48,31 @@ class LivePipeline:
 
     @asynccontextmanager
     async def open(self, served: Served, options: StreamOptions) -> AsyncIterator[LiveStream]:
-        """A stream, until the block is left. Raises `Overloaded`, with what is full, before anything is taken."""
+        """A stream, until the block is left; what it holds is given back as soon as it has ended by itself.
+
+        Raises `OptionError`, and `Overloaded` with what is full, before anything is taken.
+        """
+        check_stream(options)
         self._check(options.frame_rate)
         self._opened += 1
         number = self._opened
-        self._rates[number] = options.frame_rate
+        async with AsyncExitStack() as taking:
+            self._rates[number] = options.frame_rate
+            taking.callback(self._rates.pop, number)
+            process = await taking.enter_async_context(self._workers.borrow())
+            taken = taking.pop_all()
+        teller = Teller(self._predictor, served, self._observer, inference_s=self._policy.inference_s)
+        stream = LiveStream(process=process, teller=teller, served=served, options=options, policy=self._policy)
+        work = asyncio.get_running_loop().create_task(_work(stream, taken))
         try:
-            async with self._workers.borrow() as process:
-                teller = Teller(self._predictor, served, self._observer, inference_s=self._policy.inference_s)
-                stream = LiveStream(process=process, teller=teller, served=served, options=options, policy=self._policy)
-                work = asyncio.get_running_loop().create_task(stream.run())
-                try:
-                    yield stream
-                finally:
-                    work.cancel()
-                    with contextlib.suppress(asyncio.CancelledError):
-                        await work
+            yield stream
         finally:
-            del self._rates[number]
+            work.cancel()
+            try:
+                # Not `await work`: that would hide a cancellation of this task behind that of the work.
+                await asyncio.wait({work})
+            finally:
+                await taken.aclose()
 
     def _check(self, frame_rate: float) -> None:
         policy = self._policy
@@ -70,3 +86,8 @@ class LivePipeline:
                 f" {policy.frames_per_s:g} that this machine serves (GLIMPSE_LIVE__FRAMES_PER_SECOND)"
             )
             raise Overloaded(message, stage="live")
+
+
+async def _work(stream: LiveStream, taken: AsyncExitStack) -> None:
+    async with taken:
+        await stream.run()

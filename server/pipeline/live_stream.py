@@ -3,47 +3,52 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
+import traceback
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import cast
-
-import numpy as np
 
 from server.errors import DeadlineExceeded, GlimpseError, MediaError
 from server.media.buffer import LiveBuffer
 from server.media.limits import MediaLimits
 from server.pipeline.live_jobs import LiveClose, LiveOpen, LivePush, Looked, Told
+from server.pipeline.live_tally import Tally
 from server.pipeline.live_teller import Served, Teller
 from server.pipeline.worker_process import WorkerProcess
 from server.streams import (
+    Candidate,
     DropReason,
     FrameDropped,
     FrameRefused,
     FrameResult,
     LiveEvent,
     LiveFrame,
+    Onset,
     StreamOptions,
     StreamReply,
-    StreamStats,
     Withdrawn,
 )
-from server.types import ModelRef
+
+_log = logging.getLogger(__name__)
 
 _BATCH = 8
 """Pictures that go to the worker at once, so that a fast camera costs fewer messages than it sends pictures."""
 _REFUSALS = 20
 """Pictures in a row that may be refused; a stream of nothing else is closed."""
-_LAGS = 4096
 _UNREAD = 512
-"""Replies that may wait for a client that does not read them, before its pictures wait as well."""
+"""Replies that may wait for a client that does not read them, or for a worker, before pictures wait as well."""
+_UNTOLD = 64
+"""Steps of movements that may wait for the model, before pictures wait as well."""
 
 
 @dataclass(frozen=True, slots=True)
 class LivePolicy:
     """What the operator decides. `frames_per_s` is what all streams together may send; `buffer_frames` and
-    `buffer_bytes` bound what waits in one, `store_bytes` the past pictures that its worker keeps.
+    `buffer_bytes` bound what waits in one, `store_bytes` the past pictures that its worker keeps. A stream ends when
+    its client sends no frame, or reads no reply, for `idle_s`, or its worker has no answer for `answer_s`.
     """
 
     max_streams: int
@@ -55,6 +60,7 @@ class LivePolicy:
     max_faces: int
     inference_s: float
     limits: MediaLimits
+    answer_s: float = 30.0
 
 
 @dataclass(slots=True)
@@ -68,36 +74,6 @@ class _Slot:
     @property
     def size(self) -> int:
         return len(self.frame.data)
-
-
-@dataclass(slots=True)
-class _Tally:
-    """What the statistics of a stream are made of."""
-
-    received: int = 0
-    analysed: int = 0
-    dropped: int = 0
-    refused: int = 0
-    events: int = 0
-    withdrawn: int = 0
-    first_s: float = 0.0
-    last_s: float = 0.0
-    lags: deque[float] = field(default_factory=lambda: deque(maxlen=_LAGS))
-
-    def stats(self, model: ModelRef) -> StreamStats:
-        lags = np.array(self.lags or [0.0])
-        return StreamStats(
-            received=self.received,
-            analysed=self.analysed,
-            dropped=self.dropped,
-            refused=self.refused,
-            events=self.events,
-            withdrawn=self.withdrawn,
-            duration_s=round(self.last_s - self.first_s, 6),
-            lag_p50_s=round(float(np.quantile(lags, 0.5)), 6),
-            lag_p99_s=round(float(np.quantile(lags, 0.99)), 6),
-            model=model,
-        )
 
 
 class LiveStream:
@@ -120,65 +96,75 @@ class LiveStream:
         self._buffer: LiveBuffer[_Slot] = LiveBuffer(options.policy, policy.buffer_frames, policy.buffer_bytes)
         self._order: deque[_Slot] = deque()
         self._replies: asyncio.Queue[StreamReply | GlimpseError | None] = asyncio.Queue()
-        self._told: asyncio.Queue[Told | None] = asyncio.Queue()
-        self._changed = asyncio.Condition()
+        self._told: asyncio.Queue[Told | None] = asyncio.Queue(_UNTOLD)
+        self._open: dict[int, int] = {}
+        self._changed = asyncio.Event()
         self._finished = False
-        self._tally = _Tally()
+        self._over = False
+        self._tally = Tally()
 
     async def offer(self, frame: LiveFrame) -> None:
-        """Hand in the next picture. Waits for room under the policy `wait`, else returns at once."""
+        """Hand in the next picture. Waits for room under the policy `wait`, else returns at once.
+
+        Under any policy it waits while too many pictures have no reply that was read. A stream that is over, so that
+        its statistics have been told, takes no more: then this does nothing.
+        """
         slot = _Slot(frame, time.monotonic())
-        async with self._changed:
-            if self._options.policy == "wait":
-                await self._changed.wait_for(lambda: not self._buffer.full or self._finished)
-            self._tally.received += 1
-            self._order.append(slot)
-            if self._finished:
-                self._drop([slot], "closed")
-            else:
-                reason: DropReason = "latest" if self._options.policy == "drop_latest" else "oldest"
-                self._drop(self._buffer.add(slot), reason)
-            self._changed.notify_all()
+        await self._until(lambda: self._finished or self._admits(slot))
+        if self._over:
+            return
+        self._tally.received += 1
+        self._order.append(slot)
+        if self._finished:
+            self._drop([slot], "closed")
+        else:
+            reason: DropReason = "latest" if self._options.policy == "drop_latest" else "oldest"
+            self._drop(self._buffer.add(slot), reason)
+        self._changed.set()
 
     async def finish(self) -> None:
         """No more pictures come; what waits is still answered."""
-        async with self._changed:
-            self._finished = True
-            self._changed.notify_all()
+        self._finished = True
+        self._changed.set()
 
     async def replies(self) -> AsyncIterator[StreamReply]:
-        """Everything that the client is told, `StreamStats` last. Raises the `GlimpseError` that ended the stream."""
+        """Everything that the client is told, `StreamStats` last. Raises the `GlimpseError` that ended the stream.
+
+        Ends without statistics where the stream was abandoned.
+        """
         while True:
             reply = await self._replies.get()
             if reply is None:
                 return
             if isinstance(reply, GlimpseError):
                 raise reply
-            if self._replies.qsize() == _UNREAD - 1:
-                async with self._changed:
-                    self._changed.notify_all()
+            self._changed.set()
             yield reply
 
     async def run(self) -> None:
-        """Work until the stream is finished and everything has been answered."""
+        """Work until the stream is finished or fails, and everything has been answered. Never fails itself."""
         failure: GlimpseError | None = None
         teller = asyncio.get_running_loop().create_task(self._tell_all())
         try:
-            await self._pump()
-        except GlimpseError as error:
-            failure = error
-        except asyncio.CancelledError:
-            teller.cancel()
-            raise
-        async with self._changed:
+            try:
+                await self._pump()
+            except GlimpseError as error:
+                failure = error
+            except Exception as error:  # noqa: BLE001 - a defect of ours must not leave a client without an answer
+                _log_defect("a live stream", error)
+                failure = GlimpseError("The stream could not be processed.", stage="live")
             self._finished = True
             for slot in [slot for slot in self._order if slot.reply is None]:
                 self._answer(slot, _refused(slot, failure) if failure else _dropped(slot, "closed"))
-            self._changed.notify_all()
-        self._told.put_nowait(None)
-        await teller
-        self._replies.put_nowait(self._tally.stats(self.served.reference))
-        self._replies.put_nowait(failure)
+            self._changed.set()
+            await self._told.put(None)
+            await teller
+            self._replies.put_nowait(self._tally.stats(self.served.reference))
+        finally:
+            teller.cancel()
+            self._finished = self._over = True
+            self._replies.put_nowait(failure)
+            self._changed.set()
 
     async def _pump(self) -> None:
         """Pictures from the buffer to the worker, and its answers back."""
@@ -191,39 +177,56 @@ class LiveStream:
             max_faces=policy.max_faces,
             store_bytes=policy.store_bytes,
         )
-        await self._process.run(opened, None)
+        await self._ask(opened)
         refused = 0
         while batch := await self._next_batch():
-            await self._unread()
             job = LivePush(tuple(slot.frame for slot in batch))
-            looked = cast("tuple[Looked, ...]", await self._process.run(job, None))
+            looked = cast("tuple[Looked, ...]", await self._ask(job))
             for slot, each in zip(batch, looked, strict=True):
-                self._answer(slot, each.answer)
                 refused = refused + 1 if isinstance(each.answer, FrameRefused) else 0
+                last = refused >= _REFUSALS
+                self._answer(slot, replace(cast("FrameRefused", each.answer), goes_on=False) if last else each.answer)
                 for told in each.told:
-                    self._told.put_nowait(told)
-            if refused >= _REFUSALS:
-                raise _unusable(cast("FrameRefused", batch[-1].reply))
-        for told in cast("tuple[Told, ...]", await self._process.run(LiveClose(), None)):
-            self._told.put_nowait(told)
+                    await self._told.put(told)
+                if last:
+                    raise _unusable(cast("FrameRefused", each.answer))
+        for told in cast("tuple[Told, ...]", await self._ask(LiveClose())):
+            await self._told.put(told)
+
+    async def _ask(self, job: LiveOpen | LivePush | LiveClose) -> object:
+        try:
+            async with asyncio.timeout(self._policy.answer_s):
+                return await self._process.run(job, None)
+        except TimeoutError:
+            message = f"the worker of this stream had no answer for {self._policy.answer_s:g} s"
+            raise DeadlineExceeded(message, stage="live") from None
 
     async def _next_batch(self) -> list[_Slot]:
-        """The pictures that wait; none when the stream is finished. Raises `DeadlineExceeded` when none comes."""
-        async with self._changed:
-            try:
-                async with asyncio.timeout(self._policy.idle_s):
-                    await self._changed.wait_for(lambda: len(self._buffer) or self._finished)
-            except TimeoutError:
-                message = f"no frame came for {self._policy.idle_s:g} s (GLIMPSE_LIVE__IDLE_SECONDS)"
-                raise DeadlineExceeded(message, stage="live") from None
-            batch = self._buffer.take(_BATCH)
-            self._changed.notify_all()
-            return batch
+        """The pictures that wait; none at the end. Raises `DeadlineExceeded` when the client stalls."""
+        idle = f"for {self._policy.idle_s:g} s (GLIMPSE_LIVE__IDLE_SECONDS)"
+        await self._within(lambda: self._replies.qsize() < _UNREAD or self._finished, f"no reply was read {idle}")
+        await self._within(lambda: len(self._buffer) > 0 or self._finished, f"no frame came {idle}")
+        batch = self._buffer.take(_BATCH)
+        self._changed.set()
+        return batch
 
-    async def _unread(self) -> None:
-        """Wait while the client leaves too many replies unread."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: self._replies.qsize() < _UNREAD or self._finished)
+    async def _within(self, met: Callable[[], bool], otherwise: str) -> None:
+        try:
+            async with asyncio.timeout(self._policy.idle_s):
+                await self._until(met)
+        except TimeoutError:
+            raise DeadlineExceeded(otherwise, stage="live") from None
+
+    async def _until(self, met: Callable[[], bool]) -> None:
+        """Wait for something that only another task of this stream can change."""
+        while not met():
+            self._changed.clear()
+            await self._changed.wait()
+
+    def _admits(self, slot: _Slot) -> bool:
+        if len(self._order) + self._replies.qsize() >= _UNREAD:
+            return False
+        return self._options.policy != "wait" or self._buffer.fits(slot)
 
     def _drop(self, slots: Sequence[_Slot], reason: DropReason) -> None:
         for slot in slots:
@@ -231,26 +234,34 @@ class LiveStream:
 
     def _answer(self, slot: _Slot, reply: FrameResult | FrameDropped | FrameRefused) -> None:
         """Replies go out in the order in which pictures came in, whichever is known first."""
-        tally = self._tally
         if isinstance(reply, FrameResult):
             reply = replace(reply, lag_s=round(time.monotonic() - slot.arrived, 6))
-            tally.first_s = reply.time_s if not tally.analysed else tally.first_s
-            tally.analysed, tally.last_s = tally.analysed + 1, reply.time_s
-            tally.lags.append(reply.lag_s)
-        elif isinstance(reply, FrameDropped):
-            tally.dropped += 1
-        else:
-            tally.refused += 1
-        slot.reply = reply
+        self._tally.count(reply)
+        # Until the pictures before it are answered its place is kept, but not its bytes.
+        slot.reply, slot.frame = reply, replace(slot.frame, data=b"")
         while self._order and self._order[0].reply is not None:
             self._replies.put_nowait(self._order.popleft().reply)
 
     async def _tell_all(self) -> None:
+        """Steps of movements, as they are classified; what is under way at the end is withdrawn."""
         while (told := await self._told.get()) is not None:
-            reply = await self._teller.tell(told)
-            self._tally.events += isinstance(reply, LiveEvent)
-            self._tally.withdrawn += isinstance(reply, Withdrawn)
-            self._replies.put_nowait(reply)
+            if told.step == "onset":
+                self._open[told.movement] = told.track_id
+            elif told.movement not in self._open:
+                continue
+            try:
+                self._tell(await self._teller.tell(told))
+            except Exception as error:  # noqa: BLE001 - a defect of ours costs one movement, not the stream
+                _log_defect("a movement", error)
+                self._tell(Withdrawn(told.movement, told.track_id, "not-classified"))
+        for movement, track_id in list(self._open.items()):
+            self._tell(Withdrawn(movement, track_id, "stream-ended"))
+
+    def _tell(self, reply: Onset | Candidate | LiveEvent | Withdrawn) -> None:
+        if isinstance(reply, LiveEvent | Withdrawn):
+            del self._open[reply.movement]
+        self._tally.count(reply)
+        self._replies.put_nowait(reply)
 
 
 def _dropped(slot: _Slot, reason: DropReason) -> FrameDropped:
@@ -263,3 +274,10 @@ def _refused(slot: _Slot, failure: GlimpseError) -> FrameRefused:
 
 def _unusable(last: FrameRefused) -> GlimpseError:
     return MediaError(f"{_REFUSALS} frames in a row were refused; the last one: {last.message}", stage="live")
+
+
+def _log_defect(what: str, error: Exception) -> None:
+    """Its type and where it came from, but not its text, which may hold what was in a picture."""
+    trace = traceback.extract_tb(error.__traceback__)
+    places = "; ".join(f"{entry.filename}:{entry.lineno} in {entry.name}" for entry in trace)
+    _log.error("%s failed with %s at %s", what, type(error).__name__, places)

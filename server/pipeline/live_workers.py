@@ -1,15 +1,13 @@
-"""Worker processes for live streams: one for each stream, started when it is wanted, with one more waiting ready."""
+"""Worker processes for live streams: each serves one stream and ends with it, and one more waits ready."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import pickle
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from typing import Any
 
 from server.errors import ConfigurationError, Overloaded
 from server.pipeline.worker_main import Handler
@@ -18,15 +16,14 @@ from server.pipeline.worker_process import WorkerProcess
 _log = logging.getLogger(__name__)
 
 _START_S = 60.0
-_STOP_GRACE_S = 1.0
 _END_S = 5.0
 
 
 class LiveWorkers:
     """At most `most` processes at a time, each with a handler built by `factory` (which pickles).
 
-    Streams do not share one: what a hostile picture does to its process, it does to one stream, and the system's
-    scheduler keeps a slow stream from slowing another.
+    No two streams share one, not even one after the other: what a hostile picture does to its process, it does to one
+    stream, nothing of a stream outlasts it, and the system's scheduler keeps a slow stream from slowing another.
     """
 
     def __init__(self, factory: Callable[[], Handler], *, most: int, memory_bytes: int | None = None) -> None:
@@ -35,15 +32,14 @@ class LiveWorkers:
         self._memory_bytes = memory_bytes
         self._sender = ThreadPoolExecutor(2 * most, thread_name_prefix="glimpse-live-send")
         self._processes: set[WorkerProcess] = set()
-        self._lent: set[WorkerProcess] = set()
-        self._spare: asyncio.Future[WorkerProcess] | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._lent = 0
+        self._spare: asyncio.Task[WorkerProcess] | None = None
         self._closing = False
 
     @property
     def lent(self) -> int:
-        """Processes that work for a stream."""
-        return len(self._lent)
+        """Streams that have a process, or wait for theirs to be ready."""
+        return self._lent
 
     async def start(self) -> None:
         """Have the first process ready. Raises `ConfigurationError` when it cannot be set up."""
@@ -57,56 +53,79 @@ class LiveWorkers:
 
     @asynccontextmanager
     async def borrow(self) -> AsyncIterator[WorkerProcess]:
-        """A process for one stream, which ends with it or goes on to the next.
+        """A process for one stream, which is killed when the block is left, whatever it does.
 
         Raises `Overloaded` when all are lent, `ConfigurationError` when none can be started.
         """
-        if self._closing or len(self._lent) >= self._most:
+        if self._closing:
+            raise _closed()
+        if self._lent >= self._most:
             raise Overloaded("all processes for live streams are taken", stage="live")
-        process = await self._take()
-        self._lent.add(process)
-        if len(self._lent) < self._most:
-            self._next()
+        self._lent += 1
+        process: WorkerProcess | None = None
         try:
+            process = await self._take()
+            if self._lent < self._most:
+                self._next()
             yield process
         finally:
-            self._lent.discard(process)
-            self._keep(self._take_back(process))
+            self._lent -= 1
+            if process is not None:
+                process.kill("shutdown")
+                process.exited.add_done_callback(self._make_up)
 
     async def close(self) -> None:
         """End every process now."""
         self._closing = True
-        if self._spare is not None:
-            self._spare.cancel()
         for process in self._processes:
             process.kill("shutdown")
         exits = {process.exited for process in self._processes}
         if exits:
             await asyncio.wait(exits, timeout=_END_S)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._spare is not None:
+            await asyncio.wait({self._spare}, timeout=_END_S)
         self._sender.shutdown(wait=False)
 
     async def _take(self) -> WorkerProcess:
-        while True:
+        while not self._closing:
             spare, self._spare = self._next(), None
+            waited = spare.done()
             try:
                 process = await asyncio.shield(spare)
             except asyncio.CancelledError:
-                self._spare = self._spare or spare
+                self._give_back(spare)
+                raise
+            except ConfigurationError:
+                # One that failed while nobody waited for it says nothing about now.
+                if self._closing or waited:
+                    continue
                 raise
             if not process.ending:
                 return process
+        raise _closed()
 
-    def _next(self) -> asyncio.Future[WorkerProcess]:
+    def _next(self) -> asyncio.Task[WorkerProcess]:
         """The process that is ready or will be."""
         if self._spare is None:
             self._spare = asyncio.get_running_loop().create_task(self._launch())
-            self._spare.add_done_callback(_look_at)
+            self._spare.add_done_callback(self._look_at)
         return self._spare
 
+    def _give_back(self, spare: asyncio.Task[WorkerProcess]) -> None:
+        """Who was to have it wants it no more: it is for the next one, or there is one already."""
+        if self._spare is None and not self._closing:
+            self._spare = spare
+        else:
+            spare.add_done_callback(_end)
+
+    def _make_up(self, _: asyncio.Future[None]) -> None:
+        """A process has ended with its stream, so that there is room for one that waits ready."""
+        if not self._closing and self._lent < self._most:
+            self._next()
+
     async def _launch(self) -> WorkerProcess:
+        if self._closing:
+            raise ConfigurationError("No worker is started any more.")
         process = WorkerProcess(self._factory, self._memory_bytes, self._sender)
         self._processes.add(process)
         process.exited.add_done_callback(lambda _: self._processes.discard(process))
@@ -117,25 +136,16 @@ class LiveWorkers:
         process.started.result()
         return process
 
-    async def _take_back(self, process: WorkerProcess) -> None:
-        """One that is free is the next spare where there is none; all others end."""
-        if process.busy:
-            await process.stop(_STOP_GRACE_S, "cancelled")
-        if process.ending or self._spare is not None or self._closing:
-            process.kill("shutdown")
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(asyncio.shield(process.exited), _END_S)
-            return
-        self._spare = asyncio.get_running_loop().create_future()
-        self._spare.set_result(process)
-
-    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def _look_at(self, task: asyncio.Task[WorkerProcess]) -> None:
+        """One that could not be set up is reported to who wants it, if anybody does."""
+        if not task.cancelled() and task.exception() is not None and not self._closing:
+            _log.error("a worker for live streams cannot be set up: %s", task.exception())
 
 
-def _look_at(task: asyncio.Future[WorkerProcess]) -> None:
-    """A spare that could not be set up is reported to who wants it, if anybody does."""
-    if not task.cancelled() and task.exception() is not None:
-        _log.error("a worker for live streams cannot be set up: %s", task.exception())
+def _end(task: asyncio.Task[WorkerProcess]) -> None:
+    if not task.cancelled() and task.exception() is None:
+        task.result().kill("shutdown")
+
+
+def _closed() -> Overloaded:
+    return Overloaded("The service is shutting down.", stage="live")
