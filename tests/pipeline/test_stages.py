@@ -106,7 +106,7 @@ def test_a_shadow_that_fails_costs_no_answer(stages, frames, monkeypatch):
             raise RuntimeError("the course cannot be aligned")
         return original(anchor, others, *rest, **options)
 
-    monkeypatch.setattr("server.pipeline.stages.align_to", failing)
+    monkeypatch.setattr("server.pipeline.measure.align_to", failing)
     found = stages(_job(frames, shadow=_shadowed("clip_gray_18x64")), lambda _: None)
     assert [finding.shadow for finding in found.findings] == ["failed"]
     assert np.array_equal(found.findings[0].inputs["flow"], expected)
@@ -225,7 +225,7 @@ def test_a_movement_that_cannot_be_measured_costs_a_warning_only(stages, monkeyp
             raise FaceLost("turned away", stage="faces", frame=1)
         return align_to(*args, **kwargs)
 
-    monkeypatch.setattr("server.pipeline.stages.align_to", turned_away)
+    monkeypatch.setattr("server.pipeline.measure.align_to", turned_away)
     found = stages(job, lambda _: None)
     assert len(found.findings) == 5
     assert [warning.code for warning in found.warnings] == ["movement-unmeasured"]
@@ -238,6 +238,6 @@ def test_a_given_event_that_cannot_be_measured_is_an_error(stages, frames, monke
     def turned_away(*args, **kwargs):
         raise FaceLost("turned away", stage="faces", frame=1)
 
-    monkeypatch.setattr("server.pipeline.stages.align_to", turned_away)
+    monkeypatch.setattr("server.pipeline.measure.align_to", turned_away)
     with pytest.raises(FaceLost):
         stages(_job(frames, onset_s=1.1, apex_s=1.3), lambda _: None)
