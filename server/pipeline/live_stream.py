@@ -110,7 +110,7 @@ class LiveStream:
         its statistics have been told, takes no more: then this does nothing.
         """
         slot = _Slot(frame, time.monotonic())
-        await self._until(lambda: self._finished or self._admits(slot))
+        await self._until(lambda: self._over or self._admits(slot))
         if self._over:
             return
         self._tally.received += 1
@@ -226,7 +226,7 @@ class LiveStream:
     def _admits(self, slot: _Slot) -> bool:
         if len(self._order) + self._replies.qsize() >= _UNREAD:
             return False
-        return self._options.policy != "wait" or self._buffer.fits(slot)
+        return self._finished or self._options.policy != "wait" or self._buffer.fits(slot)
 
     def _drop(self, slots: Sequence[_Slot], reason: DropReason) -> None:
         for slot in slots:

@@ -68,6 +68,7 @@ class CausalSpotter:
     def __init__(self) -> None:
         self._watched: list[_Watched] = []
         self._past: list[Interval] = []
+        self._taken_back: list[Interval] = []
         self._count = 0
         self._look_s = -np.inf
 
@@ -94,11 +95,13 @@ class CausalSpotter:
             return []
         now_s, gap_s = float(signal.times_s[-1]), _gap_s(signal)
         self._look_s = now_s
-        self._past = [each for each in self._past if each.offset_s > now_s - WINDOW_S]
+        self._past, self._taken_back = (
+            [each for each in known if each.offset_s > now_s - WINDOW_S] for known in (self._past, self._taken_back)
+        )
         found = [each for each in spot(signal, MAX_RATE_HZ) if not any(_same(each, past) for past in self._past)]
         news = [step for watched in list(self._watched) for step in self._follow(watched, found, now_s, gap_s)]
         for interval in found:
-            if interval.offset_s >= now_s - RECENT_S - gap_s:
+            if interval.offset_s >= now_s - RECENT_S - gap_s and not self._is_rest_of_another(interval):
                 self._count += 1
                 fresh = _Watched(self._count, interval)
                 self._watched.append(fresh)
@@ -108,18 +111,24 @@ class CausalSpotter:
     def end(self) -> list[News]:
         """The stream or the face is gone: what had not come to its end is withdrawn."""
         news = [News(each.number, "withdrawn", each.interval) for each in self._watched if each.told]
-        self._watched, self._past = [], []
+        self._watched, self._past, self._taken_back = [], [], []
         return news
+
+    def _is_rest_of_another(self, interval: Interval) -> bool:
+        """Whether it is what is left of a movement that is none any more: the end of a way to a new resting level."""
+        known = [*self._taken_back, *self.under_way]
+        return any(_same(interval, each) and not _continues(each, interval) for each in known)
 
     def _follow(self, watched: _Watched, found: list[Interval], now_s: float, gap_s: float) -> list[News]:
         """One step of a movement, with its share taken out of `found`."""
-        same = next((each for each in found if _same(each, watched.interval)), None)
+        same = next((each for each in found if _continues(watched.interval, each)), None)
         if same is None:
             watched.misses += 1
             watched.looks = 0
             if watched.misses < _MISSES:
                 return []
             self._watched.remove(watched)
+            self._taken_back.append(watched.interval)
             return [News(watched.number, "withdrawn", watched.interval)] if watched.told else []
         found.remove(same)
         watched.misses = 0
@@ -164,6 +173,15 @@ def _stirs(signal: MotionSignal) -> bool:
     since = int(np.searchsorted(signal.times_s, signal.times_s[-1] - RECENT_S))
     recent = signal.displacement[since:]
     return bool((recent.max(axis=0) - recent.min(axis=0))[_FACE].max() > _STIR_IOD)
+
+
+def _continues(known: Interval, seen: Interval) -> bool:
+    """Whether `seen` is what `known` has become: it may go on rising, but half of the rise that is known is part of it.
+
+    A face that stays where it went has a new resting level, and the rise to it is none any more.
+    """
+    overlap = min(seen.offset_s, known.apex_s) - max(seen.onset_s, known.onset_s)
+    return overlap >= _SAME_SHARE * (known.apex_s - known.onset_s)
 
 
 def _same(one: Interval, other: Interval) -> bool:

@@ -1,0 +1,227 @@
+"""Spotting while it happens, against the spotting of whole clips and against the truth."""
+
+import itertools
+import pickle
+
+import numpy as np
+import pytest
+
+from server.spotting.causal import RECENT_S, WINDOW_S, CausalSpotter
+from server.spotting.intervals import spot
+from server.spotting.signal import MotionSignal
+from tests.spotting.test_intervals import BROWS, CORNERS, LIDS, _signal
+
+STEPS = ("onset", "candidate", "event")
+
+
+def _since(signal, start_s, stop):
+    part = slice(int(np.searchsorted(signal.times_s, start_s)), stop)
+    return MotionSignal(signal.frames[part], signal.times_s[part], signal.displacement[part], signal.unsteady[part])
+
+
+def _live(signal, spotter=None):
+    """What is told of a signal as it comes: (time, news)."""
+    spotter = spotter or CausalSpotter()
+    told = []
+    for stop in range(2, len(signal.times_s) + 1):
+        now_s = float(signal.times_s[stop - 1])
+        if spotter.due(_since(signal, now_s - RECENT_S, stop)):
+            told += [(now_s, news) for news in spotter.update(_since(signal, now_s - WINDOW_S, stop))]
+    return told
+
+
+def _by_movement(told):
+    found = {}
+    for now_s, news in told:
+        found.setdefault(news.movement, []).append((now_s, news))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("fps", "regions", "rise", "fall", "peak"),
+    [
+        (25, BROWS, 0.15, 0.2, 0.04),
+        (30, CORNERS, 0.1, 0.15, 0.03),
+        (60, BROWS, 0.1, 0.1, 0.03),
+        (100, CORNERS, 0.2, 0.24, 0.05),
+        (200, BROWS, 0.09, 0.12, 0.03),
+        (60, CORNERS, 0.6, 0.8, 0.06),
+        (200, CORNERS, 0.17, 0.2, 0.04),
+    ],
+)
+def test_a_movement_is_told_in_three_steps(fps, regions, rise, fall, peak):
+    """Onset while it rises, candidate soon after the apex, event soon after the offset: that of the whole clip."""
+    onset = 1.5
+    signal = _signal(np.arange(round(5 * fps)) / fps, (regions, onset, rise, fall, peak, 1))
+    (whole,) = spot(signal)
+    told = _live(signal)
+    assert [news.step for _, news in told] == list(STEPS)
+    times = [now_s for now_s, _ in told]
+    assert onset < times[0] <= onset + rise + max(0.05, 2 / fps)
+    assert times[1] - (onset + rise) <= max(0.060, 2 / fps) + 1e-6
+    assert times[2] - (onset + rise + fall) <= max(0.100, 3 / fps) + 1e-6
+    event = told[-1][1].interval
+    for live_s, clip_s in zip(_moments(event), _moments(whole), strict=True):
+        assert abs(live_s - clip_s) <= 2 / fps
+    assert event.kind == whole.kind
+
+
+def _moments(interval):
+    return interval.onset_s, interval.apex_s, interval.offset_s
+
+
+def test_a_face_at_rest_tells_nothing():
+    """Noise and blinks are neither onsets nor withdrawals, at any rate."""
+    for fps in (25, 60, 200):
+        times = np.arange(8 * fps) / fps
+        blinks = [(LIDS, t, 0.08, 0.15, 0.09, 1) for t in (1.8, 4.4)]
+        assert _live(_signal(times, *blinks, noise=0.001)) == []
+
+
+@pytest.mark.parametrize(("fps", "rise", "seed"), [(30, 0.2, 0), (30, 0.6, 1), (60, 0.6, 0), (200, 0.2, 1)])
+def test_what_does_not_come_back_is_withdrawn(fps, rise, seed):
+    """A face that goes elsewhere and stays made no expression: all that was told is taken back, and no rest is told."""
+    signal = _signal(np.arange(9 * fps) / fps, (BROWS, 2.0, rise, 1e9, 0.05, 1), seed=seed)
+    told = [news for _, news in _live(signal)]
+    assert [(news.movement, news.step) for news in told] == [(1, "onset"), (1, "candidate"), (1, "withdrawn")]
+
+
+def test_what_comes_back_late_is_told_late():
+    """An expression that was held for so long that it was taken for rest is told when it is over, as in a clip."""
+    fps = 30
+    times = np.arange(8 * fps) / fps
+    up, down = (_signal(times, (BROWS, onset, 0.3, 1e9, 0.05, 1), noise=0) for onset in (2.0, 3.8))
+    held = _signal(times)
+    held = MotionSignal(held.frames, times, held.displacement + up.displacement - down.displacement, held.unsteady)
+    (whole,) = spot(held)
+    movements = [[news.step for _, news in steps] for steps in _by_movement(_live(held)).values()]
+    assert movements == [["onset", "candidate", "withdrawn"], list(STEPS)]
+    event = _live(held)[-1][1].interval
+    assert event.kind == whole.kind == "macro"
+    for live_s, clip_s in zip(_moments(event), _moments(whole), strict=True):
+        assert abs(live_s - clip_s) <= 2 / fps
+
+
+def test_movements_follow_each_other():
+    """Five expressions within eight seconds are five movements, each with its own number and its own three steps."""
+    times = np.arange(10 * 60) / 60
+    signal = _signal(times, *[(BROWS, 1.2 + 1.5 * i, 0.15, 0.2, 0.04, 1) for i in range(5)])
+    movements = _by_movement(_live(signal))
+    assert len(movements) == 5
+    assert all([news.step for _, news in steps] == list(STEPS) for steps in movements.values())
+    offsets = [steps[-1][1].interval.offset_s for steps in movements.values()]
+    assert offsets == sorted(offsets)
+
+
+def test_the_end_withdraws_what_was_told():
+    """A stream that ends between onset and offset leaves nothing open, and nothing that was not told is withdrawn."""
+    signal = _signal(np.arange(90) / 60, (BROWS, 1.2, 0.2, 0.3, 0.05, 1))
+    spotter = CausalSpotter()
+    assert [news.step for _, news in _live(signal, spotter)] == ["onset", "candidate"]
+    assert spotter.moving
+    assert [news.step for news in spotter.end()] == ["withdrawn"]
+    assert not spotter.moving
+    assert spotter.end() == []
+    assert CausalSpotter().end() == []
+
+
+def test_a_gap_in_the_looks_loses_nothing():
+    """Frames that come in bursts, as of a stream that drops some, give the same event, later."""
+    fps = 60
+    signal = _signal(np.arange(5 * fps) / fps, (BROWS, 1.5, 0.15, 0.2, 0.04, 1))
+    kept = np.r_[0 : len(signal.times_s) : 3]
+    (whole,) = spot(signal)
+    told = [
+        news
+        for _, news in _live(
+            MotionSignal(signal.frames[kept], signal.times_s[kept], signal.displacement[kept], signal.unsteady[kept])
+        )
+    ]
+    assert [news.step for news in told] == list(STEPS)
+    assert abs(told[-1].interval.apex_s - whole.apex_s) <= 6 / fps
+
+
+def test_memory_does_not_grow():
+    """After a minute of expressions the spotter remembers no more than after twenty seconds."""
+    times = np.arange(60 * 25) / 25
+    signal = _signal(times, *[(BROWS, 1.5 + 2.5 * i, 0.2, 0.25, 0.04, 1) for i in range(23)])
+    spotter, sizes, events = CausalSpotter(), [], 0
+    for stop in range(2, len(times) + 1):
+        now_s = float(times[stop - 1])
+        if spotter.due(_since(signal, now_s - RECENT_S, stop)):
+            news = spotter.update(_since(signal, now_s - WINDOW_S, stop))
+            events += sum(each.step == "event" for each in news)
+            sizes.append((now_s, len(pickle.dumps(spotter))))
+    assert events == 23
+    early = max(size for now_s, size in sizes if now_s < 20)
+    assert max(size for now_s, size in sizes if now_s > 20) <= 1.25 * early
+
+
+def test_looking_is_rare_at_rest():
+    """A face at rest costs two looks a second; one that moves is looked at every 25 ms at most."""
+    fps = 200
+    signal = _signal(np.arange(3 * fps) / fps, noise=0.0004)
+    moving = _signal(np.arange(3 * fps) / fps, (BROWS, 1.0, 0.5, 0.5, 0.05, 1), noise=0.0004)
+    assert _looks(signal) <= 7
+    assert 25 <= _looks(moving) <= 1.3 / 0.025
+
+
+def _looks(signal):
+    spotter, count = CausalSpotter(), 0
+    for stop in range(2, len(signal.times_s) + 1):
+        now_s = float(signal.times_s[stop - 1])
+        if spotter.due(_since(signal, now_s - RECENT_S, stop)):
+            count += 1
+            spotter.update(_since(signal, now_s - WINDOW_S, stop))
+    return count
+
+
+def test_due_and_update_agree():
+    """Whoever asks with every frame, first or not, is told the same."""
+    signal = _signal(np.arange(240) / 60, (CORNERS, 1.5, 0.15, 0.2, 0.04, 1))
+    asked, spotter, told = _live(signal), CausalSpotter(), []
+    for stop in range(2, len(signal.times_s) + 1):
+        now_s = float(signal.times_s[stop - 1])
+        told += [(now_s, news) for news in spotter.update(_since(signal, now_s - WINDOW_S, stop))]
+    assert told == asked
+
+
+@pytest.fixture(scope="module")
+def told(samples):
+    """What is told of each sample, by its name."""
+    return {sample.name: _by_movement(_live(sample.signal)) for sample in samples}
+
+
+def test_each_event_of_a_sample_has_its_steps_in_order(samples, told):
+    """Onset, candidate, event for each true event and for nothing else, so that neutral clips tell nothing."""
+    for sample in samples:
+        steps = [[news.step for _, news in movement] for movement in told[sample.name].values()]
+        assert steps == [list(STEPS)] * len(sample.events), sample.name
+
+
+def test_live_and_clip_agree_on_samples(samples, told):
+    """Onset, apex and offset of each event lie within two frames of those of the whole clip; its kind is equal."""
+    for sample in samples:
+        events = [movement[-1][1].interval for movement in told[sample.name].values()]
+        whole = spot(sample.signal)
+        assert [event.kind for event in events] == [event.kind for event in whole]
+        for live, clip in zip(events, whole, strict=True):
+            for one, other in zip(_moments(live), _moments(clip), strict=True):
+                assert abs(one - other) <= 2 / sample.fps, sample.name
+            assert live.regions[0] == clip.regions[0]
+
+
+def test_samples_are_told_in_time(samples, told):
+    """Candidates come within 60 ms or two frames of the true apex but for one of 15, events within 100 ms or three."""
+    late = {"candidate": [], "event": []}
+    for sample, (step, most_s, frames, moment) in itertools.product(
+        samples, (("candidate", 0.060, 2, "apex_s"), ("event", 0.100, 3, "offset_s"))
+    ):
+        times = [now_s for movement in told[sample.name].values() for now_s, news in movement if news.step == step]
+        for now_s, event in zip(times, sample.events, strict=True):
+            over_s = now_s - event[moment] - max(most_s, frames / sample.fps)
+            if over_s > 0.001:
+                late[step].append((sample.name, round(over_s * sample.fps)))
+    assert late["event"] == []
+    assert len(late["candidate"]) <= 1
+    assert all(frames <= 1 for _, frames in late["candidate"])
