@@ -43,7 +43,7 @@ def look(frame: LiveFrame) -> Looked:
 
 @dataclass
 class FakeProcess:
-    """Answers pictures by `look`; while `held`, not before it is let go on; raises `error` at the picture `fails_at`."""
+    """Answers pictures by `look`; while `held`, not before it is let go on; raises `error` from `fails_at` on."""
 
     look: Callable[[LiveFrame], Looked] = look
     held: bool = False
