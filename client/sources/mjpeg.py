@@ -19,9 +19,13 @@ _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
 
 
 def mjpeg(pipe: BinaryIO, *, rate: float = 30.0) -> Iterator[Frame]:
-    """The JPEGs of a pipe as frames, `rate` of them a second from second 0 on. Raises `SourceError`."""
-    read = getattr(pipe, "read1", pipe.read)
-    for number, data in enumerate(jpegs(iter(lambda: read(_CHUNK_BYTES), b""))):
+    """The JPEGs of a pipe, of which nothing has been read, as frames: `rate` of them a second from second 0 on.
+
+    Raises `SourceError`.
+    """
+    # Below its buffer, whose lock would be held by a thread that waits here while the program ends.
+    raw = getattr(pipe, "raw", pipe)
+    for number, data in enumerate(jpegs(iter(lambda: raw.read(_CHUNK_BYTES), b""))):
         yield Frame("jpeg", data, round(number * 1e6 / rate))
 
 
