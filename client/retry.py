@@ -15,7 +15,7 @@ class Retry:
     itself held to `most_s`.
     """
 
-    attempts: int = 6
+    attempts: int = 10
     first_s: float = 0.2
     most_s: float = 5.0
 
