@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """At most `attempts` in a row without an answer to any frame; 0 for none.
+    """At most `attempts` in a row without an answer to any frame, which is about a minute by default; 0 for none.
 
     The pause before each is random between 0 and a bound that doubles from `first_s` to `most_s`, so that the clients
     of a service that restarts do not come back all at once; never shorter than what the service asked for, which is
     itself held to `most_s`.
     """
 
-    attempts: int = 10
+    attempts: int = 24
     first_s: float = 0.2
     most_s: float = 5.0
 
