@@ -32,7 +32,8 @@ _OPTIONS = (
     ("grpc.max_receive_message_length", 64 << 20),
     # Pauses between attempts are those of `Retry`; gRPC's own go up to two minutes.
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
+    # This one bounds how long an attempt to connect may take.
+    ("grpc.min_reconnect_backoff_ms", 5_000),
     ("grpc.max_reconnect_backoff_ms", 1_000),
 )
 
