@@ -11,7 +11,6 @@ from contextlib import contextmanager
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 import client
@@ -52,17 +51,15 @@ class Meter:
 
     def __rich__(self) -> Group:
         tally = self._tally
-        table = Table.grid(padding=(0, 3))
-        table.add_row(
-            f"{self._time_s:8.2f} s",
-            f"{self.frames_per_s():6.1f} frames/s",
-            f"lag {tally.lag_s(0.5) * 1e3:.0f} ms (99 %: {tally.lag_s(0.99) * 1e3:.0f} ms)",
-            f"dropped {tally.dropped}",
-            f"refused {tally.refused}",
-            f"events {tally.events}",
-        )
+        lag = f"lag {tally.lag_s(0.5) * 1e3:.0f} ms (99 %: {tally.lag_s(0.99) * 1e3:.0f} ms)"
+        lines = [
+            f"{self._time_s:8.2f} s   {self.frames_per_s():6.1f} frames/s   {lag}",
+            f"events {tally.events}   dropped {tally.dropped}   refused {tally.refused}",
+        ]
         faces = [Text(f"face {face.track_id}: {face.state}", style=_STYLES.get(face.state, "")) for face in self._faces]
-        return Group(table, *(faces or [Text("no face", style="dim")]), *(Text(line) for line in self._lines or ()))
+        return Group(
+            *map(Text, lines), *(faces or [Text("no face", style="dim")]), *(Text(line) for line in self._lines or ())
+        )
 
 
 @contextmanager
