@@ -1,4 +1,4 @@
-"""The command line: `glimpse serve | analyze | models | triton | settings`."""
+"""The command line: `glimpse serve | analyze | live | models | triton | settings`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from server import __version__, console
+from server.cli_live import live
 from server.errors import ConfigurationError, GlimpseError, OptionError
 from server.settings import Settings, load, rows
 from server.types import Report
@@ -198,6 +199,9 @@ def _write_csv(reports: list[tuple[str, Report]]) -> None:
     from server.report.export import events_csv
 
     console.data(events_csv(reports if len(reports) > 1 else reports[0][1]))
+
+
+app.command()(live)
 
 
 @app.command()

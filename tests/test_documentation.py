@@ -23,7 +23,7 @@ def test_links_lead_somewhere(document):
 def test_named_files_exist(document):
     """A path in code type is a file or a folder of the repository."""
     text = document.read_text(encoding="utf-8")
-    named = re.findall(r"`((?:server|export|bench|tests|samples|docs|model_repository)/[\w./-]*)`", text)
+    named = re.findall(r"`((?:server|export|client|bench|tests|samples|docs|model_repository)/[\w./-]*)`", text)
     assert [name for name in named if not (ROOT / name).exists()] == []
 
 

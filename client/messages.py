@@ -1,0 +1,168 @@
+"""Messages of gRPC, from and to the values of this package; those of live streams are in `live_messages`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from glimpse.v1 import micro_expressions_pb2 as pb
+
+from client.types import (
+    ActionUnit,
+    AnalyzeOptions,
+    Clip,
+    Event,
+    Evidence,
+    FaceSummary,
+    ModelInfo,
+    ModelRef,
+    Prediction,
+    Progress,
+    Quality,
+    Report,
+    ServerInfo,
+    Warned,
+)
+
+FACES: Mapping[str, pb.FaceChoice.ValueType] = {"largest": pb.FACE_CHOICE_LARGEST, "all": pb.FACE_CHOICE_ALL}
+KINDS: Mapping[str, pb.EventKind.ValueType] = {"micro": pb.EVENT_KIND_MICRO, "macro": pb.EVENT_KIND_MACRO}
+
+
+class Enum(Protocol):
+    """The type of an enumeration of protobuf."""
+
+    def Name(self, number: Any) -> str:  # noqa: N802 - protobuf's name
+        """The name of a value. Raises `ValueError`."""
+
+    def keys(self) -> Any:
+        """Every name; the first one is that of 0, which ends in UNSPECIFIED."""
+
+
+def word(kind: Enum, number: int) -> Any:
+    """A value of an enumeration as this package spells it, `unknown` for one of a newer service."""
+    try:
+        name = kind.Name(number)
+    except ValueError:
+        return "unknown"
+    return name.removeprefix(kind.keys()[0].removesuffix("UNSPECIFIED")).lower()
+
+
+def analyze_options(options: AnalyzeOptions) -> pb.AnalyzeOptions:
+    """The first message of an analysis."""
+    return pb.AnalyzeOptions(
+        model=options.model or "",
+        version=options.version or "",
+        faces=FACES[options.faces],
+        kinds=[KINDS[kind] for kind in sorted(options.kinds)],
+        onset_s=options.onset_s,
+        apex_s=options.apex_s,
+    )
+
+
+def progress(message: pb.Progress) -> Progress:
+    """How far it is."""
+    return Progress(message.stage, message.done, message.total)
+
+
+def report(message: pb.Report) -> Report:
+    """The same report as that of REST."""
+    clip = message.clip
+    return Report(
+        id=message.id,
+        clip=Clip(clip.duration_s, clip.frames, clip.fps, clip.width, clip.height, clip.codec),
+        faces=tuple(
+            FaceSummary(face.track_id, face.first_s, face.last_s, quality(face.quality), evidence(face.evidence))
+            for face in message.faces
+        ),
+        events=tuple(event(each) for each in message.events),
+        model=model_ref(message.model),
+        timings_ms=dict(message.timings_ms),
+        warnings=tuple(Warned(warning.code, warning.message) for warning in message.warnings),
+    )
+
+
+def quality(message: pb.Quality) -> Quality:
+    """How well a face is seen."""
+    return Quality(
+        message.iod_px, message.sharpness, message.yaw_deg, message.pitch_deg, message.roll_deg, message.inside
+    )
+
+
+def evidence(message: pb.Evidence) -> Evidence:
+    """How far the picture supports an answer."""
+    return Evidence(word(pb.Grade, message.grade), tuple(message.reasons))
+
+
+def event(message: pb.Event) -> Event:
+    """An expression with its class."""
+    said = message.prediction
+    return Event(
+        label=said.label,
+        probabilities=dict(said.probabilities),
+        confidence=said.confidence,
+        abstained=said.abstained,
+        action_units=_action_units(said),
+        track_id=message.track_id,
+        kind=word(pb.EventKind, message.kind),
+        onset_s=message.onset_s,
+        apex_s=message.apex_s,
+        offset_s=message.offset_s,
+        onset_frame=message.onset_frame,
+        apex_frame=message.apex_frame,
+        offset_frame=message.offset_frame,
+        regions=tuple(message.regions),
+        evidence=evidence(message.evidence),
+    )
+
+
+def prediction(message: pb.Prediction) -> Prediction:
+    """The class of a movement."""
+    return Prediction(
+        message.label, dict(message.probabilities), message.confidence, message.abstained, _action_units(message)
+    )
+
+
+def _action_units(message: pb.Prediction) -> tuple[ActionUnit, ...]:
+    return tuple(
+        ActionUnit(unit.au, unit.intensity, word(pb.Side, unit.side), unit.confidence) for unit in message.action_units
+    )
+
+
+def model_ref(message: pb.Model) -> ModelRef:
+    """Which model answered."""
+    return ModelRef(message.name, message.version, message.recipe, message.backend)
+
+
+def model_info(message: pb.ModelDescription) -> ModelInfo:
+    """A model in the list."""
+    return ModelInfo(
+        name=message.name,
+        versions=tuple(message.versions),
+        recipe=message.recipe,
+        labels=tuple(message.labels),
+        backend=message.backend,
+        servable=message.servable,
+        reason=message.reason,
+    )
+
+
+def server_info(message: pb.GetServerInfoResponse) -> ServerInfo:
+    """The limits."""
+    return ServerInfo(
+        version=message.version,
+        default_model=message.default_model,
+        max_message_bytes=message.max_message_bytes,
+        max_clip_bytes=message.max_clip_bytes,
+        max_clip_seconds=message.max_clip_seconds,
+        max_clip_frames=message.max_clip_frames,
+        max_frame_pixels=message.max_frame_pixels,
+        max_faces=message.max_faces,
+        max_live_streams=message.max_live_streams,
+        live_streams=message.live_streams,
+        max_live_frames_per_second=message.max_live_frames_per_second,
+        live_frames_per_second=message.live_frames_per_second,
+        live_idle_seconds=message.live_idle_seconds,
+        live_buffer_frames=message.live_buffer_frames,
+        frame_encodings=tuple(word(pb.FrameEncoding, encoding) for encoding in message.frame_encodings),
+        codecs=tuple(message.codecs),
+    )
