@@ -29,8 +29,8 @@ class Telemetry(Gauges, Protocol):
     def count_cancelled(self, kind: str) -> None:
         """A client left before its answer; `kind` is what was going on."""
 
-    def observe_request(self, route: str, status: int, seconds: float) -> None:
-        """A request was answered. `route` is a template."""
+    def observe_request(self, route: str, status: int | str, seconds: float) -> None:
+        """A request was answered. `route` is a template or a method; `status` that of HTTP or the name of gRPC's."""
 
     def exposition(self) -> tuple[bytes, str]:
         """The metrics as text, and its content type."""

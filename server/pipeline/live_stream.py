@@ -3,39 +3,39 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from dataclasses import dataclass
 from typing import cast
 
-import numpy as np
-
-from server.errors import DeadlineExceeded, GlimpseError, MediaError
+from server.errors import DeadlineExceeded, GlimpseError, MediaError, WorkerCrashed
 from server.media.buffer import LiveBuffer
 from server.media.limits import MediaLimits
 from server.pipeline.live_jobs import LiveClose, LiveOpen, LivePush, Looked, Told
-from server.pipeline.live_teller import Served, Teller
+from server.pipeline.live_tally import Tally
+from server.pipeline.live_teller import Teller
+from server.pipeline.served import Served
 from server.pipeline.worker_process import WorkerProcess
+from server.spotting.signal import REGIONS
 from server.streams import (
     DropReason,
     FrameDropped,
     FrameRefused,
     FrameResult,
-    LiveEvent,
     LiveFrame,
     StreamOptions,
     StreamReply,
-    StreamStats,
-    Withdrawn,
 )
 from server.types import ModelRef
+
+_log = logging.getLogger(__name__)
 
 _BATCH = 8
 """Pictures that go to the worker at once, so that a fast camera costs fewer messages than it sends pictures."""
 _REFUSALS = 20
 """Pictures in a row that may be refused; a stream of nothing else is closed."""
-_LAGS = 4096
 _UNREAD = 512
 """Replies that may wait for a client that does not read them, before its pictures wait as well."""
 
@@ -70,36 +70,6 @@ class _Slot:
         return len(self.frame.data)
 
 
-@dataclass(slots=True)
-class _Tally:
-    """What the statistics of a stream are made of."""
-
-    received: int = 0
-    analysed: int = 0
-    dropped: int = 0
-    refused: int = 0
-    events: int = 0
-    withdrawn: int = 0
-    first_s: float = 0.0
-    last_s: float = 0.0
-    lags: deque[float] = field(default_factory=lambda: deque(maxlen=_LAGS))
-
-    def stats(self, model: ModelRef) -> StreamStats:
-        lags = np.array(self.lags or [0.0])
-        return StreamStats(
-            received=self.received,
-            analysed=self.analysed,
-            dropped=self.dropped,
-            refused=self.refused,
-            events=self.events,
-            withdrawn=self.withdrawn,
-            duration_s=round(self.last_s - self.first_s, 6),
-            lag_p50_s=round(float(np.quantile(lags, 0.5)), 6),
-            lag_p99_s=round(float(np.quantile(lags, 0.99)), 6),
-            model=model,
-        )
-
-
 class LiveStream:
     """One open stream. One task offers pictures while another reads the replies."""
 
@@ -111,8 +81,10 @@ class LiveStream:
         served: Served,
         options: StreamOptions,
         policy: LivePolicy,
+        tally: Tally,
     ) -> None:
-        self.served = served
+        self.regions = REGIONS
+        self._served = served
         self._process = process
         self._teller = teller
         self._options = options
@@ -123,14 +95,23 @@ class LiveStream:
         self._told: asyncio.Queue[Told | None] = asyncio.Queue()
         self._changed = asyncio.Condition()
         self._finished = False
-        self._tally = _Tally()
+        self._tally = tally
+
+    @property
+    def model(self) -> ModelRef:
+        """The model that answers."""
+        return self._served.reference
 
     async def offer(self, frame: LiveFrame) -> None:
-        """Hand in the next picture. Waits for room under the policy `wait`, else returns at once."""
+        """Hand in the next picture. Waits for room under the policy `wait`, and under every policy while the client
+        leaves many replies unread.
+        """
         slot = _Slot(frame, time.monotonic())
+        waits = self._options.policy == "wait"
         async with self._changed:
-            if self._options.policy == "wait":
-                await self._changed.wait_for(lambda: not self._buffer.full or self._finished)
+            await self._changed.wait_for(
+                lambda: self._finished or (self._replies.qsize() < _UNREAD and not (waits and self._buffer.full))
+            )
             self._tally.received += 1
             self._order.append(slot)
             if self._finished:
@@ -161,28 +142,24 @@ class LiveStream:
 
     async def run(self) -> None:
         """Work until the stream is finished and everything has been answered."""
-        failure: GlimpseError | None = None
         teller = asyncio.get_running_loop().create_task(self._tell_all())
         try:
-            await self._pump()
-        except GlimpseError as error:
-            failure = error
-        except asyncio.CancelledError:
+            failure = await _failure_of(self._pump())
+            async with self._changed:
+                self._finished = True
+                for slot in [slot for slot in self._order if slot.reply is None]:
+                    self._answer(slot, _refused(slot, failure) if failure else _dropped(slot, "closed"))
+                self._changed.notify_all()
+            self._told.put_nowait(None)
+            untold = await _failure_of(teller)
+        finally:
             teller.cancel()
-            raise
-        async with self._changed:
-            self._finished = True
-            for slot in [slot for slot in self._order if slot.reply is None]:
-                self._answer(slot, _refused(slot, failure) if failure else _dropped(slot, "closed"))
-            self._changed.notify_all()
-        self._told.put_nowait(None)
-        await teller
-        self._replies.put_nowait(self._tally.stats(self.served.reference))
-        self._replies.put_nowait(failure)
+        self._replies.put_nowait(self._tally.stats(self.model))
+        self._replies.put_nowait(failure or untold)
 
     async def _pump(self) -> None:
         """Pictures from the buffer to the worker, and its answers back."""
-        policy, contract = self._policy, self.served.contract
+        policy, contract = self._policy, self._served.contract
         opened = LiveOpen(
             options=self._options,
             limits=policy.limits,
@@ -231,16 +208,7 @@ class LiveStream:
 
     def _answer(self, slot: _Slot, reply: FrameResult | FrameDropped | FrameRefused) -> None:
         """Replies go out in the order in which pictures came in, whichever is known first."""
-        tally = self._tally
-        if isinstance(reply, FrameResult):
-            reply = replace(reply, lag_s=round(time.monotonic() - slot.arrived, 6))
-            tally.first_s = reply.time_s if not tally.analysed else tally.first_s
-            tally.analysed, tally.last_s = tally.analysed + 1, reply.time_s
-            tally.lags.append(reply.lag_s)
-        elif isinstance(reply, FrameDropped):
-            tally.dropped += 1
-        else:
-            tally.refused += 1
+        reply = self._tally.frame(reply, slot.arrived)
         slot.reply = reply
         while self._order and self._order[0].reply is not None:
             self._replies.put_nowait(self._order.popleft().reply)
@@ -248,9 +216,20 @@ class LiveStream:
     async def _tell_all(self) -> None:
         while (told := await self._told.get()) is not None:
             reply = await self._teller.tell(told)
-            self._tally.events += isinstance(reply, LiveEvent)
-            self._tally.withdrawn += isinstance(reply, Withdrawn)
+            self._tally.movement(reply)
             self._replies.put_nowait(reply)
+
+
+async def _failure_of(work: Awaitable[None]) -> GlimpseError | None:
+    """Whatever goes wrong ends the stream with an error: who reads its replies would wait for ever."""
+    try:
+        await work
+    except GlimpseError as error:
+        return error
+    except Exception:  # noqa: BLE001 - whatever it was, the stream has failed
+        _log.exception("a live stream failed")
+        return WorkerCrashed("The stream could not be processed.", stage="live")
+    return None
 
 
 def _dropped(slot: _Slot, reason: DropReason) -> FrameDropped:

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from server.errors import ConfigurationError, Overloaded
+from server.pipeline.live_jobs import LiveRehearse
 from server.pipeline.worker_main import Handler
 from server.pipeline.worker_process import WorkerProcess
 
@@ -54,6 +55,11 @@ class LiveWorkers:
         except ConfigurationError:
             self._spare = None
             raise
+
+    async def frame_cost_s(self) -> float:
+        """Processor time in which one frame is looked at here; see `server.pipeline.rehearsal`."""
+        async with self.borrow() as process:
+            return float(await process.run(LiveRehearse(), None))
 
     @asynccontextmanager
     async def borrow(self) -> AsyncIterator[WorkerProcess]:
