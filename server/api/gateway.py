@@ -9,9 +9,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
+from server.api.facts import ServerFacts
 from server.api.limits import Admission, Gauges, Limits, Ticket
 from server.errors import DeadlineExceeded
-from server.pipeline.base import Analyzer, OnProgress
+from server.pipeline.base import Analyzer, LiveAnalyzer, OnProgress
 from server.types import AnalyzeOptions, Classification, Report
 
 T = TypeVar("T")
@@ -39,9 +40,11 @@ class Telemetry(Gauges, Protocol):
 
 @dataclass(frozen=True)
 class Gateway:
-    """What every route needs. `renderers` turn a report into bytes, by media type."""
+    """What every route and method needs. `renderers` turn a report into bytes, by media type."""
 
     analyzer: Analyzer
+    live: LiveAnalyzer
+    facts: ServerFacts
     limits: Limits
     admission: Admission
     telemetry: Telemetry

@@ -16,6 +16,16 @@ from server.pipeline.served import Served, choose
 from server.predict.base import Predictor
 from server.streams import StreamOptions
 
+SERVED_SHARE = 0.8
+"""Share of the processors that the pictures of live streams may take; the rest is for the gateway and inference."""
+
+
+def capacity(frame_cost_s: float, processors: int) -> float:
+    """Frames per second that all streams together may send to `processors`, where one costs `frame_cost_s` seconds of
+    processor time (`LiveWorkers.frame_cost_s`).
+    """
+    return round(SERVED_SHARE * processors / frame_cost_s, 1)
+
 
 class LivePipeline:
     """Implements `server.pipeline.base.LiveAnalyzer`: opens streams, as many as the machine can serve."""

@@ -22,8 +22,6 @@ from server.pipeline.live_session import LiveSession
 from server.streams import FrameResult, LiveFrame, StreamOptions
 from server.types import Float64Array, UInt8Array
 
-SERVED_SHARE = 0.8
-"""Share of the processors that live streams may take; the rest is for the gateway, inference and events."""
 _WIDTH_PX, _HEIGHT_PX = 640, 480
 _WARM_UP, _COUNTED = 6, 30
 _RATE = 60.0
@@ -35,11 +33,6 @@ _BLOBS = (
     )),
     (0, 5, 7, 22, 25), (0, 62, 26, 6, -70), (0, 75, 18, 6, 20), (0, 100, 30, 6, -20),
 )  # fmt: skip
-
-
-def frames_per_s(frame_cost_s: float, processors: int) -> float:
-    """What all streams together may send to `processors`, at `frame_cost_s` seconds of processor time a frame."""
-    return SERVED_SHARE * processors / frame_cost_s
 
 
 def frame_cost_s(detector: FaceDetector, landmarker: FaceLandmarker) -> float:

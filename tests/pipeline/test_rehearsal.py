@@ -19,9 +19,3 @@ def test_a_picture_without_a_face_gives_no_figure(monkeypatch):
     monkeypatch.setattr(rehearsal, "drawn_face", lambda shift_px: rehearsal.np.full((480, 640), 90, "uint8"))
     with pytest.raises(FaceError, match="not found"):
         rehearsal.frame_cost_s(FaceDetector(), FaceLandmarker())
-
-
-def test_streams_get_most_of_the_processors():
-    """Twice as many serve twice as many frames, and some time is left for everything else."""
-    assert rehearsal.frames_per_s(0.005, 2) == 2 * rehearsal.frames_per_s(0.005, 1)
-    assert rehearsal.frames_per_s(0.005, 1) < 200
