@@ -50,7 +50,9 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
         async with AsyncExitStack() as stack:
-            used = pipelines or await stack.enter_async_context(open_service(settings, metrics))
+            used = pipelines
+            if used is None:
+                used = await stack.enter_async_context(open_service(settings, metrics))
             await _warm_up(used[0])
             gateway = _gateway(settings, used, metrics, renderings or renderers())
             yield {"gateway": gateway, "grpc": await stack.enter_async_context(_grpc(settings, gateway))}

@@ -16,13 +16,14 @@ REF = ModelRef("ststnet", "1", "flow_uvs_28", "fake")
 
 
 class FakeStream:
-    """Refuses a frame without data, and ends with `failure` where there is one."""
+    """Refuses a frame without data, with `message`, and ends with `failure` where there is one."""
 
     model = REF
     regions = ("brow", "mouth")
 
-    def __init__(self, failure: GlimpseError | None) -> None:
+    def __init__(self, failure: GlimpseError | None, message: str) -> None:
         self._failure = failure
+        self._message = message
         self._replies: asyncio.Queue[StreamReply | None] = asyncio.Queue()
         self._received = 0
 
@@ -31,7 +32,7 @@ class FakeStream:
         if frame.data:
             self._replies.put_nowait(FrameResult(frame.index, frame.capture_us, frame.capture_us / 1e6, ()))
         else:
-            error = OptionError("no data")
+            error = OptionError(self._message)
             self._replies.put_nowait(FrameRefused(frame.index, frame.capture_us, error.code, error.message, True))
 
     async def finish(self) -> None:
@@ -52,6 +53,7 @@ class FakeLive:
 
     error: Exception | None = None
     failure: GlimpseError | None = None
+    message: str = "no data"
     bounds: LiveBounds = field(default_factory=lambda: LiveBounds(4, 200.0, 5.0, 16))
     asked: list[StreamOptions] = field(default_factory=list)
     streams: int = 0
@@ -65,7 +67,7 @@ class FakeLive:
         self.streams += 1
         self.frames_per_s += options.frame_rate
         try:
-            yield FakeStream(self.failure)
+            yield FakeStream(self.failure, self.message)
         finally:
             self.streams -= 1
             self.frames_per_s -= options.frame_rate

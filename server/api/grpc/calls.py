@@ -6,7 +6,7 @@ import asyncio
 import logging
 import math
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,7 @@ MESSAGE_SETTING = "GLIMPSE_SERVER__GRPC_MESSAGE_BYTES"
 _FACT_CHARACTERS = 256
 # What is answered at the last moment still has to reach the client.
 _TRAVEL_S = 0.05
+_STATUS_S = 2.0
 
 _log = logging.getLogger(__name__)
 
@@ -107,7 +108,11 @@ async def _abort(context: Any, error: Exception, request_id: str) -> None:
     known = error if isinstance(error, GlimpseError) else GlimpseError("")
     status = status_of(known)
     message = status.advice if status.private else known.message
-    await context.abort(grpc.StatusCode[status.grpc], message, tuple(trailing(known, request_id=request_id).items()))
+    facts = tuple(trailing(known, request_id=request_id).items())
+    # A client that reads nothing does not take its status either, which must not keep the call.
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_STATUS_S):
+            await context.abort(grpc.StatusCode[status.grpc], message, facts)
 
 
 def trailing(error: GlimpseError, *, request_id: str) -> dict[str, str]:

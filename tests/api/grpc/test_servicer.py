@@ -11,9 +11,9 @@ from server.errors import BackendUnavailable, BudgetSpent, FaceLost, NoFace, Ove
 from server.pipeline.base import LiveBounds
 from server.report.export import as_dict
 from server.types import AnalyzeOptions, Progress
-from tests.api.grpc.calls import connected, facts, frames, options, parts, told
 from tests.conftest import report
 from tests.fake_live import FakeLive
+from tests.grpc_calls import connected, facts, frames, options, parts, told
 
 ANALYZE = "/glimpse.v1.MicroExpressions/Analyze"
 LIVE = "/glimpse.v1.MicroExpressions/Live"
@@ -29,6 +29,12 @@ async def then_silence(requests):
     for request in requests:
         yield request
     await asyncio.Event().wait()
+
+
+def counted(gateway, status):
+    """Wait until a stream has ended with it."""
+    while not gateway.metric("glimpse_requests_total", route=LIVE, status=status):
+        pass
 
 
 async def analyzed(gateway, requests, **how):
@@ -295,10 +301,20 @@ async def test_a_client_that_leaves_its_stream_gives_its_place_back(gateway):
         assert (await call.read()).WhichOneof("part") == "opened"
         assert gateway.live.streams == 1
         call.cancel()
-    while not gateway.metric("glimpse_requests_total", route=LIVE, status="CANCELLED"):
-        pass
+    await asyncio.to_thread(counted, gateway, "CANCELLED")
     assert gateway.live.streams == 0
     assert gateway.metric("glimpse_cancelled_total", kind="live") == 1
+
+
+async def test_a_client_that_does_not_read_gives_its_place_back(start):
+    """Its answers would fill the memory; the stream ends after the longest pause."""
+    live = FakeLive(bounds=LiveBounds(4, 200.0, 0.3, 16), message="x" * 2**20)
+    gateway = start(live=live)
+    async with connected(gateway.grpc) as stub:
+        call = stub.Live(then_silence([options(), *frames(64, data=b"")]))
+        assert (await call.read()).WhichOneof("part") == "opened"
+        await asyncio.to_thread(counted, gateway, "DEADLINE_EXCEEDED")
+        assert gateway.live.streams == 0
 
 
 async def test_a_shutdown_ends_streams_with_their_statistics(gateway):
