@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e
 
-.PHONY: run setup test lint triton samples proto zoo bench bench-accuracy clean
+.PHONY: run setup test lint triton samples proto proto-release zoo bench bench-accuracy clean
 .DEFAULT_GOAL := run
 
 $(BIN)/python:
@@ -41,6 +41,11 @@ samples: setup
 proto: setup
 	PATH=$(BIN):$$PATH $(BIN)/python -m grpc_tools.protoc -Iproto --python_out=stubs --grpc_python_out=stubs \
 	  --mypy_out=stubs --mypy_grpc_out=stubs proto/glimpse/v1/micro_expressions.proto
+
+# What clients may rely on from now on: tests refuse a change that breaks it.
+proto-release: setup
+	$(BIN)/buf lint
+	$(BIN)/buf build --exclude-source-info -o proto/v1.binpb
 
 zoo: setup
 	$(BIN)/glimpse-export zoo

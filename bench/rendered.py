@@ -136,7 +136,7 @@ def _plan(
 @contextmanager
 def service(log: Path, model: str | None) -> Iterator[httpx.Client]:
     """The service as an operator starts it, on a free port, with its own default model unless `model` is given."""
-    command = [sys.executable, "-m", "server", "serve", "--port", "0"]
+    command = [sys.executable, "-m", "server", "serve", "--port", "0", "--grpc-port", "0"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GLIMPSE_")}
     if model:
         environment["GLIMPSE_BACKEND__DEFAULT_MODEL"] = model

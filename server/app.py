@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 import logging
-import signal
-import socket
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import uvicorn
 from fastapi import FastAPI
 
 from server import __version__
 from server.api.gateway import Gateway
-from server.api.limits import Admission, Limits
-from server.api.rest import connection, routes
-from server.errors import ConfigurationError, GlimpseError
+from server.api.grpc.listening import GrpcServer
+from server.api.limits import Admission
+from server.api.rest import routes
+from server.bounds import facts_of, limits_of, media_limits_of
+from server.errors import GlimpseError
 from server.mllm import with_mllm
-from server.pipeline.base import Analyzer, Observer
+from server.pipeline.base import Analyzer, LiveAnalyzer, Observer
 from server.predict.base import Predictor
 from server.predict.engine import Gpu
 from server.predict.repository import ModelRepository
 from server.recipes.registry import RECIPES
 from server.report.export import events_csv
-from server.settings import Settings
-from server.telemetry import logging as telemetry_logging
+from server.settings import Settings, available_cpus
 from server.telemetry.metrics import Metrics
 from server.types import Report
 
@@ -38,25 +36,26 @@ _log = logging.getLogger(__name__)
 
 def create_app(
     settings: Settings,
-    analyzer: Analyzer | None = None,
+    pipelines: tuple[Analyzer, LiveAnalyzer] | None = None,
     *,
     renderings: Mapping[str, Callable[[Report], bytes]] | None = None,
 ) -> FastAPI:
-    """REST as an ASGI application.
+    """REST as an ASGI application; while it runs, gRPC is served beside it, on a port of its own.
 
-    `analyzer` replaces the pipeline that the settings describe, `renderings` the forms of a report by media type.
+    `pipelines` replace those that the settings describe, `renderings` the forms of a report by media type. Its state
+    holds `gateway` and `grpc`.
     """
     metrics = Metrics()
-    limits = limits_of(settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
         async with AsyncExitStack() as stack:
-            used = analyzer
+            used = pipelines
             if used is None:
-                used = await stack.enter_async_context(open_pipeline(settings, metrics))
-            await _warm_up(used)
-            yield {"gateway": Gateway(used, limits, Admission(limits, metrics), metrics, renderings or renderers())}
+                used = await stack.enter_async_context(open_service(settings, metrics))
+            await _warm_up(used[0])
+            gateway = _gateway(settings, used, metrics, renderings or renderers())
+            yield {"gateway": gateway, "grpc": await stack.enter_async_context(_grpc(settings, gateway))}
 
     app = FastAPI(
         title="Glimpse",
@@ -72,6 +71,37 @@ def create_app(
     )
     routes.install(app, metrics)
     return app
+
+
+def _gateway(
+    settings: Settings,
+    pipelines: tuple[Analyzer, LiveAnalyzer],
+    metrics: Metrics,
+    renderings: Mapping[str, Callable[[Report], bytes]],
+) -> Gateway:
+    analyzer, live = pipelines
+    limits = limits_of(settings)
+    return Gateway(
+        analyzer=analyzer,
+        live=live,
+        facts=facts_of(settings),
+        limits=limits,
+        admission=Admission(limits, metrics),
+        telemetry=metrics,
+        renderers=renderings,
+    )
+
+
+@asynccontextmanager
+async def _grpc(settings: Settings, gateway: Gateway) -> AsyncIterator[GrpcServer]:
+    """A server that listens, and ends before the pipeline does."""
+    server = GrpcServer(gateway, reflect=settings.server.grpc_reflection)
+    await server.start(settings.server.host, settings.server.grpc_port)
+    try:
+        yield server
+    finally:
+        server.begin_to_stop(settings.server.drain_seconds)
+        await server.stopped()
 
 
 @asynccontextmanager
@@ -105,29 +135,76 @@ async def open_predictor(settings: Settings, *, load: bool = True) -> AsyncItera
 
 
 @asynccontextmanager
+async def open_service(settings: Settings, observer: Observer) -> AsyncIterator[tuple[Analyzer, LiveAnalyzer]]:
+    """Clips and live streams, with their worker processes, over one backend. Raises `ConfigurationError`."""
+    async with (
+        open_predictor(settings) as predictor,
+        _open_clips(settings, predictor, observer) as clips,
+        open_live(settings, predictor, observer) as live,
+    ):
+        yield clips, live
+
+
+@asynccontextmanager
 async def open_pipeline(settings: Settings, observer: Observer) -> AsyncIterator[Analyzer]:
-    """The whole analysis, with its worker processes. Raises `ConfigurationError`."""
-    from server.media.limits import MediaLimits
+    """The analysis of clips alone, with its worker processes. Raises `ConfigurationError`."""
+    async with open_predictor(settings) as predictor, _open_clips(settings, predictor, observer) as clips:
+        yield clips
+
+
+@asynccontextmanager
+async def open_live(settings: Settings, predictor: Predictor, observer: Observer) -> AsyncIterator[LiveAnalyzer]:
+    """Live streams, with a process that waits for the first. Raises `ConfigurationError`."""
+    from server.pipeline.live import LivePipeline, capacity
+    from server.pipeline.live_stream import LivePolicy
+    from server.pipeline.live_worker import LiveStages
+    from server.pipeline.live_workers import LiveWorkers
+
+    wanted = settings.live
+    workers = LiveWorkers(LiveStages, most=wanted.max_streams, memory_bytes=settings.workers.memory_bytes)
+    try:
+        await workers.start()
+        policy = LivePolicy(
+            max_streams=wanted.max_streams,
+            frames_per_s=wanted.frames_per_second
+            or capacity(await workers.frame_cost_s(), processors=available_cpus()),
+            idle_s=wanted.idle_seconds,
+            buffer_frames=wanted.buffer_frames,
+            buffer_bytes=wanted.buffer_bytes,
+            store_bytes=wanted.store_bytes,
+            max_faces=settings.limits.faces,
+            inference_s=wanted.inference_seconds,
+            limits=media_limits_of(settings),
+        )
+        default = settings.backend.default_model
+        yield LivePipeline(
+            predictor=predictor, workers=workers, policy=policy, observer=observer, default_model=default
+        )
+    finally:
+        await workers.close()
+
+
+@asynccontextmanager
+async def _open_clips(settings: Settings, predictor: Predictor, observer: Observer) -> AsyncIterator[Analyzer]:
     from server.pipeline.clip import ClipPipeline, ClipPolicy
     from server.pipeline.stages import Stages
     from server.pipeline.workers import WorkerPool
 
-    limits = settings.limits
     policy = ClipPolicy(
         default_model=settings.backend.default_model,
-        limits=MediaLimits(limits.clip_seconds, limits.clip_frames, limits.frame_pixels),
-        max_faces=limits.faces,
+        limits=media_limits_of(settings),
+        max_faces=settings.limits.faces,
         min_face_coverage=settings.analysis.min_face_coverage,
     )
     # As many may wait for a worker as admission lets in, so that only admission ever refuses.
     pool = WorkerPool(
         Stages,
         workers=settings.workers.count,
-        queue=limits.inflight,
+        queue=settings.limits.inflight,
         memory_bytes=settings.workers.memory_bytes,
         observer=observer,
     )
-    async with open_predictor(settings) as predictor, _open_shadow(settings, observer) as shadow:
+    async with _open_shadow(settings, observer) as shadow:
         await pool.start()
         try:
             yield ClipPipeline(predictor=predictor, pool=pool, policy=policy, observer=observer, shadow=shadow)
@@ -172,21 +249,6 @@ def _timeline(report: Report) -> bytes:
     return timeline_png(report)
 
 
-def limits_of(settings: Settings) -> Limits:
-    """The bounds of requests."""
-    limits = settings.limits
-    return Limits(
-        upload_bytes=limits.upload_bytes,
-        upload_idle_s=limits.upload_idle_seconds,
-        upload_bytes_per_s=limits.upload_bytes_per_second,
-        uploads=limits.uploads,
-        inflight=limits.inflight,
-        queued=limits.queued,
-        buffered_bytes=limits.buffered_bytes,
-        deadline_s=settings.server.request_deadline_seconds,
-    )
-
-
 async def _warm_up(analyzer: Analyzer) -> None:
     """Ask once, so that the first caller finds loaded models; a backend that comes later is no reason not to start."""
     try:
@@ -196,80 +258,3 @@ async def _warm_up(analyzer: Analyzer) -> None:
         return
     if not readiness.ready:
         _log.warning("not ready yet", extra={"reasons": ", ".join(readiness.reasons)})
-
-
-class Service(uvicorn.Server):
-    """Serves an application on `listener` and calls `on_ready` with its URL once it answers."""
-
-    def __init__(
-        self, app: FastAPI, settings: Settings, listener: socket.socket, on_ready: Callable[[str], None]
-    ) -> None:
-        super().__init__(
-            uvicorn.Config(
-                app,
-                http=connection.protocol(settings.server.header_seconds),
-                ws="none",
-                lifespan="on",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                proxy_headers=False,
-                timeout_graceful_shutdown=max(1, round(settings.server.drain_seconds)),
-            )
-        )
-        self._listener = listener
-        self._on_ready = on_ready
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, then tell."""
-        await super().startup(sockets or [self._listener])
-        if self.started:
-            self._on_ready(url_of(self._listener))
-
-
-def listen(settings: Settings) -> socket.socket:
-    """A bound socket. Raises `ConfigurationError` where the address is taken or not ours."""
-    host, port = settings.server.host, settings.server.port
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # With the protocol named, asyncio turns Nagle's algorithm off, which would cost a request 40 ms.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-    except OSError as error:
-        listener.close()
-        raise ConfigurationError(
-            f"cannot listen on {host}:{port}: {error.strerror or error}; choose another with GLIMPSE_SERVER__PORT"
-        ) from None
-    return listener
-
-
-def url_of(listener: socket.socket) -> str:
-    """The address of the service, as a client on this machine would type it."""
-    host, port = listener.getsockname()[:2]
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def run(settings: Settings, *, on_ready: Callable[[str], None] = lambda _: None) -> None:
-    """Serve until SIGINT or SIGTERM, then let requests in flight finish.
-
-    Raises `ConfigurationError` where the service cannot start.
-    """
-    listener = listen(settings)
-    telemetry_logging.configure(settings.telemetry.log_level, settings.telemetry.log_format)
-
-    def announce(url: str) -> None:
-        _log.info("listening", extra={"url": url, "version": __version__, "backend": settings.backend.kind})
-        on_ready(url)
-
-    # uvicorn raises the signal that ended it once more; as an interrupt it ends here, with exit status 0.
-    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        with suppress(KeyboardInterrupt):
-            Service(create_app(settings), settings, listener, announce).run()
-    except SystemExit as end:
-        raise ConfigurationError("the service could not start; the log says why") from end
-    finally:
-        listener.close()
-        signal.signal(signal.SIGTERM, previous)

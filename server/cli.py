@@ -82,9 +82,10 @@ def _settings(**groups: dict[str, Any]) -> Settings:
 
 
 @app.command()
-def serve(
+def serve(  # noqa: PLR0917 - each is an option of the command line
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
-    port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port of REST; 0 takes a free one.")] = None,
+    grpc_port: Annotated[int | None, typer.Option(help="Port of gRPC; 0 takes a free one.")] = None,
     demo: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="Send this clip once the service is ready.")
     ] = None,
@@ -92,20 +93,21 @@ def serve(
     triton_address: AddressOption = None,
 ) -> None:
     """Run the service until Ctrl-C."""
-    from server.app import run
+    from server.service import run
 
     settings = _settings(
-        server={"host": host, "port": port}, backend={"kind": backend, "triton_address": triton_address}
+        server={"host": host, "port": port, "grpc_port": grpc_port},
+        backend={"kind": backend, "triton_address": triton_address},
     )
 
-    def ready(url: str) -> None:
+    def ready(url: str, grpc: str) -> None:
         if demo is not None:
-            threading.Thread(target=_demonstrate, args=(url, demo), daemon=True).start()
+            threading.Thread(target=_demonstrate, args=(url, grpc, demo), daemon=True).start()
 
     run(settings, on_ready=ready)
 
 
-def _demonstrate(url: str, clip: Path) -> None:
+def _demonstrate(url: str, grpc: str, clip: Path) -> None:
     """What any client could do: post the clip over HTTP and read the answer."""
     from server.remote import RemoteService
 
@@ -120,7 +122,7 @@ def _demonstrate(url: str, clip: Path) -> None:
         console.say(f"{clip}: {error}")
     else:
         console.show_report(str(clip), report)
-    console.say(f"Serving on {url} (documentation: {url}/docs). Ctrl-C ends it.")
+    console.say(f"Serving on {url} (documentation: {url}/docs), gRPC on {grpc}. Ctrl-C ends it.")
 
 
 @app.command()

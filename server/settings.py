@@ -18,11 +18,11 @@ from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, SettingsConfigDict, SettingsError
 
 from server.errors import ConfigurationError
-from server.settings_group import DELIMITER, PREFIX, Group, variable
+from server.settings_group import DELIMITER, MIB, PREFIX, Group, variable
+from server.settings_live import LiveSettings
 from server.settings_mllm import MLLM, MllmSettings
 from server.settings_shadow import ShadowSettings
 
-MIB = 2**20
 # Kubernetes tells every pod where the services of its namespace are, in variables of these forms.
 _SERVICE_LINK = re.compile(
     r"GLIMPSE_(.+_)?(SERVICE_HOST=|SERVICE_PORT(_.+)?=|PORT_\d+_(TCP|UDP|SCTP)(_.+)?=|PORT=(tcp|udp|sctp)://)"
@@ -53,6 +53,11 @@ class ServerSettings(Group):
 
     host: str = Field(default="127.0.0.1", min_length=1, description="Address to listen on; 0.0.0.0 in a container.")
     port: int = Field(default=8080, ge=0, le=65535, description="Port of REST; 0 takes a free one.")
+    grpc_port: int = Field(default=8081, ge=0, le=65535, description="Port of gRPC; 0 takes a free one.")
+    grpc_message_bytes: int = Field(
+        default=32 * MIB, ge=64 * 1024, le=512 * MIB, description="Largest message of gRPC, such as one live frame."
+    )
+    grpc_reflection: bool = Field(default=True, description="Whether gRPC tells its interface to whoever asks.")
     request_deadline_seconds: float = Field(
         default=180.0, gt=0, le=3600, description="Longest time from the arrival of a request to its answer."
     )
@@ -180,6 +185,7 @@ class Settings(BaseSettings):
     backend: BackendSettings = Field(default_factory=BackendSettings)
     analysis: AnalysisSettings = AnalysisSettings()
     shadow: ShadowSettings = ShadowSettings()
+    live: LiveSettings = LiveSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     mllm: MllmSettings = MllmSettings()
 

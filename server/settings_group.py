@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict
 
 PREFIX = "GLIMPSE_"
 DELIMITER = "__"
+MIB = 2**20
 
 
 class Group(BaseModel):

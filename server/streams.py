@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 from server.types import Event, EventKind, Evidence, FaceChoice, FaceQuality, ModelRef, Prediction
 
 FrameEncoding: TypeAlias = Literal["jpeg", "png", "gray8", "bgr8"]
+FRAME_ENCODINGS: tuple[FrameEncoding, ...] = get_args(FrameEncoding)
 BufferPolicy: TypeAlias = Literal["wait", "drop_oldest", "drop_latest"]
 """What happens to a frame that comes while the buffer is full: the sender waits, the oldest waiting frame goes, or the
 new one does.

@@ -16,11 +16,12 @@ import httpx
 import numpy as np
 import pytest
 
-from server.app import Service, create_app, listen
+from server.app import create_app
 from server.errors import ConfigurationError, UnknownModel
 from server.pipeline.base import OnProgress, Readiness
 from server.predict.triton_install import ensure_installed
 from server.predict.tritonserver import TritonServer
+from server.service import Service, listen
 from server.settings import load
 from server.types import (
     AnalyzeOptions,
@@ -35,6 +36,7 @@ from server.types import (
     Progress,
     Report,
 )
+from tests.fake_live import FakeLive
 
 MODEL = ModelInfo("ststnet", ("1",), "flow_uvs_28", ("negative", "positive", "surprise"), "fake", servable=True)
 REF = ModelRef("ststnet", "1", "flow_uvs_28", "fake")
@@ -152,7 +154,9 @@ class Running:
     """A gateway that listens."""
 
     url: str
+    grpc: str
     analyzer: FakeAnalyzer
+    live: FakeLive
     client: httpx.Client
     server: Service
 
@@ -178,20 +182,22 @@ def start() -> Iterator[Start]:
     """Starts gateways with settings by group, and stops them."""
     with ExitStack() as stack:
 
-        def begin(analyzer: FakeAnalyzer | None = None, **settings: Mapping[str, Any]) -> Running:
-            fake = analyzer or FakeAnalyzer()
-            server = {"port": 0, "drain_seconds": 5.0, **settings.pop("server", {})}
+        def begin(
+            analyzer: FakeAnalyzer | None = None, live: FakeLive | None = None, **settings: Mapping[str, Any]
+        ) -> Running:
+            fake, streams = analyzer or FakeAnalyzer(), live or FakeLive()
+            server = {"port": 0, "grpc_port": 0, "drain_seconds": 5.0, **settings.pop("server", {})}
             tree = load({}, server=server, **settings)
             listener = stack.enter_context(listen(tree))
-            urls: list[str] = []
+            addresses: list[str] = []
             up = threading.Event()
 
-            def ready(url: str) -> None:
-                urls.append(url)
+            def ready(url: str, grpc: str) -> None:
+                addresses.extend((url, grpc))
                 up.set()
 
             renderings = {"text/csv": lambda r: f"id\n{r.id}\n".encode(), "image/png": lambda _: b"\x89PNG"}
-            service = Service(create_app(tree, fake, renderings=renderings), tree, listener, ready)
+            service = Service(create_app(tree, (fake, streams), renderings=renderings), tree, listener, ready)
             thread = threading.Thread(target=service.run, daemon=True)
             thread.start()
             assert up.wait(20)
@@ -203,8 +209,8 @@ def start() -> Iterator[Start]:
                 assert not thread.is_alive()
 
             stack.callback(stop)
-            client = stack.enter_context(httpx.Client(base_url=urls[0], timeout=20, trust_env=False))
-            return Running(urls[0], fake, client, service)
+            client = stack.enter_context(httpx.Client(base_url=addresses[0], timeout=20, trust_env=False))
+            return Running(*addresses, fake, streams, client, service)
 
         yield begin
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from server.app import listen, open_pipeline, open_predictor, renderers, run, url_of
+from server.app import open_pipeline, open_predictor, open_service, renderers
 from server.errors import BackendUnavailable, ConfigurationError
+from server.service import listen, run, url_of
 from server.settings import load
 from server.telemetry.metrics import Metrics
 
@@ -23,6 +24,8 @@ def test_a_taken_port_is_a_plain_sentence():
         port = taken.getsockname()[1]
         with pytest.raises(ConfigurationError, match=f"127.0.0.1:{port}: Address already in use.*GLIMPSE_SERVER__PORT"):
             run(load({}, server={"port": port}))
+        with pytest.raises(ConfigurationError, match=f"127.0.0.1:{port}: .*GLIMPSE_SERVER__GRPC_PORT"):
+            run(load({}, server={"port": 0, "grpc_port": port}))
 
 
 def test_the_url_is_one_that_a_client_can_use():
@@ -101,6 +104,15 @@ async def test_the_whole_pipeline_gets_ready():
     async with open_pipeline(tree, metrics) as analyzer:
         assert (await analyzer.readiness()).ready
     assert b"glimpse_backend_up 1.0" in metrics.exposition()[0]
+
+
+async def test_what_live_streams_may_send_is_measured_unless_it_is_set():
+    """At start, in the process that waits for the first stream."""
+    groups = {"workers": {"count": 1}, "backend": {"repository": str(ROOT / "model_repository")}}
+    async with open_service(load({}, **groups), Metrics()) as (_, live):
+        assert live.bounds.frames_per_s > 0
+    async with open_service(load({}, live={"frames_per_second": 77}, **groups), Metrics()) as (_, live):
+        assert live.bounds.frames_per_s == 77
 
 
 def test_reports_are_rendered_as_the_document_says():

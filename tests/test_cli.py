@@ -199,7 +199,7 @@ def test_clips_are_analysed_in_this_process(glimpse, monkeypatch):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_demonstration_prints_a_verdict_and_ends_cleanly(number):
     """The clip goes to the running service over HTTP; Ctrl-C, or a container's stop, ends it with 0."""
-    command = [sys.executable, "-m", "server", "serve", "--port", "0", "--demo", str(SAMPLE)]
+    command = [sys.executable, "-m", "server", "serve", "--port", "0", "--grpc-port", "0", "--demo", str(SAMPLE)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as service:
         messages = []
         for line in service.stderr:

@@ -68,6 +68,16 @@ def test_what_the_caller_gives_wins():
         ("GLIMPSE_LIMITS__UPLOAD_BYTES_PER_SECOND", "0"),
         ("GLIMPSE_LIMITS__UPLOADS", "0"),
         ("GLIMPSE_SERVER__HEADER_SECONDS", "0"),
+        ("GLIMPSE_SERVER__GRPC_PORT", "65536"),
+        ("GLIMPSE_SERVER__GRPC_MESSAGE_BYTES", "1024"),
+        ("GLIMPSE_SERVER__GRPC_REFLECTION", "perhaps"),
+        ("GLIMPSE_LIVE__MAX_STREAMS", "0"),
+        ("GLIMPSE_LIVE__FRAMES_PER_SECOND", "-1"),
+        ("GLIMPSE_LIVE__IDLE_SECONDS", "0"),
+        ("GLIMPSE_LIVE__BUFFER_FRAMES", "0"),
+        ("GLIMPSE_LIVE__BUFFER_BYTES", "0"),
+        ("GLIMPSE_LIVE__STORE_BYTES", "1024"),
+        ("GLIMPSE_LIVE__INFERENCE_SECONDS", "0"),
         ("GLIMPSE_WORKERS__COUNT", "0"),
         ("GLIMPSE_WORKERS__MEMORY_BYTES", "1"),
         ("GLIMPSE_BACKEND__KIND", "torch"),
@@ -232,4 +242,4 @@ def test_every_setting_has_a_description_and_says_its_unit():
     for group in Settings.model_fields:
         for name, info in type(getattr(load({}), group)).model_fields.items():
             if info.annotation is float:
-                assert name.endswith(("_seconds", "_coverage", "_usd", "_cap", "share")), name
+                assert name.endswith(("_seconds", "_second", "_coverage", "_usd", "_cap", "share")), name

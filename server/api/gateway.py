@@ -9,9 +9,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
+from server.api.facts import ServerFacts
 from server.api.limits import Admission, Gauges, Limits, Ticket
 from server.errors import DeadlineExceeded
-from server.pipeline.base import Analyzer, OnProgress
+from server.pipeline.base import Analyzer, LiveAnalyzer, OnProgress
 from server.types import AnalyzeOptions, Classification, Report
 
 T = TypeVar("T")
@@ -29,8 +30,8 @@ class Telemetry(Gauges, Protocol):
     def count_cancelled(self, kind: str) -> None:
         """A client left before its answer; `kind` is what was going on."""
 
-    def observe_request(self, route: str, status: int, seconds: float) -> None:
-        """A request was answered. `route` is a template."""
+    def observe_request(self, route: str, status: int | str, seconds: float) -> None:
+        """A request was answered. `route` is a template or a method; `status` that of HTTP or the name of gRPC's."""
 
     def exposition(self) -> tuple[bytes, str]:
         """The metrics as text, and its content type."""
@@ -39,9 +40,11 @@ class Telemetry(Gauges, Protocol):
 
 @dataclass(frozen=True)
 class Gateway:
-    """What every route needs. `renderers` turn a report into bytes, by media type."""
+    """What every route and method needs. `renderers` turn a report into bytes, by media type."""
 
     analyzer: Analyzer
+    live: LiveAnalyzer
+    facts: ServerFacts
     limits: Limits
     admission: Admission
     telemetry: Telemetry

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 import av
 
 from server.errors import NoVideoStream, UnreadableMedia, UnsupportedMedia
+from server.media.codecs import DECODERS
 from server.media.container import Container
 from server.media.limits import STAGE, MediaLimits
 
@@ -23,18 +24,6 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
-_DECODERS: Mapping[str, str] = {
-    "h264": "h264",
-    "hevc": "hevc",
-    "vp8": "vp8",
-    "vp9": "vp9",
-    "libdav1d": "av1",
-    "mjpeg": "mjpeg",
-    "mpeg4": "mpeg4",
-    "ffv1": "ffv1",
-    "prores": "prores",
-    "rawvideo": "rawvideo",
-}
 _ENCRYPTED_TAGS = {"encv", "drmi"}
 _BUFFER_BYTES = 1 << 18
 _ATTACHED_PICTURE = 1 << 10
@@ -81,7 +70,7 @@ class Source:
         self._limits = limits
         self._rate = stream.average_rate or stream.guessed_rate or Fraction(0)
         self.time_base = time_base
-        self.codec = _DECODERS[stream.codec_context.name]
+        self.codec = DECODERS[stream.codec_context.name]
         self.cut = False
         self.undecodable = 0
 
@@ -192,7 +181,7 @@ def opened(data: bytes | memoryview, demuxer: Container, limits: MediaLimits, *,
     options = {
         "protocol_whitelist": "none",
         "format_whitelist": demuxer if demuxer != "mov" else "mov,mp4,m4a,3gp,3g2,mj2",
-        "codec_whitelist": ",".join(_DECODERS),
+        "codec_whitelist": ",".join(DECODERS),
         "max_pixels": str(limits.decoder_pixels),
         "max_streams": "32",
     }
@@ -242,8 +231,8 @@ def _select(container: av.container.InputContainer, demuxer: Container, limits: 
 def _check_codec(stream: VideoStream) -> None:
     # A codec that libav has no decoder for leaves the stream without a context.
     context = stream.codec_context
-    if context is None or context.name not in _DECODERS:
-        accepted = ", ".join(sorted(_DECODERS.values()))
+    if context is None or context.name not in DECODERS:
+        accepted = ", ".join(sorted(DECODERS.values()))
         raise UnsupportedMedia(f"The video codec is not supported; accepted are {accepted}.", stage=STAGE)
     try:
         encrypted = context.codec_tag in _ENCRYPTED_TAGS

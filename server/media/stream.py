@@ -16,15 +16,20 @@ from server.streams import LiveFrame
 from server.types import Frame, UInt8Array
 
 _CHANNELS = {"gray8": 1, "bgr8": 3}
+_COMPRESSED = ("jpeg", "png")
 
 
 def read_frame(picture: LiveFrame, time_s: float, limits: MediaLimits) -> Frame:
     """One picture as a frame at `time_s` of the stream, its luma uint8 [H, W] in studio range as in clips.
 
-    Raises `OptionError` for a raw picture whose bytes do not fit its size, what `read_picture` raises for others, and
-    `LimitExceeded` for one that is too large.
+    Raises `OptionError` for a raw picture whose bytes do not fit its size and for an encoding that is none of ours,
+    what `read_picture` raises for others, and `LimitExceeded` for one that is too large.
     """
     channels = _CHANNELS.get(picture.encoding)
+    if channels is None and picture.encoding not in _COMPRESSED:
+        known = ", ".join((*_COMPRESSED, *_CHANNELS))
+        message = f"frame {picture.index}: its encoding is none of {known}"
+        raise OptionError(message, option="encoding", stage=STAGE)
     if channels is None:
         frame = read_picture(picture.data, limits)
         return replace(frame, index=picture.index, time_s=time_s)

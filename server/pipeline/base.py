@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
 from server.errors import OptionError
-from server.types import AnalyzeOptions, Classification, ModelInfo, Progress, Report
+from server.streams import LiveFrame, StreamOptions, StreamReply
+from server.types import AnalyzeOptions, Classification, Event, ModelInfo, ModelRef, Progress, Report
+
+MODEL_NAME = r"^[a-z0-9][a-z0-9_.\-]{0,63}$"
+MODEL_VERSION = r"^[0-9]{1,18}$"
+MOST_FRAME_RATE = 1000.0
+"""Frames per second that a stream may say it will send."""
 
 OnProgress: TypeAlias = Callable[[Progress], None]
 ShadowOutcome: TypeAlias = Literal["agree", "disagree", "abstained", "failed", "dropped"]
 """What became of one event that a shadow model should have seen; `abstained` where either model withheld its answer."""
+
+LiveFrameOutcome: TypeAlias = Literal["analysed", "dropped", "refused"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +36,15 @@ def check_options(options: AnalyzeOptions) -> None:
     onset_s, apex_s = options.onset_s, options.apex_s
     if onset_s is not None and apex_s is not None and apex_s <= onset_s:
         raise OptionError(f"apex_s ({apex_s:g}) must be later than onset_s ({onset_s:g})", option="apex_s")
+    if not options.kinds:
+        raise OptionError("kinds names no kind of event: give micro, macro or both", option="kinds")
+
+
+def check_stream_options(options: StreamOptions) -> None:
+    """What can be known to be wrong before a stream takes anything. Raises `OptionError`."""
+    if not 0 < options.frame_rate <= MOST_FRAME_RATE:
+        message = f"frame_rate ({options.frame_rate:g}) must be above 0 and at most {MOST_FRAME_RATE:g} per second"
+        raise OptionError(message, option="frame_rate")
     if not options.kinds:
         raise OptionError("kinds names no kind of event: give micro, macro or both", option="kinds")
 
@@ -68,6 +86,73 @@ class Analyzer(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class LiveBounds:
+    """What live streams may take: how many at a time, frames per second of all together, the longest pause between two
+    frames of one, and how many of its frames may wait.
+    """
+
+    max_streams: int
+    frames_per_s: float
+    idle_s: float
+    buffer_frames: int
+
+
+class OpenStream(Protocol):
+    """One live stream. One task offers frames while another reads the replies."""
+
+    @property
+    def model(self) -> ModelRef:
+        """The model that answers."""
+        ...
+
+    @property
+    def regions(self) -> Sequence[str]:
+        """Names of the face's regions, in the order of `LiveFace.motion`."""
+        ...
+
+    async def offer(self, frame: LiveFrame) -> None:
+        """Hand in the next frame. Waits for room under the policy `wait`, and under every policy while the client
+        leaves many replies unread.
+        """
+        ...
+
+    async def finish(self) -> None:
+        """No more frames come; what waits is still answered."""
+        ...
+
+    def replies(self) -> AsyncIterator[StreamReply]:
+        """Everything that the client is told, `StreamStats` last. Raises the `GlimpseError` that ended the stream."""
+        ...
+
+
+class LiveAnalyzer(Protocol):
+    """Live streams behind every protocol."""
+
+    @property
+    def bounds(self) -> LiveBounds:
+        """What clients are told before they send anything."""
+        ...
+
+    @property
+    def streams(self) -> int:
+        """How many are open."""
+        ...
+
+    @property
+    def frames_per_s(self) -> float:
+        """What those that are open said they would send."""
+        ...
+
+    def open(self, options: StreamOptions) -> AbstractAsyncContextManager[OpenStream]:
+        """A stream, until the block is left.
+
+        Raises `OptionError`, `Overloaded` with what is full, `UnknownModel`, `ModelNotServable`, `BackendUnavailable`,
+        all before a process is taken.
+        """
+        ...
+
+
 class Observer(Protocol):
     """Receives what happens inside; metrics implement it. Calls must not block."""
 
@@ -82,6 +167,18 @@ class Observer(Protocol):
 
     def observe_report(self, report: Report) -> None:
         """One clip was answered."""
+
+    def observe_event(self, model: str, event: Event) -> None:
+        """One event of a live stream was told."""
+
+    def track_live_streams(self, change: int) -> None:
+        """A live stream was opened (+1) or has ended (-1)."""
+
+    def count_live_frame(self, outcome: LiveFrameOutcome) -> None:
+        """A frame of a live stream was answered."""
+
+    def observe_live_lag(self, seconds: float) -> None:
+        """How long after its arrival a frame of a live stream was answered."""
 
     def set_backend_up(self, up: bool) -> None:  # noqa: FBT001 - one flag is all it says
         """The last readiness check."""

@@ -10,11 +10,11 @@ from typing import Any, cast
 
 import numpy as np
 
-from server.contract import ModelContract
-from server.errors import BackendError, FaceLost, GlimpseError, ModelNotServable, OptionError
+from server.errors import BackendError, FaceLost, GlimpseError, OptionError
 from server.media.limits import MediaLimits
 from server.pipeline.base import Observer, OnProgress, Readiness, check_options
 from server.pipeline.jobs import ClipFindings, ClipJob, Movement, PairFindings, PairJob
+from server.pipeline.served import Served, choose
 from server.pipeline.shadow import Shadow, Shadowed
 from server.pipeline.workers import WorkerPool
 from server.predict.base import Predictor
@@ -25,7 +25,6 @@ from server.types import (
     AnalyzeOptions,
     Classification,
     ModelInfo,
-    ModelRef,
     Prediction,
     Progress,
     Report,
@@ -83,7 +82,8 @@ class ClipPipeline:
         """
         started = time.monotonic()
         check_options(options)
-        info, contract = await self._served(options)
+        served = await self._served(options)
+        contract = served.contract
         shadowed = self._shadow.sees(contract, deadline) if self._shadow else None
         job = ClipJob(
             data=data,
@@ -100,8 +100,7 @@ class ClipPipeline:
         found = cast("ClipFindings", await self._pool.run(job, deadline=deadline, on_progress=on_progress))
         if on_progress is not None and found.findings:
             on_progress(Progress("inference", 0, len(found.findings)))
-        version = options.version or info.versions[-1]
-        classified, inference_s = await self._classify(info, contract, version, found.findings, deadline)
+        classified, inference_s = await self._classify(served, found.findings, deadline)
         report = Report(
             id=request_id,
             clip=found.clip,
@@ -110,9 +109,9 @@ class ClipPipeline:
                 event(finding.track_id, finding.interval, finding.evidence, prediction)
                 for finding, prediction in zip(found.findings, classified, strict=True)
             ],
-            model=_reference(info, version),
+            model=served.reference,
             timings_ms=_milliseconds({**found.timings_s, "inference": inference_s}, started),
-            warnings=(*found.warnings, *(info.warnings if found.findings else ())),
+            warnings=(*found.warnings, *(served.info.warnings if found.findings else ())),
         )
         self._observe(found.timings_s, inference_s)
         if found.coverage < self._policy.min_face_coverage:
@@ -126,7 +125,8 @@ class ClipPipeline:
     ) -> Classification:
         """Classify the movement between two pictures of one face. Raises any `GlimpseError`."""
         started = time.monotonic()
-        info, contract = await self._served(options)
+        served = await self._served(options)
+        info, contract = served.info, served.contract
         if RECIPES[contract.recipe].frames:
             message = f"model {info.name!r} looks at the whole movement, which two pictures do not show; send a clip"
             raise OptionError(message, option="model")
@@ -134,8 +134,7 @@ class ClipPipeline:
         wanted = shadowed.job if shadowed else None
         job = PairJob(onset, apex, self._policy.limits, contract.recipe, contract.flow, wanted)
         found = cast("PairFindings", await self._pool.run(job, deadline=deadline))
-        version = options.version or info.versions[-1]
-        (prediction,), inference_s = await self._classify(info, contract, version, [found], deadline)
+        (prediction,), inference_s = await self._classify(served, [found], deadline)
         self._observe(found.timings_s, inference_s)
         self._ask_shadow(shadowed, [prediction], [found], found.shadow_s)
         return Classification(
@@ -146,7 +145,7 @@ class ClipPipeline:
             abstained=prediction.abstained,
             action_units=prediction.action_units,
             evidence=found.evidence,
-            model=_reference(info, version),
+            model=served.reference,
             timings_ms=_milliseconds({**found.timings_s, "inference": inference_s}, started),
             warnings=info.warnings,
         )
@@ -182,32 +181,20 @@ class ClipPipeline:
             return f"model {self._policy.default_model!r}: no answer within {_PROBE_TIMEOUT_S:g} s"
         return ""
 
-    async def _served(self, options: AnalyzeOptions) -> tuple[ModelInfo, ModelContract]:
-        info = await self._predictor.model(options.model or self._policy.default_model, options.version)
-        if not info.servable:
-            raise ModelNotServable(f"model {info.name!r} cannot be served: {info.reason}", stage="inference")
-        contract = ModelContract.model_validate(info.contract)
-        if contract.recipe not in RECIPES:
-            raise ModelNotServable(
-                f"model {info.name!r} wants recipe {contract.recipe!r}, which this gateway lacks", stage="recipes"
-            )
-        return info, contract
+    async def _served(self, options: AnalyzeOptions) -> Served:
+        return await choose(self._predictor, options.model or self._policy.default_model, options.version)
 
     async def _classify(
-        self,
-        info: ModelInfo,
-        contract: ModelContract,
-        version: str,
-        samples: Sequence[Movement],
-        deadline: float,
+        self, served: Served, samples: Sequence[Movement], deadline: float
     ) -> tuple[list[Prediction], float]:
         """All events of a clip as one batch; no event costs no call, and an answer made of noise is withheld."""
         if not samples:
             return [], 0.0
+        info, contract = served.info, served.contract
         batch = {name: np.stack([sample.inputs[name] for sample in samples]) for name in samples[0].inputs}
         started = time.monotonic()
         try:
-            outputs = await self._predictor.predict(contract.name, batch, version=version, deadline=deadline)
+            outputs = await self._predictor.predict(contract.name, batch, version=served.version, deadline=deadline)
         except GlimpseError as error:
             self._observer.count_inference_error(contract.name, error.code)
             if isinstance(error, BackendError) and info.backend == self._predictor.backend:
@@ -238,10 +225,6 @@ class ClipPipeline:
     def _observe(self, timings_s: Mapping[str, float], inference_s: float) -> None:
         for stage, seconds in {**timings_s, "inference": inference_s}.items():
             self._observer.observe_stage(stage, seconds)
-
-
-def _reference(info: ModelInfo, version: str) -> ModelRef:
-    return ModelRef(info.name, version, info.recipe, info.backend)
 
 
 def _face_lost(found: ClipFindings, report: Report) -> FaceLost:

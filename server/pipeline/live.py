@@ -1,68 +1,89 @@
-"""Live streams: how many are let in, and what each is given."""
+"""Live streams: how many are let in, by which model they are answered, and what each is given."""
 
 from __future__ import annotations
 
 import asyncio
-import math
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 
-from server.errors import OptionError, Overloaded
-from server.pipeline.base import Observer
+from server.errors import ModelNotServable, Overloaded
+from server.pipeline.base import LiveBounds, Observer, OpenStream, check_stream_options
 from server.pipeline.live_stream import LivePolicy, LiveStream
-from server.pipeline.live_teller import Served, Teller
+from server.pipeline.live_tally import Tally
+from server.pipeline.live_teller import Teller
 from server.pipeline.live_workers import LiveWorkers
+from server.pipeline.served import Served, choose
 from server.predict.base import Predictor
 from server.streams import StreamOptions
 
+SERVED_SHARE = 0.8
+"""Share of the processors that the pictures of live streams may take; the rest is for the gateway and inference."""
 
-def check_stream(options: StreamOptions) -> None:
-    """What can be known to be wrong before anything is taken. Raises `OptionError`."""
-    if not (math.isfinite(options.frame_rate) and options.frame_rate > 0):
-        message = f"frame_rate is {options.frame_rate:g}; it is the frames per second that will be sent, above 0"
-        raise OptionError(message, option="frame_rate")
-    if not options.kinds:
-        raise OptionError("kinds names no kind of event: give micro, macro or both", option="kinds")
+
+def capacity(frame_cost_s: float, processors: int) -> float:
+    """Frames per second that all streams together may send to `processors`, where one costs `frame_cost_s` seconds of
+    processor time (`LiveWorkers.frame_cost_s`).
+    """
+    return round(SERVED_SHARE * processors / frame_cost_s, 1)
 
 
 class LivePipeline:
-    """Opens streams, as many as the machine can serve."""
+    """Implements `server.pipeline.base.LiveAnalyzer`: opens streams, as many as the machine can serve."""
 
-    def __init__(self, *, predictor: Predictor, workers: LiveWorkers, policy: LivePolicy, observer: Observer) -> None:
+    def __init__(
+        self,
+        *,
+        predictor: Predictor,
+        workers: LiveWorkers,
+        policy: LivePolicy,
+        observer: Observer,
+        default_model: str,
+    ) -> None:
         self._predictor = predictor
         self._workers = workers
         self._policy = policy
         self._observer = observer
+        self._default_model = default_model
         self._rates: dict[int, float] = {}
         self._opened = 0
 
     @property
-    def policy(self) -> LivePolicy:
-        """The bounds, which clients are told before they send anything."""
-        return self._policy
+    def bounds(self) -> LiveBounds:
+        """What clients are told before they send anything."""
+        policy = self._policy
+        return LiveBounds(policy.max_streams, policy.frames_per_s, policy.idle_s, policy.buffer_frames)
 
     @property
     def streams(self) -> int:
-        """Open ones."""
+        """How many are open."""
         return len(self._rates)
 
+    @property
+    def frames_per_s(self) -> float:
+        """What those that are open said they would send."""
+        return sum(self._rates.values())
+
     @asynccontextmanager
-    async def open(self, served: Served, options: StreamOptions) -> AsyncIterator[LiveStream]:
+    async def open(self, options: StreamOptions) -> AsyncIterator[OpenStream]:
         """A stream, until the block is left; what it holds is given back as soon as it has ended by itself.
 
-        Raises `OptionError`, and `Overloaded` with what is full, before anything is taken.
+        Raises `OptionError`, `Overloaded` with what is full, `UnknownModel`, `ModelNotServable`, `BackendUnavailable`,
+        all before a process is taken.
         """
-        check_stream(options)
-        self._check(options.frame_rate)
-        self._opened += 1
-        number = self._opened
+        check_stream_options(options)
         async with AsyncExitStack() as taking:
-            self._rates[number] = options.frame_rate
-            taking.callback(self._rates.pop, number)
+            taking.enter_context(self._admitted(options.frame_rate))
+            served = await self._served(options)
             process = await taking.enter_async_context(self._workers.borrow())
             taken = taking.pop_all()
-        teller = Teller(self._predictor, served, self._observer, inference_s=self._policy.inference_s)
-        stream = LiveStream(process=process, teller=teller, served=served, options=options, policy=self._policy)
+        stream = LiveStream(
+            process=process,
+            teller=Teller(self._predictor, served, self._observer, inference_s=self._policy.inference_s),
+            served=served,
+            options=options,
+            policy=self._policy,
+            tally=Tally(self._observer),
+        )
         work = asyncio.get_running_loop().create_task(_work(stream, taken))
         try:
             yield stream
@@ -74,12 +95,34 @@ class LivePipeline:
             finally:
                 await taken.aclose()
 
+    @contextmanager
+    def _admitted(self, frame_rate: float) -> Iterator[None]:
+        self._check(frame_rate)
+        self._opened += 1
+        number = self._opened
+        self._rates[number] = frame_rate
+        self._observer.track_live_streams(+1)
+        try:
+            yield
+        finally:
+            del self._rates[number]
+            self._observer.track_live_streams(-1)
+
+    async def _served(self, options: StreamOptions) -> Served:
+        served = await choose(self._predictor, options.model or self._default_model, options.version)
+        if served.info.backend != self._predictor.backend:
+            message = (
+                f"model {served.info.name!r} answers clips alone: it lives elsewhere, and no stream waits for that"
+            )
+            raise ModelNotServable(message, stage="live")
+        return served
+
     def _check(self, frame_rate: float) -> None:
         policy = self._policy
         if len(self._rates) >= policy.max_streams:
             message = f"{policy.max_streams} streams are open, as many as are served (GLIMPSE_LIVE__MAX_STREAMS)"
             raise Overloaded(message, stage="live")
-        taken = sum(self._rates.values())
+        taken = self.frames_per_s
         if taken and taken + frame_rate > policy.frames_per_s:
             message = (
                 f"the streams that are open send {taken:g} frames per second; {frame_rate:g} more pass the"

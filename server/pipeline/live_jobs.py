@@ -37,6 +37,11 @@ class LiveClose:
 
 
 @dataclass(frozen=True, slots=True)
+class LiveRehearse:
+    """Look at a drawn face for a moment, and tell how long that takes."""
+
+
+@dataclass(frozen=True, slots=True)
 class Told:
     """One step of a movement, of those of `server.spotting.causal`. `inputs` are the recipe's tensors, no batch axis,
     where they were measured at this step; `still` as in `server.pipeline.jobs.Movement`. `reason` is that of what was

@@ -16,8 +16,10 @@ from server.media.buffer import LiveBuffer
 from server.media.limits import MediaLimits
 from server.pipeline.live_jobs import LiveClose, LiveOpen, LivePush, Looked, Told
 from server.pipeline.live_tally import Tally
-from server.pipeline.live_teller import Served, Teller
+from server.pipeline.live_teller import Teller
+from server.pipeline.served import Served
 from server.pipeline.worker_process import WorkerProcess
+from server.spotting.signal import REGIONS
 from server.streams import (
     Candidate,
     DropReason,
@@ -31,6 +33,7 @@ from server.streams import (
     StreamReply,
     Withdrawn,
 )
+from server.types import ModelRef
 
 _log = logging.getLogger(__name__)
 
@@ -87,7 +90,9 @@ class LiveStream:
         served: Served,
         options: StreamOptions,
         policy: LivePolicy,
+        tally: Tally,
     ) -> None:
+        self.regions = REGIONS
         self.served = served
         self._process = process
         self._teller = teller
@@ -101,7 +106,12 @@ class LiveStream:
         self._changed = asyncio.Event()
         self._finished = False
         self._over = False
-        self._tally = Tally()
+        self._tally = tally
+
+    @property
+    def model(self) -> ModelRef:
+        """The model that answers."""
+        return self.served.reference
 
     async def offer(self, frame: LiveFrame) -> None:
         """Hand in the next picture. Waits for room under the policy `wait`, else returns at once.

@@ -1,4 +1,4 @@
-"""What the statistics of a live stream are made of."""
+"""What the statistics of a live stream are made of, told to the metrics as it happens."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from server.pipeline.base import Observer
 from server.streams import (
     Candidate,
     FrameDropped,
@@ -25,8 +26,9 @@ _LAGS = 4096
 
 @dataclass(slots=True)
 class Tally:
-    """Counts the replies of one stream."""
+    """Counts the replies of one stream, and tells `observer` of its frames."""
 
+    observer: Observer
     received: int = 0
     analysed: int = 0
     dropped: int = 0
@@ -46,10 +48,14 @@ class Tally:
                 self.first_s = reply.time_s if not self.analysed else self.first_s
                 self.analysed, self.last_s = self.analysed + 1, reply.time_s
                 self.lags.append(reply.lag_s)
+                self.observer.count_live_frame("analysed")
+                self.observer.observe_live_lag(reply.lag_s)
             case FrameDropped():
                 self.dropped += 1
+                self.observer.count_live_frame("dropped")
             case FrameRefused():
                 self.refused += 1
+                self.observer.count_live_frame("refused")
             case LiveEvent():
                 self.events += 1
             case Withdrawn():

@@ -3,30 +3,16 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from server.contract import ModelContract
 from server.errors import GlimpseError
 from server.pipeline.base import Observer
 from server.pipeline.live_jobs import Told
+from server.pipeline.served import Served
 from server.predict.base import Predictor
 from server.report.build import event, predictions
 from server.streams import Candidate, LiveEvent, Onset, Withdrawn
-from server.types import ModelInfo, ModelRef, Prediction
-
-
-@dataclass(frozen=True, slots=True)
-class Served:
-    """The model that answers a stream."""
-
-    info: ModelInfo
-    contract: ModelContract
-    version: str
-
-    @property
-    def reference(self) -> ModelRef:
-        """As replies name it."""
-        return ModelRef(self.info.name, self.version, self.info.recipe, self.info.backend)
+from server.types import Prediction
 
 
 class Teller:
@@ -59,7 +45,9 @@ class Teller:
         if prediction is None or told.evidence is None:
             return Withdrawn(movement, track_id, "not-classified")
         found = replace(prediction, abstained=prediction.abstained or told.still)
-        return LiveEvent(movement, event(track_id, where, told.evidence, found))
+        ended = event(track_id, where, told.evidence, found)
+        self._observer.observe_event(self._served.info.name, ended)
+        return LiveEvent(movement, ended)
 
     async def _predict(self, movement: int) -> Prediction | None:
         """The model's answer to what was measured of a movement; None where nothing was, or the backend fails."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from server.errors import WorkerCrashed
 from server.faces.detect import FaceDetector
 from server.faces.landmarks import FaceLandmarker
-from server.pipeline.live_jobs import LiveClose, LiveOpen, LivePush, Looked, Told
+from server.pipeline.live_jobs import LiveClose, LiveOpen, LivePush, LiveRehearse, Looked, Told
 from server.pipeline.live_session import LiveSession
+from server.pipeline.rehearsal import frame_cost_s
 from server.pipeline.stages import OnProgress
 
 
@@ -19,9 +20,11 @@ class LiveStages:
         self._session: LiveSession | None = None
 
     def __call__(
-        self, job: LiveOpen | LivePush | LiveClose, on_progress: OnProgress
-    ) -> tuple[Looked, ...] | tuple[Told, ...]:
-        """Answer one job: pictures by what was seen in each, the end by what ended with it."""
+        self, job: LiveOpen | LivePush | LiveClose | LiveRehearse, on_progress: OnProgress
+    ) -> tuple[Looked, ...] | tuple[Told, ...] | float:
+        """Answer one job: pictures by what was seen in each, the end by what ended with it, a rehearsal by seconds."""
+        if isinstance(job, LiveRehearse):
+            return frame_cost_s(self._detector, self._landmarker)
         if isinstance(job, LiveOpen):
             self._session = LiveSession(self._detector, self._landmarker, job)
             return ()

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
 from server.errors import ConfigurationError, Overloaded
+from server.pipeline.live_jobs import LiveRehearse
 from server.pipeline.worker_main import Handler
 from server.pipeline.worker_process import WorkerProcess
 
@@ -50,6 +51,11 @@ class LiveWorkers:
         except ConfigurationError:
             self._spare = None
             raise
+
+    async def frame_cost_s(self) -> float:
+        """Processor time in which one frame is looked at here; see `server.pipeline.rehearsal`."""
+        async with self.borrow() as process:
+            return float(await process.run(LiveRehearse(), None))
 
     @asynccontextmanager
     async def borrow(self) -> AsyncIterator[WorkerProcess]:

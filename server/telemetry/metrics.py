@@ -9,12 +9,13 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metr
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
 from server import __version__
-from server.pipeline.base import ShadowOutcome
-from server.types import Report
+from server.pipeline.base import LiveFrameOutcome, ShadowOutcome
+from server.types import Event, Report
 
 _REQUEST_S = (0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 _STAGE_S = (0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _INFERENCE_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 15, 60)
+_LAG_S = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2.5, 10)
 _SHARE = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
 _DISTANCE = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0)
 _FACES = (0, 1, 2, 3, 4, 8, 16, 32)
@@ -42,6 +43,7 @@ class Metrics:
         self._make_answer_metrics()
         self._make_machine_metrics()
         self._make_shadow_metrics()
+        self._make_live_metrics()
 
     def _make_request_metrics(self) -> None:
         r = self.registry
@@ -122,11 +124,24 @@ class Metrics:
             "glimpse_shadow_up", "1 when the shadow model can be asked, 0 when not.", ("shadow",), registry=r
         )
 
+    def _make_live_metrics(self) -> None:
+        r = self.registry
+        self._live_streams = Gauge("glimpse_live_streams", "Live streams that are open.", registry=r)
+        self._live_frames = Counter(
+            "glimpse_live_frames", "Frames of live streams, by what became of them.", ("outcome",), registry=r
+        )
+        self._live_lag = Histogram(
+            "glimpse_live_lag_seconds",
+            "Time from the arrival of a frame of a live stream to its answer.",
+            buckets=_LAG_S,
+            registry=r,
+        )
+
     def exposition(self) -> tuple[bytes, str]:
         """All metrics in the text format of Prometheus, and its content type."""
         return generate_latest(_WithoutCreationTimes(self.registry)), CONTENT_TYPE_PLAIN_0_0_4
 
-    def observe_request(self, route: str, status: int, seconds: float) -> None:
+    def observe_request(self, route: str, status: int | str, seconds: float) -> None:
         """A request was answered. `route` is a template, so that the label is bounded."""
         self._requests.labels(route, str(status)).inc()
         self._request_seconds.labels(route).observe(seconds)
@@ -163,11 +178,27 @@ class Metrics:
         """One clip was answered."""
         self._faces.observe(len(report.faces))
         for event in report.events:
-            self._events.labels(report.model.name, event.label, event.kind).inc()
-            self._confidence.labels(report.model.name).observe(event.confidence)
-            self._evidence.labels(event.evidence.grade).inc()
-            if event.abstained:
-                self._abstained.labels(report.model.name).inc()
+            self.observe_event(report.model.name, event)
+
+    def observe_event(self, model: str, event: Event) -> None:
+        """One event of a clip or of a live stream was told."""
+        self._events.labels(model, event.label, event.kind).inc()
+        self._confidence.labels(model).observe(event.confidence)
+        self._evidence.labels(event.evidence.grade).inc()
+        if event.abstained:
+            self._abstained.labels(model).inc()
+
+    def track_live_streams(self, change: int) -> None:
+        """A live stream was opened or has ended."""
+        self._live_streams.inc(change)
+
+    def count_live_frame(self, outcome: LiveFrameOutcome) -> None:
+        """A frame of a live stream was answered."""
+        self._live_frames.labels(outcome).inc()
+
+    def observe_live_lag(self, seconds: float) -> None:
+        """How long a frame of a live stream waited for its answer."""
+        self._live_lag.observe(seconds)
 
     def set_backend_up(self, up: bool) -> None:  # noqa: FBT001 - the protocol's only flag
         """The last readiness check."""

@@ -27,11 +27,12 @@ STARTUP_S = 60
 
 @dataclass
 class Service:
-    """A running `glimpse serve`: its address, a client, and everything it logged so far."""
+    """A running `glimpse serve`: a client, everything it logged so far, and its address of gRPC."""
 
     client: httpx.Client
     process: subprocess.Popen[str]
     log: Path
+    grpc: str
 
     def analyze(self, clip: bytes, *, accept: str = "application/json", **options: str) -> httpx.Response:
         """Post a clip as a browser would."""
@@ -50,7 +51,7 @@ class Service:
 @contextmanager
 def serving(log: Path, cwd: Path = ROOT, without: tuple[str, ...] = (), **environment: str) -> Iterator[Service]:
     """Run the service on a free port, in a process of its own, and stop it as an operator would."""
-    command = [sys.executable, "-m", "server", "serve", "--port", "0"]
+    command = [sys.executable, "-m", "server", "serve", "--port", "0", "--grpc-port", "0"]
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("GLIMPSE_") and k not in without}
     extra = {"GLIMPSE_WORKERS__COUNT": "1", "GLIMPSE_BACKEND__REPOSITORY": str(ROOT / "model_repository")}
     with log.open("w", encoding="utf-8") as sink:
@@ -63,11 +64,11 @@ def serving(log: Path, cwd: Path = ROOT, without: tuple[str, ...] = (), **enviro
             text=True,
         )
         assert process.stderr is not None
-        url = _address(process, sink)
+        url, grpc = _addresses(process, sink)
         drain = subprocess.Popen(["cat"], stdin=process.stderr, stdout=sink)
         try:
             with httpx.Client(base_url=url, timeout=60, trust_env=False) as client:
-                yield Service(client, process, log)
+                yield Service(client, process, log, grpc)
         finally:
             process.send_signal(signal.SIGINT)
             assert process.wait(30) == 0
@@ -75,8 +76,8 @@ def serving(log: Path, cwd: Path = ROOT, without: tuple[str, ...] = (), **enviro
             process.stderr.close()
 
 
-def _address(process: subprocess.Popen[str], sink: io.TextIOBase) -> str:
-    """The URL that the service announces on standard error."""
+def _addresses(process: subprocess.Popen[str], sink: io.TextIOBase) -> tuple[str, str]:
+    """The URL and the address of gRPC that the service announces on standard error."""
     assert process.stderr is not None
     selector = selectors.DefaultSelector()
     selector.register(process.stderr, selectors.EVENT_READ)
@@ -85,8 +86,8 @@ def _address(process: subprocess.Popen[str], sink: io.TextIOBase) -> str:
         line = process.stderr.readline()
         sink.write(line)
         sink.flush()
-        if found := re.search(r"http://[\d.]+:\d+", line):
-            return found.group()
+        if found := re.search(r'"url": "(http://[\d.]+:\d+)", "grpc": "([\d.]+:\d+)"', line):
+            return found[1], found[2]
         assert line, "the service ended before it listened"
     raise AssertionError("the service did not start in time")
 

@@ -263,7 +263,7 @@ def test_the_command_line_asks_it_too(fake):
 )
 def test_the_service_does_not_start_with_it_as_default_or_unencrypted(variables):
     """The message names the variable and holds no key."""
-    done = _glimpse("serve", "--port", "0", **variables)
+    done = _glimpse("serve", "--port", "0", "--grpc-port", "0", **variables)
     assert done.returncode == 2
     assert next(iter(variables)) in done.stderr
     assert KEY not in done.stderr

@@ -48,7 +48,22 @@ def used():
     metrics.count_shadow_events("ststnet", "candidate", "disagree", 2)
     metrics.observe_shadow_distance("ststnet", "candidate", 0.25)
     metrics.set_shadow_up("candidate", True)
+    metrics.track_live_streams(+1)
+    metrics.count_live_frame("dropped")
+    metrics.observe_live_lag(0.02)
     return metrics
+
+
+def test_live_streams_are_seen(used):
+    """Open ones, frames by what became of them, and how long these waited; their events count as those of clips."""
+    got = samples(used)
+    assert got["glimpse_live_streams",] == 1
+    assert got["glimpse_live_frames_total", ("outcome", "dropped")] == 1
+    assert got["glimpse_live_lag_seconds_bucket", ("le", "0.02")] == 1
+    before = got["glimpse_events_total", ("kind", "micro"), ("label", "positive"), ("model", "ststnet")]
+    used.observe_event("ststnet", EVENT)
+    after = samples(used)
+    assert after["glimpse_events_total", ("kind", "micro"), ("label", "positive"), ("model", "ststnet")] == before + 1
 
 
 def test_every_agreed_metric_is_there(used):

@@ -12,10 +12,11 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from server.api.gateway import Telemetry, until
+from server.api.progress import Pending
 from server.api.rest import problems
 from server.api.rest.answers import EVENT_STREAM, REPORT
 from server.pipeline.base import OnProgress
-from server.types import Progress, Report
+from server.types import Report
 
 KEEP_ALIVE_S = 10.0
 
@@ -59,23 +60,15 @@ class EventStream(Response):
 
     async def _events(self, write: Callable[[bytes], Awaitable[None]], path: str) -> bool:
         """Write all events. Progress that a slow reader has not taken yet is replaced by the newer one of its stage."""
-        pending: dict[str, Progress] = {}
-        changed = asyncio.Event()
-
-        def post(progress: Progress) -> None:
-            pending[progress.stage] = progress
-            changed.set()
-
-        task = asyncio.ensure_future(self._work(post))
-        task.add_done_callback(lambda _: changed.set())
+        pending = Pending()
+        task = asyncio.ensure_future(self._work(pending))
+        task.add_done_callback(lambda _: pending.wake())
         try:
-            while not (task.done() and not pending):
-                if not await _within(self._keep_alive_s, changed):
+            while not (task.done() and pending.empty):
+                if not await _within(self._keep_alive_s, pending):
                     await write(b": keep-alive\n\n")
-                    continue
-                changed.clear()
-                for stage in list(pending):
-                    await write(_event("progress", json.dumps(asdict(pending.pop(stage))).encode()))
+                while not pending.empty:
+                    await write(_event("progress", json.dumps(asdict(pending.take())).encode()))
             await write(self._outcome(task, path))
         finally:
             task.cancel()
@@ -91,10 +84,11 @@ class EventStream(Response):
         return _event("problem", problems.encode(problems.noted(error, path, self._telemetry)))
 
 
-async def _within(seconds: float, changed: asyncio.Event) -> bool:
+async def _within(seconds: float, pending: Pending) -> bool:
     try:
         async with asyncio.timeout(seconds):
-            return await changed.wait()
+            await pending.changed()
+            return True
     except TimeoutError:
         return False
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from server.api.rest.problems import option_error
 from server.errors import OptionError
-from server.pipeline.base import check_options
+from server.pipeline.base import MODEL_NAME, MODEL_VERSION, check_options
 from server.types import AnalyzeOptions, EventKind, FaceChoice
 
 _KINDS: tuple[EventKind, ...] = ("micro", "macro")
@@ -23,10 +23,8 @@ class ModelParameters(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    model: str | None = Field(
-        default=None, pattern=r"^[a-z0-9][a-z0-9_.\-]{0,63}$", description="Name of the model; see /v1/models."
-    )
-    version: str | None = Field(default=None, pattern=r"^[0-9]{1,18}$", description="Version; by default the latest.")
+    model: str | None = Field(default=None, pattern=MODEL_NAME, description="Name of the model; see /v1/models.")
+    version: str | None = Field(default=None, pattern=MODEL_VERSION, description="Version; by default the latest.")
     deadline_s: float | None = Field(
         default=None, gt=0, le=3600, description="Seconds to the answer; the service's own limit holds if lower."
     )

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
-
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
 from server.api.gateway import Gateway, Telemetry
+from server.api.readiness import readiness_of
 from server.api.rest import openapi
-from server.pipeline.base import Analyzer, Readiness
-
-_READINESS_S = 5.0
-
-_log = logging.getLogger(__name__)
 
 
 def router(telemetry: Telemetry) -> APIRouter:
@@ -30,7 +23,7 @@ def router(telemetry: Telemetry) -> APIRouter:
     async def readyz(request: Request) -> Response:
         """503 with the reasons while workers or the backend are not there."""
         gateway: Gateway = request.state.gateway
-        readiness = await _readiness(gateway.analyzer)
+        readiness = await readiness_of(gateway.analyzer)
         return JSONResponse(
             {"ready": readiness.ready, "reasons": list(readiness.reasons)}, 200 if readiness.ready else 503
         )
@@ -42,14 +35,3 @@ def router(telemetry: Telemetry) -> APIRouter:
         return Response(body, media_type=content_type)
 
     return routes
-
-
-async def _readiness(analyzer: Analyzer) -> Readiness:
-    try:
-        async with asyncio.timeout(_READINESS_S):
-            return await analyzer.readiness()
-    except TimeoutError:
-        return Readiness(ready=False, reasons=(f"the readiness check took longer than {_READINESS_S:g} s",))
-    except Exception as error:  # noqa: BLE001 - a check that fails means not ready, whatever failed
-        _log.warning("readiness check failed", exc_info=error)
-        return Readiness(ready=False, reasons=("the readiness check failed",))

@@ -12,8 +12,9 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.types import Message
 
-from server.api.gateway import Gateway, now
-from server.api.limits import Limits, Ticket, upload_too_large
+from server.api.gateway import Gateway
+from server.api.limits import Ticket, upload_too_large
+from server.api.pace import Pace
 from server.api.rest import problems
 from server.errors import DeadlineExceeded
 
@@ -85,7 +86,7 @@ async def gone(request: Request) -> None:
 
 
 async def _pieces(request: Request, gateway: Gateway, ticket: Ticket, deadline: float) -> AsyncIterator[bytes]:
-    pace = _Pace(gateway.limits)
+    pace = Pace(gateway.limits)
     more = True
     while more:
         message = await _next(request, pace, deadline)
@@ -98,35 +99,14 @@ async def _pieces(request: Request, gateway: Gateway, ticket: Ticket, deadline: 
         more = message.get("more_body", False)
 
 
-class _Pace:
-    """Until when an upload may take for its next piece, `stalled_at`: every byte buys time, but never more than the
-    longest pause, so that neither standing still nor dripping holds a connection for long.
-    """
-
-    def __init__(self, limits: Limits) -> None:
-        self._pause_s = limits.upload_idle_s
-        self._rate = limits.upload_bytes_per_s
-        self.stalled_at = now() + self._pause_s
-
-    def advance(self, count: int) -> None:
-        self.stalled_at = min(self.stalled_at + count / self._rate, now() + self._pause_s)
-
-    def refusal(self) -> problems.ProtocolError:
-        return problems.ProtocolError(
-            408,
-            f"for {self._pause_s:g} s the upload stood still or was slower than {self._rate} bytes per second"
-            " (GLIMPSE_LIMITS__UPLOAD_IDLE_SECONDS, GLIMPSE_LIMITS__UPLOAD_BYTES_PER_SECOND)",
-        )
-
-
-async def _next(request: Request, pace: _Pace, deadline: float) -> Message:
+async def _next(request: Request, pace: Pace, deadline: float) -> Message:
     try:
         async with asyncio.timeout_at(min(pace.stalled_at, deadline)):
             return await request.receive()
     except TimeoutError:
         if deadline <= pace.stalled_at:
             raise DeadlineExceeded("the upload did not end in time", stage="upload") from None
-        raise pace.refusal() from None
+        raise problems.ProtocolError(408, pace.complaint) from None
 
 
 async def _multipart(

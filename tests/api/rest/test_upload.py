@@ -240,16 +240,17 @@ def test_nothing_of_an_upload_is_written_to_disk(tmp_path):
     script = """
         import os, resource, socket, sys, threading
         import httpx
-        from server.app import Service, create_app, listen
+        from server.app import create_app
+        from server.service import Service, listen
         from server.settings import load
-        from tests_conftest import FakeAnalyzer
+        from tests_conftest import FakeAnalyzer, FakeLive
 
         resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-        tree = load({}, server={"port": 0})
+        tree = load({}, server={"port": 0, "grpc_port": 0})
         listener = listen(tree)
         up = threading.Event()
-        app = create_app(tree, FakeAnalyzer(), renderings={"x/y": repr})
-        service = Service(app, tree, listener, lambda _: up.set())
+        app = create_app(tree, (FakeAnalyzer(), FakeLive()), renderings={"x/y": repr})
+        service = Service(app, tree, listener, lambda *_: up.set())
         thread = threading.Thread(target=service.run)
         thread.start()
         assert up.wait(20)
@@ -262,7 +263,11 @@ def test_nothing_of_an_upload_is_written_to_disk(tmp_path):
     (tmp_path / "tests_conftest.py").symlink_to(Path(__file__).resolve().parents[2] / "conftest.py")
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    environment = {**os.environ, "TMPDIR": str(scratch), "PYTHONPATH": f"{tmp_path}:{Path.cwd()}"}
+    environment = {
+        **os.environ,
+        "TMPDIR": str(scratch),
+        "PYTHONPATH": f"{tmp_path}:{Path.cwd()}:{Path.cwd() / 'stubs'}",
+    }
     environment["PYTHONDONTWRITEBYTECODE"] = "1"
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(script)],

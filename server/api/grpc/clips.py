@@ -1,0 +1,103 @@
+"""`Analyze`: a clip in pieces, then its progress and its report."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from contextlib import ExitStack, suppress
+from typing import Any
+
+import grpc
+
+from server.api.gateway import Gateway
+from server.api.grpc import convert, requests
+from server.api.grpc.calls import Call
+from server.api.limits import Ticket
+from server.api.pace import Pace
+from server.api.progress import Pending
+from server.errors import DeadlineExceeded, FaceLost, GlimpseError, OptionError
+from server.types import AnalyzeOptions, Report
+
+_LINGER_S = 1.0
+
+
+async def analyze(call: Call, gateway: Gateway) -> None:
+    """Serve one call. A face that is lost is an error after the report of what was seen until then."""
+    deadline = gateway.deadline(call.arrived, call.wanted_s)
+    with ExitStack() as holding:
+        try:
+            ticket = holding.enter_context(gateway.admission.enter("analyze"))
+            options, clip = await _upload(call, gateway, ticket, deadline)
+        except GlimpseError:
+            await _throw_away(call)
+            raise
+        await _answer(call, gateway, ticket, options, clip, deadline=deadline)
+
+
+async def _answer(
+    call: Call, gateway: Gateway, ticket: Ticket, options: AnalyzeOptions, clip: bytes, *, deadline: float
+) -> None:
+    longest_s = gateway.limits.upload_idle_s
+    pending = Pending()
+    work = asyncio.ensure_future(
+        gateway.analyze(ticket, clip, options, request_id=call.request_id, deadline=deadline, on_progress=pending)
+    )
+    work.add_done_callback(lambda _: pending.wake())
+    try:
+        report = await _followed(call, work, pending, longest_s)
+    except FaceLost as error:
+        if seen := error.details.get("report"):
+            await call.write(convert.report(seen), longest_s)
+        raise
+    finally:
+        work.cancel()
+        await asyncio.wait({work})
+    await call.write(convert.report(report), longest_s)
+
+
+async def _throw_away(call: Call) -> None:
+    """Take what is still on its way: some clients lose the status of a call that ends while they write."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_LINGER_S):
+            while await call.context.read() is not grpc.aio.EOF:
+                pass
+
+
+async def _followed(call: Call, work: asyncio.Future[Report], pending: Pending, longest_s: float) -> Report:
+    while not work.done():
+        await pending.changed()
+        while not pending.empty:
+            await call.write(convert.progress(pending.take()), longest_s)
+    return work.result()
+
+
+async def _upload(call: Call, gateway: Gateway, ticket: Ticket, deadline: float) -> tuple[AnalyzeOptions, bytes]:
+    """Options and bytes; then the ticket's place is among the requests that wait or are worked on."""
+    pace = Pace(gateway.limits)
+    options: AnalyzeOptions | None = None
+    content = io.BytesIO()
+    while (message := await _next(call, pace, deadline)) is not None:
+        part = message.WhichOneof("part")
+        if options is None:
+            if part != "options":
+                raise OptionError("the first message must hold the options", option="options", stage="upload")
+            options = requests.analyze_options(message.options)
+        elif part == "data":
+            ticket.hold(len(message.data))
+            pace.advance(len(message.data))
+            content.write(message.data)
+        else:
+            raise OptionError("every message after the first must hold data", option="data", stage="upload")
+    if options is None:
+        raise OptionError("no message came; the first must hold the options", option="options", stage="upload")
+    ticket.uploaded()
+    return options, content.getvalue()
+
+
+async def _next(call: Call, pace: Pace, deadline: float) -> Any:
+    try:
+        async with asyncio.timeout_at(min(pace.stalled_at, deadline)):
+            return await call.read()
+    except TimeoutError:
+        late = deadline <= pace.stalled_at
+        raise DeadlineExceeded("the upload did not end in time" if late else pace.complaint, stage="upload") from None

@@ -1,0 +1,75 @@
+"""`Live`: frames in, and everything that is told of them out, in order."""
+
+from __future__ import annotations
+
+import asyncio
+
+from server.api.gateway import Gateway, until
+from server.api.grpc import convert, requests
+from server.api.grpc.calls import Call
+from server.errors import DeadlineExceeded, GlimpseError, OptionError, Overloaded
+from server.pipeline.base import OpenStream
+from server.streams import StreamOptions
+
+
+async def live(call: Call, gateway: Gateway, ending: asyncio.Event) -> None:
+    """Serve one stream until the client has sent its last frame, something ends it, or `ending` is set.
+
+    Whatever ends it, the frames that came until then have their answers, and the statistics come before the status.
+    """
+    idle_s = gateway.live.bounds.idle_s
+    options = await _options(call, idle_s)
+    if ending.is_set():
+        raise _shutdown()
+    async with gateway.live.open(options) as stream:
+        await call.write(convert.opened(call.request_id, stream), idle_s)
+        feeding = asyncio.ensure_future(_feed(call, stream, ending))
+        try:
+            async for told in stream.replies():
+                await call.write(convert.reply(told), idle_s)
+        finally:
+            feeding.cancel()
+            await asyncio.wait({feeding})
+    failure = None if feeding.cancelled() else feeding.result()
+    if failure is not None:
+        raise failure
+
+
+async def _options(call: Call, idle_s: float) -> StreamOptions:
+    try:
+        async with asyncio.timeout(idle_s):
+            first = await call.read()
+    except TimeoutError:
+        message = f"no options came for {idle_s:g} s (GLIMPSE_LIVE__IDLE_SECONDS)"
+        raise DeadlineExceeded(message, stage="live") from None
+    if first is None or first.WhichOneof("part") != "options":
+        raise OptionError("the first message must hold the options", option="options", stage="live")
+    return requests.stream_options(first.options)
+
+
+async def _feed(call: Call, stream: OpenStream, ending: asyncio.Event) -> GlimpseError | None:
+    """Frames to the stream until the last; what is wrong with how they came, which ends the stream."""
+
+    async def ended() -> None:
+        await ending.wait()
+
+    try:
+        if await until(ended, _offer_all(call, stream)) is None:
+            return _shutdown()
+    except GlimpseError as error:
+        return error
+    finally:
+        await stream.finish()
+    return None
+
+
+async def _offer_all(call: Call, stream: OpenStream) -> bool:
+    while (message := await call.read()) is not None:
+        if message.WhichOneof("part") != "frame":
+            raise OptionError("every message after the first must hold a frame", option="frame", stage="live")
+        await stream.offer(requests.live_frame(message.frame))
+    return True
+
+
+def _shutdown() -> Overloaded:
+    return Overloaded("the service is shutting down", stage="live")

@@ -1,0 +1,47 @@
+"""From settings to the bounds that each part keeps."""
+
+from __future__ import annotations
+
+from server import __version__
+from server.api.facts import ServerFacts
+from server.api.limits import Limits
+from server.media.codecs import DECODERS
+from server.media.limits import MediaLimits
+from server.settings import Settings
+
+
+def limits_of(settings: Settings) -> Limits:
+    """The bounds of requests."""
+    limits = settings.limits
+    return Limits(
+        upload_bytes=limits.upload_bytes,
+        upload_idle_s=limits.upload_idle_seconds,
+        upload_bytes_per_s=limits.upload_bytes_per_second,
+        uploads=limits.uploads,
+        inflight=limits.inflight,
+        queued=limits.queued,
+        buffered_bytes=limits.buffered_bytes,
+        deadline_s=settings.server.request_deadline_seconds,
+    )
+
+
+def facts_of(settings: Settings) -> ServerFacts:
+    """What clients are told before they send anything."""
+    limits = settings.limits
+    return ServerFacts(
+        version=__version__,
+        default_model=settings.backend.default_model,
+        message_bytes=settings.server.grpc_message_bytes,
+        clip_bytes=limits.upload_bytes,
+        clip_s=limits.clip_seconds,
+        clip_frames=limits.clip_frames,
+        frame_pixels=limits.frame_pixels,
+        faces=limits.faces,
+        codecs=sorted(DECODERS.values()),
+    )
+
+
+def media_limits_of(settings: Settings) -> MediaLimits:
+    """The bounds of what is decoded."""
+    limits = settings.limits
+    return MediaLimits(limits.clip_seconds, limits.clip_frames, limits.frame_pixels)
