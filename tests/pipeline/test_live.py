@@ -40,7 +40,10 @@ class FakeWorkers:
 
 def _pipeline(predictor, *processes, error=None, **bounds):
     workers = FakeWorkers(list(processes), error)
-    return LivePipeline(predictor=predictor, workers=workers, policy=policy(**bounds), observer=Metrics()), workers
+    made = LivePipeline(
+        predictor=predictor, workers=workers, policy=policy(**bounds), observer=Metrics(), default_model="flow"
+    )
+    return made, workers
 
 
 async def _play(stream, count):
@@ -58,7 +61,7 @@ async def _play(stream, count):
 async def test_a_stream_from_open_to_its_statistics(predictor, served):
     """Pictures in, one answer each, statistics last, and everything given back."""
     pipeline, workers = _pipeline(predictor, FakeProcess())
-    async with pipeline.open(served, StreamOptions(policy="wait")) as stream:
+    async with pipeline.open(StreamOptions(policy="wait")) as stream:
         assert pipeline.streams == 1
         said = await _play(stream, 50)
     assert [reply.index for reply in said[:-1]] == list(range(50))
@@ -69,25 +72,25 @@ async def test_a_stream_from_open_to_its_statistics(predictor, served):
 async def test_one_stream_too_many_is_refused_before_anything_is_taken(predictor, served):
     """The refusal names the setting, costs no process, and disturbs no stream; a place that is free again is given."""
     pipeline, workers = _pipeline(predictor, FakeProcess(), FakeProcess(), max_streams=1)
-    async with pipeline.open(served, StreamOptions(policy="wait")) as stream:
+    async with pipeline.open(StreamOptions(policy="wait")) as stream:
         with pytest.raises(Overloaded, match="GLIMPSE_LIVE__MAX_STREAMS"):
-            async with pipeline.open(served, StreamOptions()):
+            async with pipeline.open(StreamOptions()):
                 pass
         assert workers.asked == 1
         assert len(await _play(stream, 20)) == 21
-    async with pipeline.open(served, StreamOptions()):
+    async with pipeline.open(StreamOptions()):
         assert workers.asked == 2
 
 
 async def test_frames_per_second_are_admitted_together(predictor, served):
     """Streams are let in while what they announce fits; one alone may announce more than that."""
     pipeline, workers = _pipeline(predictor, *(FakeProcess() for _ in range(4)), frames_per_s=100.0)
-    async with pipeline.open(served, StreamOptions(frame_rate=60)), pipeline.open(served, StreamOptions(frame_rate=40)):
+    async with pipeline.open(StreamOptions(frame_rate=60)), pipeline.open(StreamOptions(frame_rate=40)):
         with pytest.raises(Overloaded, match="GLIMPSE_LIVE__FRAMES_PER_SECOND"):
-            async with pipeline.open(served, StreamOptions(frame_rate=1)):
+            async with pipeline.open(StreamOptions(frame_rate=1)):
                 pass
         assert workers.asked == 2
-    async with pipeline.open(served, StreamOptions(frame_rate=200)):
+    async with pipeline.open(StreamOptions(frame_rate=200)):
         pass
 
 
@@ -96,7 +99,7 @@ async def test_a_rate_that_is_none_is_refused(predictor, served, frame_rate):
     """A rate that would make admission blind is an error of the option, and takes nothing."""
     pipeline, workers = _pipeline(predictor)
     with pytest.raises(OptionError, match="frame_rate"):
-        async with pipeline.open(served, StreamOptions(frame_rate=frame_rate)):
+        async with pipeline.open(StreamOptions(frame_rate=frame_rate)):
             pass
     assert (pipeline.streams, workers.asked) == (0, 0)
 
@@ -105,7 +108,7 @@ async def test_no_kind_of_event_is_refused(predictor, served):
     """A stream that wants neither micro- nor macro-expressions is a mistake."""
     pipeline, _ = _pipeline(predictor)
     with pytest.raises(OptionError, match="kinds"):
-        async with pipeline.open(served, StreamOptions(kinds=frozenset())):
+        async with pipeline.open(StreamOptions(kinds=frozenset())):
             pass
 
 
@@ -113,7 +116,7 @@ async def test_a_process_that_cannot_be_had_takes_no_place(predictor, served):
     """When no worker can be started the stream is not open."""
     pipeline, _ = _pipeline(predictor, error=ConfigurationError("no networks"))
     with pytest.raises(ConfigurationError):
-        async with pipeline.open(served, StreamOptions()):
+        async with pipeline.open(StreamOptions()):
             pass
     assert pipeline.streams == 0
 
@@ -122,7 +125,7 @@ async def test_a_stream_that_is_left_frees_its_worker(predictor, served):
     """A client that vanishes while its worker computes gives process and place back at once."""
     process = FakeProcess(held=True)
     pipeline, workers = _pipeline(predictor, process)
-    async with pipeline.open(served, StreamOptions()) as stream:
+    async with pipeline.open(StreamOptions()) as stream:
         await stream.offer(picture(0))
         await process.asked.wait()
     assert (pipeline.streams, workers.lent) == (0, [])
@@ -131,7 +134,7 @@ async def test_a_stream_that_is_left_frees_its_worker(predictor, served):
 async def test_a_stream_that_is_left_before_it_began_frees_its_worker(predictor, served):
     """So does one that is left before its task ran once."""
     pipeline, workers = _pipeline(predictor, FakeProcess())
-    async with pipeline.open(served, StreamOptions()):
+    async with pipeline.open(StreamOptions()):
         pass
     assert (pipeline.streams, workers.lent) == (0, [])
 
@@ -142,7 +145,7 @@ async def test_cancellation_passes_through(predictor, served):
     pipeline, workers = _pipeline(predictor, process)
 
     async def hold():
-        async with pipeline.open(served, StreamOptions()) as stream:
+        async with pipeline.open(StreamOptions()) as stream:
             await stream.offer(picture(0))
             await asyncio.Event().wait()
 
@@ -158,7 +161,7 @@ async def test_an_error_of_the_client_passes_through(predictor, served):
     """Whatever the block raises comes out of it."""
     pipeline, workers = _pipeline(predictor, FakeProcess())
     with pytest.raises(ZeroDivisionError):
-        async with pipeline.open(served, StreamOptions()):
+        async with pipeline.open(StreamOptions()):
             raise ZeroDivisionError
     assert (pipeline.streams, workers.lent) == (0, [])
 
@@ -166,14 +169,14 @@ async def test_an_error_of_the_client_passes_through(predictor, served):
 async def test_an_idle_stream_frees_its_worker_while_it_is_held(predictor, served):
     """A stream that was closed for its silence costs nothing more, even where nobody has read why."""
     pipeline, workers = _pipeline(predictor, FakeProcess(), FakeProcess(), idle_s=0.02, max_streams=1)
-    async with pipeline.open(served, StreamOptions()) as stream:
+    async with pipeline.open(StreamOptions()) as stream:
         with pytest.raises(DeadlineExceeded):
             async for _ in stream.replies():
                 pass
         for _ in range(20):
             await asyncio.sleep(0)
         assert (pipeline.streams, workers.lent) == (0, [])
-        async with pipeline.open(served, StreamOptions()):
+        async with pipeline.open(StreamOptions()):
             assert len(workers.lent) == 1
 
 
@@ -182,7 +185,7 @@ async def test_a_slow_stream_does_not_slow_another(predictor, served):
     slow, fast = FakeProcess(held=True), FakeProcess()
     pipeline, _ = _pipeline(predictor, slow, fast)
     options = StreamOptions(policy="wait")
-    async with pipeline.open(served, options) as first, pipeline.open(served, options) as second:
+    async with pipeline.open(options) as first, pipeline.open(options) as second:
         waiting = asyncio.create_task(_play(first, 100))
         await slow.asked.wait()
         said = await _play(second, 100)

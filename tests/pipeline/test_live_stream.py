@@ -13,6 +13,7 @@ from server.errors import BackendUnavailable, DeadlineExceeded, GlimpseError, Me
 from server.pipeline.base import Observer
 from server.pipeline.live_jobs import Looked
 from server.pipeline.live_stream import LiveStream
+from server.pipeline.live_tally import Tally
 from server.pipeline.live_teller import Teller
 from server.streams import (
     Candidate,
@@ -42,6 +43,7 @@ class Driven:
             served=served,
             options=options or StreamOptions(),
             policy=bounds or policy(),
+            tally=Tally(observer),
         )
         self.said = []
         self.failure = None
