@@ -15,8 +15,8 @@ from server.predict.steps import PLATFORM, Step
 MAX_BATCH_SIZE = 64
 _PREFERRED_BATCH_SIZES = (8, 32)
 _PICTURE = 128 * 128
-"""Values of a sample from which on it is called a picture: one is work enough for a core, and a batch of 32 of them
-takes up to a gigabyte that ONNX Runtime does not give back (`python -m bench.models --triton`).
+"""Values of a sample from which on it is called a picture: one is work enough for a core, and ONNX Runtime does not
+give back the memory of a large batch (docs/triton.md).
 """
 _MAX_PICTURES = 8
 BACKEND = "onnxruntime"
