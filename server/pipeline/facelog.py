@@ -1,4 +1,4 @@
-"""What is kept of one face while a clip streams by: a few hundred bytes a frame, no pictures."""
+"""What is kept of one face while a clip or a stream goes by: a few hundred bytes a frame, no pictures."""
 
 from __future__ import annotations
 
@@ -65,6 +65,11 @@ class FaceLog:
     def unsteady(self) -> bool:
         """Whether the last frame says nothing of expressions: the head turns, or the picture is burnt out."""
         return bool(self._unsteady[-1])
+
+    @property
+    def away_s(self) -> float:
+        """How long the face had been out of view when it was last seen: the time since the frame before that."""
+        return self._times[-1] - self._times[-2] if len(self) > 1 else 0.0
 
     def motion(self) -> tuple[tuple[float, float], ...]:
         """The displacement of each region in the last frame, x and y in IOD, in the order of `REGIONS`."""

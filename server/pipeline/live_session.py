@@ -11,23 +11,23 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from server.errors import FaceError, FaceLost, GlimpseError, OptionError
+from server.errors import FaceError, GlimpseError, OptionError
 from server.faces.align import apply, invert
 from server.faces.detect import FaceDetector
 from server.faces.landmarks import FaceLandmarker
-from server.faces.track import MEMORY_S, FaceTracker
+from server.faces.track import MEMORY_S
 from server.media.stream import read_frame
-from server.pipeline.caveats import evidence_of
 from server.pipeline.event_frames import EventFrames
 from server.pipeline.facelog import GAP_S, FaceLog
+from server.pipeline.following import Following
 from server.pipeline.frame_store import FrameStore
 from server.pipeline.live_jobs import LiveOpen, Looked, Told
-from server.pipeline.measure import Measured, Measurer, StageClock
+from server.pipeline.measure import Measurer, Movement, StageClock
 from server.recipes.registry import RECIPES
 from server.spotting.causal import RECENT_S, WINDOW_S, CausalSpotter, News
 from server.spotting.intervals import STILL_IOD
 from server.streams import FaceState, FrameRefused, FrameResult, LiveFace, LiveFrame, WithdrawReason
-from server.types import CROP_EYE_Y_PX, CROP_IOD_PX, CROP_SIZE_PX, Evidence, Frame, Interval, TrackedFace
+from server.types import CROP_EYE_Y_PX, CROP_IOD_PX, CROP_SIZE_PX, Frame, Interval, TrackedFace
 
 _START_S = 0.5
 """How long a face must be seen before it is known how it rests."""
@@ -42,22 +42,13 @@ _CROP_EYES = np.array(
 
 
 @dataclass(slots=True)
-class _Measurement:
-    """What a movement was measured on, and what came of it."""
-
-    interval: Interval
-    measured: Measured
-    evidence: Evidence
-
-
-@dataclass(slots=True)
 class _Watch:
     """One face of the stream. `numbers` are those of its movements in the stream, by those of its spotter."""
 
     log: FaceLog
     spotter: CausalSpotter = field(default_factory=CausalSpotter)
     numbers: dict[int, int] = field(default_factory=dict)
-    measurements: dict[int, _Measurement] = field(default_factory=dict)
+    measurements: dict[int, Movement] = field(default_factory=dict)
     forget_s: float = -math.inf
 
     @property
@@ -72,8 +63,9 @@ class LiveSession:
     def __init__(self, detector: FaceDetector, landmarker: FaceLandmarker, opened: LiveOpen) -> None:
         self._opened = opened
         everyone = opened.options.faces == "all"
-        self._tracker = FaceTracker(
-            detector, landmarker, max_faces=opened.max_faces if everyone else 1, thorough=everyone
+        self.clock = StageClock()
+        self._following = Following(
+            detector, landmarker, self.clock, most=opened.max_faces if everyone else 1, thorough=everyone
         )
         self._measurer = Measurer(detector, landmarker)
         self._store = FrameStore(opened.limits, opened.store_bytes)
@@ -81,7 +73,6 @@ class LiveSession:
         self._count = 0
         self._zero_us = opened.options.clock_zero_us
         self._last: tuple[int, float, tuple[int, int]] | None = None
-        self.clock = StageClock()
 
     def push(self, picture: LiveFrame) -> Looked:
         """Look at the next picture. One that cannot be looked at is refused, and changes nothing."""
@@ -93,17 +84,24 @@ class LiveSession:
         self._last = (frame.index, frame.time_s, (frame.luma.shape[0], frame.luma.shape[1]))
         self._store.add(picture, frame.time_s)
         self._store.hold(x for watch in self._watches.values() for x in watch.moments_s)
-        with self.clock.time("faces"):
-            faces = self._tracker.update(frame)
+        faces = self._following.update(frame)
         for face in faces:
-            told += self._follow(frame, face)
+            told += self._spot(face.track_id)
         told += self._part(frame.time_s)
         seen = tuple(self._public(face) for face in faces)
         return Looked(FrameResult(picture.index, picture.capture_us, frame.time_s, seen), tuple(told))
 
     def end(self) -> tuple[Told, ...]:
-        """The stream is over: whatever was under way is withdrawn."""
-        return tuple(told for watch in self._watches.values() for told in self._end(watch, "stream-ended"))
+        """The stream is over. What is under way of a face in view ends with it, as in a clip; the rest is withdrawn."""
+        told: list[Told] = []
+        for watch in self._watches.values():
+            if self._last is not None and self._last[1] - watch.log.last_s > GAP_S:
+                told += self._end(watch, "stream-ended")
+                continue
+            with self.clock.time("spotting"):
+                news = watch.spotter.finish(watch.log.stretch())
+            told += [step for each in news for step in self._tell(watch, each)]
+        return tuple(told)
 
     def _read(self, picture: LiveFrame) -> Frame:
         zero_us = picture.capture_us if self._zero_us is None else self._zero_us
@@ -134,26 +132,24 @@ class LiveSession:
             return []
         told = [told for watch in self._watches.values() for told in self._end(watch, "face-lost")]
         self._watches.clear()
-        self._tracker.forget()
+        self._following.forget()
         self._store.clear()
         return told
 
-    def _follow(self, frame: Frame, face: TrackedFace) -> list[Told]:
-        watch = self._watches.get(face.track_id)
+    def _spot(self, track_id: int) -> list[Told]:
+        watch = self._watches.get(track_id)
         if watch is None:
-            watch = self._watches[face.track_id] = _Watch(FaceLog(face.track_id))
+            watch = self._watches[track_id] = _Watch(self._following.logs[track_id])
+        log, told = watch.log, list[Told]()
         with self.clock.time("spotting"):
-            if len(watch.log) and frame.time_s - watch.log.last_s > GAP_S:
+            if log.away_s > GAP_S:
                 told = self._end(watch, "face-lost")
-                watch.log.forget(frame.time_s)
-            else:
-                told = []
-            watch.log.add(frame, face)
-            if frame.time_s >= watch.forget_s:
-                watch.log.forget(frame.time_s - WINDOW_S)
-                watch.forget_s = frame.time_s + _FORGET_EVERY_S
-            due = watch.spotter.due(watch.log.recent(RECENT_S))
-            news = watch.spotter.update(watch.log.stretch()) if due else []
+                log.forget(log.last_s)
+            elif log.last_s >= watch.forget_s:
+                log.forget(log.last_s - WINDOW_S)
+                watch.forget_s = log.last_s + _FORGET_EVERY_S
+            due = watch.spotter.due(log.recent(RECENT_S))
+            news = watch.spotter.update(log.stretch()) if due else []
         return told + [step for each in news for step in self._tell(watch, each)]
 
     def _tell(self, watch: _Watch, news: News) -> list[Told]:
@@ -177,11 +173,10 @@ class LiveSession:
             except FaceError:
                 return self._withdraw(watch, news, "unmeasured") if news.step == "event" else [Told(*base)]
         assert known is not None
-        still = news.interval.peak_iod < STILL_IOD
         told = Told(
             *base,
             evidence=known.evidence,
-            still=still,
+            still=news.interval.peak_iod < STILL_IOD,
             inputs=known.measured.inputs if fresh else None,
             contraction=known.measured.contraction if fresh else None,
         )
@@ -189,33 +184,18 @@ class LiveSession:
             self._close(watch, news.movement)
         return [told]
 
-    def _measure(self, log: FaceLog, interval: Interval, fps: float) -> _Measurement:
+    def _measure(self, log: FaceLog, interval: Interval, fps: float) -> Movement:
         recipe = RECIPES[self._opened.recipe]
         plan = EventFrames.of(log, interval, recipe.times_s(interval.onset_s, interval.offset_s), [])
-        onset = self._store.frames(plan.onset, interval.onset_s)
-        apex = self._store.frames(plan.apex, interval.apex_s)
-        course = self._store.there(plan.course)
-        if plan.course and not course:
-            raise FaceLost("the pictures of the movement are no longer kept", stage="live")
-        measured = self._measurer.measure(
-            onset,
-            apex,
-            (self._opened.recipe, self._opened.flow),
-            self.clock,
-            near=log.transform_at(interval.onset_frame),
-            course=course,
-            times_s=plan.times_s,
-            of=(interval, fps),
-        )
-        still = interval.peak_iod < STILL_IOD
-        return _Measurement(interval, measured, evidence_of(measured.aligned, fps, still=still, interval=interval))
+        wanted = (self._opened.recipe, self._opened.flow)
+        return self._measurer.movement(plan, self._store, wanted, fps, self.clock)
 
     def _part(self, now_s: float) -> list[Told]:
         """Faces that were out of sight for too long to come back as themselves."""
         gone = [watch for watch in self._watches.values() if now_s - watch.log.last_s > MEMORY_S]
         told = [step for watch in gone for step in self._end(watch, "face-lost")]
         for watch in gone:
-            del self._watches[watch.log.track_id]
+            del self._watches[watch.log.track_id], self._following.logs[watch.log.track_id]
         return told
 
     def _end(self, watch: _Watch, reason: WithdrawReason) -> list[Told]:

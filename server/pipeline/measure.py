@@ -7,20 +7,24 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 
 from server.contract import FlowMethod
+from server.errors import FaceLost
 from server.faces.detect import FaceDetector
 from server.faces.landmarks import FaceLandmarker
 from server.faces.pair import AlignedSet, align_to
 from server.flow.contraction import contraction
 from server.flow.derive import flow_field
 from server.flow.estimate import estimate
-from server.pipeline.event_frames import at_times
+from server.pipeline.caveats import evidence_of
+from server.pipeline.event_frames import EventFrames, at_times
 from server.recipes.registry import RECIPES
+from server.spotting.intervals import STILL_IOD
 from server.spotting.signal import displacement_between
-from server.types import Contraction, EventSample, Float32Array, Float64Array, Frame, Interval
+from server.types import Contraction, EventSample, Evidence, Float32Array, Float64Array, Frame, Interval
 
 
 class StageClock:
@@ -47,6 +51,31 @@ class Measured:
     sample: EventSample
     inputs: Mapping[str, Float32Array]
     contraction: Contraction
+
+
+@dataclass(frozen=True, slots=True)
+class Movement:
+    """What was measured of a spotted movement; `still` where it is no more than noise explains."""
+
+    interval: Interval
+    measured: Measured
+    evidence: Evidence
+    still: bool
+
+
+class Pictures(Protocol):
+    """Where the frames of a movement come from: the second pass over a clip, or the store of a stream."""
+
+    def frames(self, indices: Sequence[int], time_s: float) -> list[Frame]:
+        """The first of `indices`, whose time is given, or what is nearest to it, and those others that are there.
+
+        Raises `FaceLost` where nothing is near.
+        """
+        ...
+
+    def there(self, indices: Sequence[int]) -> list[Frame]:
+        """Those of `indices` that are there."""
+        ...
 
 
 class Measurer:
@@ -101,6 +130,26 @@ class Measurer:
                 sample = replace(sample, times_s=moments_s, fps=fps, displacement=moved_regions)
             inputs = recipe.make(sample)
         return Measured(aligned, sample, inputs, moved_units)
+
+    def movement(
+        self, plan: EventFrames, pictures: Pictures, wanted: tuple[str, FlowMethod], fps: float, clock: StageClock
+    ) -> Movement:
+        """Measure what was spotted, `plan.interval`, in a clip or stream of `fps` frames per second.
+
+        Raises `FaceLost` where its pictures are gone, else as `measure`.
+        """
+        with clock.time("decode"):
+            onset = pictures.frames(plan.onset, plan.interval.onset_s)
+            apex = pictures.frames(plan.apex, plan.interval.apex_s)
+            course = pictures.there(plan.course)
+        if plan.course and not course:
+            raise FaceLost("the pictures of the movement are no longer kept", stage="live")
+        near = plan.log.transform_at(plan.interval.onset_frame)
+        of = (plan.interval, fps)
+        measured = self.measure(onset, apex, wanted, clock, near=near, course=course, times_s=plan.times_s, of=of)
+        still = plan.interval.peak_iod < STILL_IOD
+        evidence = evidence_of(measured.aligned, fps, still=still, interval=plan.interval)
+        return Movement(plan.interval, measured, evidence, still)
 
     def align(self, anchor: Frame, frames: Sequence[Frame], *, near: Float64Array | None = None) -> AlignedSet:
         """`faces.pair.align_to` with the networks at hand."""

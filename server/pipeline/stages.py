@@ -14,20 +14,21 @@ from functools import partial
 from server.errors import FaceError, FaceLost, NoFace
 from server.faces.detect import FaceDetector
 from server.faces.landmarks import FaceLandmarker
-from server.faces.track import FaceTracker
 from server.media.decode import ClipDecoder, open_clip, probe
 from server.media.image import read_image
 from server.pipeline.caveats import absences, evidence_of, poor, spoken, unmeasured
 from server.pipeline.event_frames import EventFrames
 from server.pipeline.facelog import FaceLog
+from server.pipeline.following import Following
 from server.pipeline.jobs import ClipFindings, ClipJob, Finding, PairFindings, PairJob
 from server.pipeline.measure import Measurer, StageClock
+from server.pipeline.second_pass import SecondPass
 from server.pipeline.shadow_inputs import ShadowMaker
 from server.recipes.registry import RECIPES
 from server.spotting.given import given
-from server.spotting.intervals import STILL_IOD, moved, spot
+from server.spotting.intervals import moved, spot
 from server.spotting.signal import displacement_between
-from server.types import Frame, Interval, Progress, ReportWarning
+from server.types import Interval, Progress, ReportWarning
 
 OnProgress = Callable[[Progress], None]
 
@@ -84,21 +85,17 @@ class Stages:
         """First pass: a log for each face that the job is about."""
         everyone = job.faces == "all"
         most = job.max_faces if everyone else min(job.max_faces, _RIVALS)
-        tracker = FaceTracker(self._detector, self._landmarker, max_faces=most, thorough=everyone)
-        logs: dict[int, FaceLog] = {}
+        following = Following(self._detector, self._landmarker, clock, most=most, thorough=everyone)
         frames = iter(decoder)
         while True:
             with clock.time("decode"):
                 frame = next(frames, None)
             if frame is None:
                 break
-            with clock.time("faces"):
-                faces = tracker.update(frame)
-            with clock.time("spotting"):
-                for face in faces:
-                    logs.setdefault(face.track_id, FaceLog(face.track_id)).add(frame, face)
+            following.update(frame)
             if frame.index % _REPORT_EVERY == 0:
                 on_frame(frame.index)
+        logs = following.logs
         chosen = list(logs.values()) if everyone else _largest(logs.values())
         return sorted(chosen, key=lambda log: log.track_id)
 
@@ -124,43 +121,25 @@ class Stages:
             for log, each in movements
         ]
         plans.sort(key=lambda plan: plan.last)
-        frames = iter(decoder.each_of({index for plan in plans for index in plan.frames}))
-        held: dict[int, Frame] = {}
+        pictures = SecondPass(decoder, plans)
         findings: list[Finding] = []
         warnings: list[ReportWarning] = []
         for number, plan in enumerate(plans):
             on_progress(Progress("flow", number, len(plans)))
             with clock.time("decode"):
-                while plan.last not in held:
-                    frame = next(frames)
-                    held[frame.index] = frame
-            parts = (plan.onset, plan.apex, plan.course, plan.shadow)
-            onset, apex, course, beside = ([held[index] for index in part] for part in parts)
-            near = plan.log.transform_at(plan.interval.onset_frame)
-            still_needed = min((other.first for other in plans[number + 1 :]), default=plan.last + 1)
-            held = {index: frame for index, frame in held.items() if index >= still_needed}
+                pictures.forward_to(plan)
             try:
-                measured = self._measurer.measure(
-                    onset,
-                    apex,
-                    (job.recipe, job.flow),
-                    clock,
-                    near=near,
-                    course=course,
-                    times_s=plan.times_s,
-                    of=(plan.interval, fps),
-                )
+                found = self._measurer.movement(plan, pictures, (job.recipe, job.flow), fps, clock)
             except FaceError:
                 if job.given:
                     raise
                 warnings.append(unmeasured(plan.log.track_id, plan.interval))
                 continue
-            still = plan.interval.peak_iod < STILL_IOD
-            evidence = evidence_of(measured.aligned, fps, still=still, interval=plan.interval)
-            align = partial(self._measurer.align, onset[0], near=near)
-            second = shadow.make(measured.sample, align, beside, plan.shadow_times_s)
-            where = (plan.log.track_id, plan.interval)
-            findings.append(Finding(*where, evidence, still, measured.inputs, measured.contraction, second))
+            onset, *_ = pictures.there(plan.onset)
+            align = partial(self._measurer.align, onset, near=plan.log.transform_at(plan.interval.onset_frame))
+            second = shadow.make(found.measured.sample, align, pictures.there(plan.shadow), plan.shadow_times_s)
+            measured = (found.measured.inputs, found.measured.contraction)
+            findings.append(Finding(plan.log.track_id, plan.interval, found.evidence, found.still, *measured, second))
         return sorted(findings, key=lambda finding: (finding.interval.onset_s, finding.track_id)), warnings
 
     def _pair(self, job: PairJob) -> PairFindings:

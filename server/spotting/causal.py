@@ -38,6 +38,7 @@ _SAME_SHARE = 0.5
 _FACE = ~np.array(LIDS)
 
 Step: TypeAlias = Literal["onset", "candidate", "event", "withdrawn"]
+_STEPS: tuple[Step, ...] = ("onset", "candidate", "event")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +96,10 @@ class CausalSpotter:
             return []
         now_s, gap_s = float(signal.times_s[-1]), _gap_s(signal)
         self._look_s = now_s
-        self._past, self._taken_back = (
-            [each for each in known if each.offset_s > now_s - WINDOW_S] for known in (self._past, self._taken_back)
-        )
-        found = [each for each in spot(signal, MAX_RATE_HZ) if not any(_same(each, past) for past in self._past)]
+        found = self._seen(signal, now_s)
         news = [step for watched in list(self._watched) for step in self._follow(watched, found, now_s, gap_s)]
         for interval in found:
-            if interval.offset_s >= now_s - RECENT_S - gap_s and not self._is_rest_of_another(interval):
+            if self._is_fresh(interval, now_s, gap_s):
                 self._count += 1
                 fresh = _Watched(self._count, interval)
                 self._watched.append(fresh)
@@ -109,10 +107,43 @@ class CausalSpotter:
         return news
 
     def end(self) -> list[News]:
-        """The stream or the face is gone: what had not come to its end is withdrawn."""
+        """The face is gone: what had not come to its end is withdrawn."""
         news = [News(each.number, "withdrawn", each.interval) for each in self._watched if each.told]
         self._watched, self._past, self._taken_back = [], [], []
         return news
+
+    def finish(self, signal: MotionSignal) -> list[News]:
+        """The stream ends with the newest frame of `signal`: what is under way ends there, as at the end of a clip."""
+        if len(signal.times_s) < 2:
+            return self.end()
+        now_s, gap_s = float(signal.times_s[-1]), _gap_s(signal)
+        found = self._seen(signal, now_s)
+        news: list[News] = []
+        for watched in self._watched:
+            same = next((each for each in found if _continues(watched.interval, each)), None)
+            if same is not None:
+                found.remove(same)
+                done = _STEPS.index(watched.told) + 1 if watched.told else 0
+                news += [News(watched.number, step, same) for step in _STEPS[done:]]
+            elif watched.told:
+                news.append(News(watched.number, "withdrawn", watched.interval))
+        for interval in found:
+            if self._is_fresh(interval, now_s, gap_s):
+                self._count += 1
+                news += [News(self._count, step, interval) for step in _STEPS]
+        self._watched, self._past, self._taken_back = [], [], []
+        return news
+
+    def _seen(self, signal: MotionSignal, now_s: float) -> list[Interval]:
+        """What is in `signal` and has not been told to its end."""
+        self._past, self._taken_back = (
+            [each for each in known if each.offset_s > now_s - WINDOW_S] for known in (self._past, self._taken_back)
+        )
+        return [each for each in spot(signal, MAX_RATE_HZ) if not any(_same(each, past) for past in self._past)]
+
+    def _is_fresh(self, interval: Interval, now_s: float, gap_s: float) -> bool:
+        """Whether it is of now, and no rest of something else."""
+        return interval.offset_s >= now_s - RECENT_S - gap_s and not self._is_rest_of_another(interval)
 
     def _is_rest_of_another(self, interval: Interval) -> bool:
         """Whether it is what is left of a movement that is none any more: the end of a way to a new resting level."""

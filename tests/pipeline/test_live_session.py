@@ -22,6 +22,7 @@ from server.predict.local import LocalPredictor
 from server.predict.repository import ModelRepository
 from server.recipes.registry import RECIPES
 from server.report.build import predictions
+from server.spotting.intervals import spot
 from server.spotting.signal import REGIONS
 from server.streams import FrameRefused, FrameResult, LiveEvent, LiveFrame, StreamOptions
 from server.telemetry.metrics import Metrics
@@ -278,10 +279,24 @@ def test_a_minute_without_pictures(start, positive):
     assert len(session._watches) == 1
 
 
-def test_the_end_withdraws_what_is_under_way(start, positive):
-    """A stream that is over in the midst of a movement takes back what it told."""
+def test_the_end_ends_what_is_under_way(start, positive):
+    """A stream that is over in the midst of a movement reports it as far as it went, as a clip that ends there does."""
     session = start()
     _until_candidate(session, positive)
+    log = session._watches[1].log
+    (whole,) = spot(log.signal())
+    (last,) = session.end()
+    assert last.step == "event"
+    for moment in ("onset_s", "apex_s", "offset_s"):
+        assert abs(getattr(last.interval, moment) - getattr(whole, moment)) <= 2 / 30, moment
+
+
+def test_the_end_of_a_stream_whose_face_is_gone(start, positive):
+    """What a face that is out of view had begun is taken back."""
+    session = start()
+    at = _until_candidate(session, positive)
+    away = [np.full_like(positive[0], 90)] * 12
+    _play(session, away, first=at + 1)
     assert [(step.step, step.reason) for step in session.end()] == [("withdrawn", "stream-ended")]
 
 
@@ -320,8 +335,8 @@ def test_memory_is_bounded(start, positive, monkeypatch):
     session = start(store_bytes=20 * 640 * 480)
     first = _live(positive[0], 0, 0)
     session.push(first)
-    (face,) = session._tracker.update(_frame(session, first))
-    monkeypatch.setattr(session._tracker, "update", lambda _: [face])
+    (face,) = session._following._tracker.update(_frame(session, first))
+    monkeypatch.setattr(session._following._tracker, "update", lambda _: [face])
     sizes = []
     for number in range(1, 2500):
         looked = session.push(replace(first, index=number, capture_us=round(number * 1e6 / 60)))

@@ -113,8 +113,8 @@ def test_movements_follow_each_other():
     assert offsets == sorted(offsets)
 
 
-def test_the_end_withdraws_what_was_told():
-    """A stream that ends between onset and offset leaves nothing open, and nothing that was not told is withdrawn."""
+def test_a_face_that_is_gone_withdraws_what_was_told():
+    """A face that leaves between onset and offset leaves nothing open, and nothing that was not told is withdrawn."""
     signal = _signal(np.arange(90) / 60, (BROWS, 1.2, 0.2, 0.3, 0.05, 1))
     spotter = CausalSpotter()
     assert [news.step for _, news in _live(signal, spotter)] == ["onset", "candidate"]
@@ -123,6 +123,33 @@ def test_the_end_withdraws_what_was_told():
     assert not spotter.moving
     assert spotter.end() == []
     assert CausalSpotter().end() == []
+
+
+def test_the_end_of_a_stream_is_the_end_of_a_clip():
+    """What is under way when a stream ends is told to its end, also if nothing was told of it before."""
+    whole = _signal(np.arange(90) / 60, (BROWS, 1.2, 0.2, 0.3, 0.05, 1))
+    for frames, before in ((90, ["onset", "candidate"]), (84, ["onset"]), (79, [])):
+        signal = _since(whole, 0.0, frames)
+        spotter = CausalSpotter()
+        assert [news.step for _, news in _live(signal, spotter)] == before
+        news = spotter.finish(signal)
+        assert [*before, *(each.step for each in news)] == list(STEPS)
+        (clip,) = spot(signal)
+        for live_s, clip_s in zip(_moments(news[-1].interval), _moments(clip), strict=True):
+            assert abs(live_s - clip_s) <= 2 / 60
+        assert not spotter.moving
+    resting = _since(whole, 0.0, 60)
+    assert CausalSpotter().finish(resting) == []
+    assert CausalSpotter().finish(_since(whole, 0.0, 1)) == []
+
+
+def test_the_end_takes_back_what_was_none():
+    """A movement that has just become a new resting level is withdrawn at the end, not reported."""
+    spotter = CausalSpotter()
+    signal = _signal(np.arange(90) / 60, (BROWS, 1.2, 0.2, 0.3, 0.05, 1))
+    _live(signal, spotter)
+    still = MotionSignal(signal.frames, signal.times_s, np.zeros_like(signal.displacement), signal.unsteady)
+    assert [news.step for news in spotter.finish(still)] == ["withdrawn"]
 
 
 def test_a_gap_in_the_looks_loses_nothing():
