@@ -37,6 +37,8 @@ _MAX_ANCHOR_S = 10.0
 _QUIET_S = 0.5
 _QUIET_PX = 2.5
 _QUIET_CORRELATION = 0.85
+_MISFIT_IOD, _MISFIT_AGE_S = 0.006, 1.0
+"""Points that fit an anchor of the same pose are a third of this apart; those of a turned head are not."""
 _VELOCITY_TRUST = 0.7
 _SAME_PLACE_IOD = 0.6
 _OVERLAP_IOD = 2.5
@@ -260,22 +262,23 @@ def _same_place(one: Float64Array, other: Float64Array) -> bool:
 
 
 def _wants_anchor(track: _Track, fit: Fit) -> bool:
-    """Whether the anchor no longer fits, or is old while the face is at rest. Anchors are costly to change: crops
-    before and after do not compare.
+    """Whether the anchor no longer fits; or the face is at rest, and it is old or was taken of a head that was turned.
+    Anchors are costly to change: crops before and after do not compare.
     """
     age_s = track.time_s - track.anchor_s
     if age_s < _MIN_ANCHOR_S:
         return False
     turn = angle_of(track.transform) - angle_of(track.anchor.transform)
     ratio = scale_of(track.transform) / scale_of(track.anchor.transform)
-    resting = track.time_s - track.calm[1] >= _QUIET_S and fit.correlation > _QUIET_CORRELATION
+    resting = track.time_s - track.calm[1] >= _QUIET_S
     return (
         fit.agreeing < _LOOSE_AGREEING
         or fit.correlation < _LOOSE_CORRELATION
         or fit.residual_iod > _LOOSE_RESIDUAL_IOD
         or not 1 / _LOOSE_SCALE < ratio < _LOOSE_SCALE
         or abs((turn + np.pi) % (2 * np.pi) - np.pi) > _LOOSE_ANGLE_RAD
-        or (age_s > _MAX_ANCHOR_S and resting)
+        or (resting and age_s > _MAX_ANCHOR_S and fit.correlation > _QUIET_CORRELATION)
+        or (resting and age_s > _MISFIT_AGE_S and fit.residual_iod > _MISFIT_IOD)
     )
 
 

@@ -45,6 +45,7 @@ class FaceLog:
         self._transforms = array("d")
         self._displacement = array("f")
         self._unsteady = array("b")
+        self._turn = array("f")
         self._qualities = array("f")
         self._quality_due_s = -1.0
 
@@ -84,6 +85,7 @@ class FaceLog:
         self._times.append(frame.time_s)
         self._transforms.frombytes(np.ascontiguousarray(face.transform, dtype=np.float64).tobytes())
         self._displacement.frombytes(displacement.tobytes())
+        self._turn.frombytes(self._regions.turn.tobytes())
         self._unsteady.append(face.residual_iod > UNSTEADY_IOD or _burnt_out(crop))
         if frame.time_s >= self._quality_due_s:
             self._qualities.extend(getattr(face.quality, name) for name in _QUALITY_FIELDS)
@@ -98,6 +100,7 @@ class FaceLog:
             (self._transforms, 6),
             (self._displacement, 2 * len(REGIONS)),
             (self._unsteady, 1),
+            (self._turn, 2),
         ):
             del kept[: gone * width]
         spare = len(self._qualities) // len(_QUALITY_FIELDS) - _QUALITIES
@@ -110,10 +113,7 @@ class FaceLog:
         cuts = np.flatnonzero(np.diff(whole.times_s) > GAP_S) + 1
         for part in np.split(np.arange(len(self)), cuts):
             if len(part) >= 2:
-                where = slice(int(part[0]), int(part[-1]) + 1)
-                yield MotionSignal(
-                    whole.frames[where], whole.times_s[where], whole.displacement[where], whole.unsteady[where]
-                )
+                yield whole.part(slice(int(part[0]), int(part[-1]) + 1))
 
     def signal(self) -> MotionSignal:
         """The motion over the whole clip, gaps and all."""
@@ -135,6 +135,7 @@ class FaceLog:
             times_s=np.array(self._times[start:], dtype=np.float64),
             displacement=displacement.reshape(-1, len(REGIONS), 2),
             unsteady=np.array(self._unsteady[start:], dtype=np.bool_),
+            turn=np.array(self._turn[2 * start :], dtype=np.float32).reshape(-1, 2),
         )
 
     def absences(self, longer_s: float, duration_s: float) -> list[tuple[float, float]]:

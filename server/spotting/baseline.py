@@ -57,14 +57,6 @@ def regular(
     return grid, np.asarray(smooth, dtype=np.float32).reshape(count, *displacement.shape[1:])
 
 
-def without_common(displacement: Float32Array) -> Float32Array:
-    """`displacement` float32 [T, R, 2] less what most regions do alike: that is the head, or an error of the alignment.
-
-    No expression moves more than half of the regions the same way.
-    """
-    return np.asarray(displacement - np.median(displacement, axis=1, keepdims=True), dtype=np.float32)
-
-
 def at_rest(grid_s: Float64Array, displacement: Float32Array) -> tuple[Float32Array, BoolArray]:
     """The resting level under each sample, float32 [G, R, 2], and where a region is at rest, bool [G, R].
 

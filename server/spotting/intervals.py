@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from server.spotting.baseline import MAX_RATE_HZ, BoolArray, at_rest, regular, without_common
+from server.spotting.baseline import MAX_RATE_HZ, BoolArray, at_rest, regular
 from server.spotting.movements import Movement, group, movements_in
 from server.spotting.signal import LIDS, REGIONS, MotionSignal
 from server.spotting.speech import COUPLED, in_speech, speaking_in
@@ -31,7 +31,7 @@ _NOISE_FACTOR = 4.0
 _SLOW_S = 0.6
 _SLOW_IOD = 0.03
 """What lasts longer than a micro-expression and is smaller than this is a head that turns, not a face that moves."""
-_UNSURE = ("brow_outer", "cheek", "chin")
+_UNSURE = ("brow_outer", "cheek", "chin", "lip_lower")
 _SUPPORT_SHARE = 0.5
 _CLEAN_FACTOR = 20.0
 _CLEAN_SHARE = 0.6
@@ -54,6 +54,9 @@ _STEP_SHARE = 0.7
 _BLINK_IOD = 0.03
 _BLINK_SHARE = 0.35
 _UNSTEADY_SHARE = 0.5
+_TURN_SHARE = 0.7
+"""A head that turns by an angle leaves this share of it, in IOD per radian, in regions that stand out otherwise than
+those of a common face; what is smaller is no expression."""
 
 
 def spot(signal: MotionSignal, max_rate_hz: float = MAX_RATE_HZ) -> list[Interval]:
@@ -69,7 +72,7 @@ def spot(signal: MotionSignal, max_rate_hz: float = MAX_RATE_HZ) -> list[Interva
     steady = ~signal.unsteady
     if steady.sum() < 2:
         return []
-    grid, displacement = regular(signal.times_s[steady], without_common(signal.displacement[steady]), max_rate_hz)
+    grid, displacement = regular(signal.times_s[steady], signal.displacement[steady], max_rate_hz)
     levels, resting = at_rest(grid, displacement)
     size = np.linalg.norm((displacement - levels) * _WEIGHTS, axis=-1).astype(np.float32)
     thresholds = _thresholds(size, resting)
@@ -80,7 +83,8 @@ def spot(signal: MotionSignal, max_rate_hz: float = MAX_RATE_HZ) -> list[Interva
         if not (COUPLED[movement.region] and in_speech(float(grid[movement.apex]), spoken))
     ]
     events = group(movements)
-    found = (_interval(event, grid, size, thresholds, signal) for event in events)
+    lowered = (displacement - levels)[:, list(LIDS), 1]
+    found = (_interval(event, grid, size, thresholds, lowered, signal) for event in events)
     return _apart([interval for interval in found if interval is not None])
 
 
@@ -144,6 +148,7 @@ def _interval(
     grid: Float64Array,
     size: Float32Array,
     thresholds: Float32Array,
+    lowered: Float32Array,
     signal: MotionSignal,
 ) -> Interval | None:
     lead = together[0]
@@ -160,8 +165,9 @@ def _interval(
     if (
         not _SHORTEST_S <= length <= MACRO_S
         or (length > _SLOW_S and peak < _SLOW_IOD)
-        or _is_blink(size[window], peak)
+        or _is_blink(lowered[window], peak)
         or not _is_supported(size[lead.apex] / thresholds, members)
+        or peak < _TURN_SHARE * _turned(signal.turn[during])
         or _is_step(signal, members, apex_s, offset_s, peak)
         or (during.any() and float(np.mean(signal.unsteady[during])) > _UNSTEADY_SHARE)
     ):
@@ -182,15 +188,23 @@ def _interval(
 
 
 def _is_supported(excess: Float32Array, members: list[int]) -> bool:
-    """Whether more than one region that is hard to measure moves: bare skin and the border of the face err alone."""
+    """Whether more than one region that is hard to measure moves: bare skin, the border of the face and a lip that parts
+    from teeth err alone. Another that moves must be of the same half: a mouth that speaks says nothing of a brow.
+    """
     if not all(REGIONS[r].startswith(_UNSURE) for r in members):
         return True
-    others = [r for r in range(len(REGIONS)) if not LIDS[r] and r != members[0]]
+    others = [r for r in range(len(REGIONS)) if not LIDS[r] and r != members[0] and COUPLED[r] == COUPLED[members[0]]]
     return bool(excess[others].max() >= _SUPPORT_SHARE)
 
 
-def _is_blink(size: Float32Array, peak: float) -> bool:
-    lids = float(size[:, list(LIDS)].max())
+def _turned(turn: Float32Array) -> float:
+    """By how much a head turned or nodded to and fro meanwhile, `turn` float32 [T, 2], in radians."""
+    return float(np.ptp(turn, axis=0).max()) if len(turn) else 0.0
+
+
+def _is_blink(lowered: Float32Array, peak: float) -> bool:
+    """Whether the lids, `lowered` float32 [T, lids] in IOD, went down by far more than all else moved."""
+    lids = float(lowered.max())
     return lids >= _BLINK_IOD and peak < _BLINK_SHARE * lids
 
 

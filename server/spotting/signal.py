@@ -14,6 +14,7 @@ from types import MappingProxyType
 import cv2
 import numpy as np
 
+from server.spotting.rigid import BRIDGE, PARAMETERS, RigidFit
 from server.types import CROP_IOD_PX, Crop, Float32Array, Float64Array, UInt8Array
 
 REGION_LANDMARKS: Mapping[str, tuple[int, ...]] = MappingProxyType(
@@ -41,7 +42,6 @@ REGION_LANDMARKS: Mapping[str, tuple[int, ...]] = MappingProxyType(
 
 REGIONS = tuple(REGION_LANDMARKS)
 LIDS = tuple(name.startswith("lid") for name in REGIONS)
-_BRIDGE = (6, 197, 195, 168)
 
 _OFFSETS = 0.06 * CROP_IOD_PX * np.array([[0, 0], [-1, -1], [1, -1], [-1, 1], [1, 1]], dtype=np.float32)
 _WINDOW_PX = 15
@@ -62,13 +62,25 @@ class MotionSignal:
     """Regional displacement over a clip, in the order of `REGIONS`.
 
     `frames` int64 [T] indices in the clip; `times_s` float64 [T], strictly increasing; `displacement` float32
-    [T, R, 2], x and y in IOD; `unsteady` bool [T]: the head turned or the face is burnt out, so motion is in doubt.
+    [T, R, 2], x and y in IOD, without what the head does; `unsteady` bool [T]: the face does not fit its alignment or
+    is burnt out, so motion is in doubt; `turn` float32 [T, 2]: how far the head has turned and nodded, radians.
     """
 
     frames: np.ndarray[tuple[int, ...], np.dtype[np.int64]]
     times_s: Float64Array
     displacement: Float32Array
     unsteady: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
+    turn: Float32Array
+
+    def part(self, where: slice) -> MotionSignal:
+        """The frames of `where` alone."""
+        return MotionSignal(
+            self.frames[where],
+            self.times_s[where],
+            self.displacement[where],
+            self.unsteady[where],
+            self.turn[where],
+        )
 
 
 class RegionTracker:
@@ -87,6 +99,13 @@ class RegionTracker:
         self._last: Float32Array = self._carried
         self._quiet_since_s = 0.0
         self._quiet_at: Float32Array = self._carried
+        self._head: Float64Array = np.zeros(PARAMETERS)
+        self._carried_turn: Float32Array = np.zeros(2, dtype=np.float32)
+
+    @property
+    def turn(self) -> Float32Array:
+        """How far the head has turned and nodded since the first crop, float32 [2], radians, to first order."""
+        return np.asarray(self._carried_turn + self._head[-2:], dtype=np.float32)
 
     def update(self, crop: Crop, anchor_id: int, landmarks_crop: Float32Array) -> Float32Array:
         """Displacement of each region, float32 [R, 2] in IOD, since the first crop.
@@ -103,30 +122,18 @@ class RegionTracker:
             self._refer(picture, crop.time_s)
             return self._last
         assert self._reference is not None
-        self._guess = self._follow(self._reference, picture)
-        shift = (self._guess - self._points)[:, 0, :]
-        self._last = self._carried + _regional(shift)
+        self._guess = _follow(self._reference, picture, self._points, self._guess)
+        shift = _grouped((self._guess - self._points)[:, 0, :])
+        self._head = _RIGID.fit(shift, self._head)
+        self._last = self._carried + (shift - _RIGID.moved(self._head))[: len(REGIONS)]
         self._renew_when_quiet(picture, crop.time_s)
         return self._last
-
-    def _follow(self, reference: UInt8Array, picture: UInt8Array) -> Float32Array:
-        """Where each point is in `picture`, float32 [P, 1, 2] in px.
-
-        Points are looked for from where they were last. One that strayed, as over a mouth that opens, may have locked
-        onto other skin, so it is looked for from where it was in the reference as well: what matches better counts.
-        """
-        places, mismatch = _tracked(reference, picture, self._points, self._guess)
-        strayed = np.linalg.norm(places - self._points, axis=-1)[:, 0] > _STRAYED_PX
-        if strayed.any():
-            again, other = _tracked(reference, picture, self._points[strayed], self._points[strayed])
-            better = (other < mismatch[strayed])[:, None, None]
-            places[strayed] = np.where(better, again, places[strayed])
-        return places
 
     def _refer(self, picture: UInt8Array, time_s: float) -> None:
         self._reference, self._reference_s = picture, time_s
         self._guess = self._points.copy()
-        self._carried = self._last
+        self._carried, self._carried_turn = self._last, self.turn
+        self._head = np.zeros(PARAMETERS)
         self._quiet_since_s, self._quiet_at = time_s, self._last
 
     def _renew_when_quiet(self, picture: UInt8Array, time_s: float) -> None:
@@ -137,13 +144,30 @@ class RegionTracker:
 
 
 def displacement_between(onset: Crop, apex: Crop, landmarks_crop: Float32Array) -> Float32Array:
-    """How far each region is in `apex` from where it is in `onset`, float32 [R, 2] in IOD.
+    """How far each region is in `apex` from where it is in `onset`, relative to the bridge, float32 [R, 2] in IOD.
 
     Both crops are of one alignment; `landmarks_crop` float32 [468, 2] in crop px are those of the onset.
     """
-    tracker = RegionTracker()
-    tracker.update(onset, 0, landmarks_crop)
-    return tracker.update(apex, 0, landmarks_crop)
+    points = _points(landmarks_crop)
+    places = _follow(_normalise(onset.gray), _normalise(apex.gray), points, points)
+    shift = (places - points)[:, 0, :]
+    bridge = np.median(shift[-_BRIDGE_POINTS:], axis=0) / CROP_IOD_PX
+    return np.asarray(_grouped(shift)[: len(REGIONS)] - bridge, dtype=np.float32)
+
+
+def _follow(reference: UInt8Array, picture: UInt8Array, points: Float32Array, guess: Float32Array) -> Float32Array:
+    """Where each of `points` of `reference` is in `picture`, float32 [P, 1, 2] in px; `guess` is where it was last.
+
+    Points are looked for from where they were last. One that strayed, as over a mouth that opens, may have locked
+    onto other skin, so it is looked for from where it was in the reference as well: what matches better counts.
+    """
+    places, mismatch = _tracked(reference, picture, points, guess)
+    strayed = np.linalg.norm(places - points, axis=-1)[:, 0] > _STRAYED_PX
+    if strayed.any():
+        again, other = _tracked(reference, picture, points[strayed], points[strayed])
+        better = (other < mismatch[strayed])[:, None, None]
+        places[strayed] = np.where(better, again, places[strayed])
+    return places
 
 
 def _tracked(
@@ -179,16 +203,19 @@ def _normalise(gray: Float32Array) -> UInt8Array:
 
 def _points(landmarks: Float32Array) -> Float32Array:
     """Five points around each landmark of each region, float32 [P, 1, 2]; those of the bridge come last."""
-    indices = [index for landmark_group in (*REGION_LANDMARKS.values(), _BRIDGE) for index in landmark_group]
+    indices = [index for landmark_group in (*REGION_LANDMARKS.values(), BRIDGE) for index in landmark_group]
     points = landmarks[indices][:, None, :] + _OFFSETS[None]
     return np.asarray(points.reshape(-1, 1, 2), dtype=np.float32)
 
 
 def _membership() -> np.ndarray[tuple[int, int], np.dtype[np.intp]]:
-    """Indices of each region's points, [R, most points of a region]; repeating all of them alike keeps the median."""
-    most = max(len(x) for x in REGION_LANDMARKS.values()) * len(_OFFSETS)
+    """Indices of the points of each region and of each landmark of the bridge, [G, most points of one]; repeating all of
+    them alike keeps the median.
+    """
+    groups = [*REGION_LANDMARKS.values(), *((index,) for index in BRIDGE)]
+    most = max(len(x) for x in groups) * len(_OFFSETS)
     rows, start = [], 0
-    for group in REGION_LANDMARKS.values():
+    for group in groups:
         own = np.arange(start, start + len(group) * len(_OFFSETS))
         rows.append(np.tile(own, most // len(own)))
         start += len(own)
@@ -196,11 +223,10 @@ def _membership() -> np.ndarray[tuple[int, int], np.dtype[np.intp]]:
 
 
 _MEMBERS = _membership()
-_BRIDGE_POINTS = len(_BRIDGE) * len(_OFFSETS)
+_BRIDGE_POINTS = len(BRIDGE) * len(_OFFSETS)
+_RIGID = RigidFit(REGIONS)
 
 
-def _regional(shift: Float32Array) -> Float32Array:
-    """Median shift of each region's points (float32 [P, 2], px) less that of the bridge, float32 [R, 2] in IOD."""
-    medians = np.median(shift[_MEMBERS], axis=1)
-    bridge = np.median(shift[-_BRIDGE_POINTS:], axis=0)
-    return np.asarray((medians - bridge) / CROP_IOD_PX, dtype=np.float32)
+def _grouped(shift: Float32Array) -> Float32Array:
+    """Median shift of the points (float32 [P, 2], px) of each region and landmark of the bridge, float32 [G, 2] in IOD."""
+    return np.asarray(np.median(shift[_MEMBERS], axis=1) / CROP_IOD_PX, dtype=np.float32)

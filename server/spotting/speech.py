@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from server.spotting.baseline import regular, without_common
+from server.spotting.baseline import regular
 from server.spotting.signal import REGIONS, MotionSignal
 from server.types import Float32Array, Float64Array
 
@@ -34,7 +34,7 @@ def speaking(signal: MotionSignal) -> list[tuple[float, float]]:
     steady = ~signal.unsteady
     if steady.sum() < 2:
         return []
-    grid, displacement = regular(signal.times_s[steady], without_common(signal.displacement[steady]))
+    grid, displacement = regular(signal.times_s[steady], signal.displacement[steady])
     return speaking_in(grid, displacement)
 
 

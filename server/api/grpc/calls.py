@@ -70,7 +70,7 @@ async def answered(context: Any, method: str, telemetry: Telemetry, message_byte
     offered = dict(context.invocation_metadata() or ()).get(REQUEST_ID_KEY, "")
     request_id = accepted_or_new(offered if isinstance(offered, str) else "")
     token = REQUEST_ID.set(request_id)
-    status = "CANCELLED"
+    status: str | None = None
     try:
         await context.send_initial_metadata(((REQUEST_ID_KEY, request_id),))
         try:
@@ -78,16 +78,23 @@ async def answered(context: Any, method: str, telemetry: Telemetry, message_byte
             status = "OK"
         except Exception as error:  # noqa: BLE001 - whatever it was, the client gets a status
             status = _noted(error, telemetry)
+            # Before the client knows: who asks for the metrics then finds the call in them.
+            _record(method, status, arrived, telemetry)
             await _abort(context, error, request_id)
     except asyncio.CancelledError:
         telemetry.count_cancelled(method.lower())
         raise
     finally:
-        seconds = now() - arrived
-        telemetry.observe_request(f"/{SERVICE}/{method}", status, seconds)
-        extra = {"method": "GRPC", "route": f"/{SERVICE}/{method}", "status": status}
-        _log.info("request", extra={**extra, "duration_ms": round(seconds * 1000, 1)})
+        if status in {None, "OK"}:
+            _record(method, status or "CANCELLED", arrived, telemetry)
         REQUEST_ID.reset(token)
+
+
+def _record(method: str, status: str, arrived: float, telemetry: Telemetry) -> None:
+    seconds = now() - arrived
+    telemetry.observe_request(f"/{SERVICE}/{method}", status, seconds)
+    extra = {"method": "GRPC", "route": f"/{SERVICE}/{method}", "status": status}
+    _log.info("request", extra={**extra, "duration_ms": round(seconds * 1000, 1)})
 
 
 def _noted(error: Exception, telemetry: Telemetry) -> str:
