@@ -57,19 +57,22 @@ def regular(
     return grid, np.asarray(smooth, dtype=np.float32).reshape(count, *displacement.shape[1:])
 
 
-def at_rest(grid_s: Float64Array, displacement: Float32Array) -> tuple[Float32Array, BoolArray]:
+def at_rest(
+    grid_s: Float64Array, displacement: Float32Array, *, goes_on: bool = False
+) -> tuple[Float32Array, BoolArray]:
     """The resting level under each sample, float32 [G, R, 2], and where a region is at rest, bool [G, R].
 
     Each region rests where it hardly moves for a quarter of a second. In between, its level is a straight line, so that
     a head that slowly turns or tilts makes no movement, or goes along where the region moves for good. A place where an
     expression is held for a while is not rest: from there the face comes back within four seconds. A clip that is cut
-    to one expression begins at its onset, so a first sample without rest after it counts as the resting face.
+    to one expression begins at its onset, so a first sample without rest after it counts as the resting face. Where a
+    stream `goes_on` after the last sample, a face that stays where it has just gone may yet come back.
     """
     levels = np.empty_like(displacement)
     resting = _quiet(grid_s, displacement)
     for region in range(displacement.shape[1]):
         segments = _segments(grid_s, displacement[:, region], resting[:, region])
-        segments = _without_plateaus(segments)
+        segments = _without_plateaus(segments, float(grid_s[-1]), displacement[-1, region], goes_on=goes_on)
         times, values = _knots(grid_s, displacement[:, region], segments)
         for axis in range(2):
             levels[:, region, axis] = np.interp(grid_s, times, values[:, axis])
@@ -133,7 +136,8 @@ def _segments(grid_s: Float64Array, place: Float32Array, resting: BoolArray) -> 
     return found
 
 
-def _without_plateaus(segments: list[_Rest]) -> list[_Rest]:
+def _without_plateaus(segments: list[_Rest], end_s: float, end: Float32Array, *, goes_on: bool) -> list[_Rest]:
+    """Those at which the face rests; `end` is where it is at last."""
     kept = [segments[0]]
     index = 1
     while index < len(segments):
@@ -141,15 +145,26 @@ def _without_plateaus(segments: list[_Rest]) -> list[_Rest]:
         away = _distance(before, segments[index])
         if away > _SAME_LEVEL_IOD:
             limit = max(_SAME_LEVEL_IOD, _RETURNED_SHARE * away)
-            for later in range(index + 1, len(segments)):
-                if segments[later].start_s - before.stop_s > PLATEAU_S:
-                    break
-                if _distance(before, segments[later]) < limit:
-                    index = later
-                    break
+            back = _return(segments, index, before, limit)
+            if back is not None:
+                index = back
+            elif end_s - before.stop_s <= PLATEAU_S and (
+                goes_on or float(np.linalg.norm(end - before.last)) < _SAME_LEVEL_IOD
+            ):
+                break
         kept.append(segments[index])
         index += 1
     return kept
+
+
+def _return(segments: list[_Rest], index: int, before: _Rest, limit: float) -> int | None:
+    """Which rest after `index` is near `before` again, soon enough for what lies between to be an expression."""
+    for later in range(index + 1, len(segments)):
+        if segments[later].start_s - before.stop_s > PLATEAU_S:
+            return None
+        if _distance(before, segments[later]) < limit:
+            return later
+    return None
 
 
 def _going(place: Float32Array, start: Float32Array, end: Float32Array) -> Float32Array:

@@ -16,7 +16,8 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from server.spotting.intervals import spot
-from server.spotting.signal import LIDS, MotionSignal
+from server.spotting.signal import LIDS, REGIONS, MotionSignal
+from server.spotting.speech import COUPLED
 from server.types import Interval
 
 WINDOW_S = 6.0
@@ -35,7 +36,12 @@ _LOOKS = 2
 _MISSES = 3
 _SAME_SHARE = 0.5
 
+_MOVES_S = 0.05
+_MOVES_IOD = 0.006
+
 _FACE = ~np.array(LIDS)
+_MOUTH = [r for r, name in enumerate(REGIONS) if name.startswith(("mouth", "lip", "chin"))]
+_OF_MOUTH = frozenset(name for name, coupled in zip(REGIONS, COUPLED, strict=True) if coupled)
 
 Step: TypeAlias = Literal["onset", "candidate", "event", "withdrawn"]
 _STEPS: tuple[Step, ...] = ("onset", "candidate", "event")
@@ -72,6 +78,7 @@ class CausalSpotter:
         self._taken_back: list[Interval] = []
         self._count = 0
         self._look_s = -np.inf
+        self._mouth_moves = False
 
     @property
     def moving(self) -> bool:
@@ -96,7 +103,8 @@ class CausalSpotter:
             return []
         now_s, gap_s = float(signal.times_s[-1]), _gap_s(signal)
         self._look_s = now_s
-        found = self._seen(signal, now_s)
+        found = self._seen(signal, now_s, goes_on=True)
+        self._mouth_moves = _mouth_moves(signal)
         news = [step for watched in list(self._watched) for step in self._follow(watched, found, now_s, gap_s)]
         for interval in found:
             if self._is_fresh(interval, now_s, gap_s):
@@ -117,7 +125,7 @@ class CausalSpotter:
         if len(signal.times_s) < 2:
             return self.end()
         now_s, gap_s = float(signal.times_s[-1]), _gap_s(signal)
-        found = self._seen(signal, now_s)
+        found = self._seen(signal, now_s, goes_on=False)
         news: list[News] = []
         for watched in self._watched:
             same = next((each for each in found if _continues(watched.interval, each)), None)
@@ -134,12 +142,13 @@ class CausalSpotter:
         self._watched, self._past, self._taken_back = [], [], []
         return news
 
-    def _seen(self, signal: MotionSignal, now_s: float) -> list[Interval]:
+    def _seen(self, signal: MotionSignal, now_s: float, *, goes_on: bool) -> list[Interval]:
         """What is in `signal` and has not been told to its end."""
         self._past, self._taken_back = (
             [each for each in known if each.offset_s > now_s - WINDOW_S] for known in (self._past, self._taken_back)
         )
-        return [each for each in spot(signal, MAX_RATE_HZ) if not any(_same(each, past) for past in self._past)]
+        found = spot(signal, MAX_RATE_HZ, goes_on=goes_on)
+        return [each for each in found if not any(_same(each, past) for past in self._past)]
 
     def _is_fresh(self, interval: Interval, now_s: float, gap_s: float) -> bool:
         """Whether it is of now, and no rest of something else."""
@@ -176,6 +185,8 @@ class CausalSpotter:
             watched.told, watched.looks = "candidate", 0
         if watched.told == "candidate" and now_s - interval.offset_s >= settled_s:
             steady = abs(interval.offset_s - before.offset_s) <= _ALIKE_S
+            # A mouth that goes on at once may speak, which the next syllable tells.
+            steady = steady and not (self._mouth_moves and interval.regions[0] in _OF_MOUTH)
             if self._again(watched, steady=steady):
                 told += ["event"]
                 self._watched.remove(watched)
@@ -197,6 +208,13 @@ def _gap_s(signal: MotionSignal) -> float:
     """Between frames of late; half of the gaps are no longer."""
     gaps = np.sort(np.diff(signal.times_s[-_RATE_OVER:]))
     return float(gaps[len(gaps) // 2])
+
+
+def _mouth_moves(signal: MotionSignal) -> bool:
+    """Whether the mouth is under way in the last frames."""
+    since = min(int(np.searchsorted(signal.times_s, signal.times_s[-1] - _MOVES_S)), len(signal.times_s) - 2)
+    recent = signal.displacement[since:, _MOUTH]
+    return bool(np.ptp(recent, axis=0).max() > _MOVES_IOD)
 
 
 def _stirs(signal: MotionSignal) -> bool:

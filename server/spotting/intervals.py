@@ -59,12 +59,13 @@ _TURN_SHARE = 0.7
 those of a common face; what is smaller is no expression."""
 
 
-def spot(signal: MotionSignal, max_rate_hz: float = MAX_RATE_HZ) -> list[Interval]:
+def spot(signal: MotionSignal, max_rate_hz: float = MAX_RATE_HZ, *, goes_on: bool = False) -> list[Interval]:
     """Every expression in a clip, in order of onset.
 
     Args:
         signal: displacement against the resting face; at least two frames.
         max_rate_hz: at how many samples per second it is looked at, at most.
+        goes_on: more frames will come, as of a stream: a face that is elsewhere may be in an expression that lasts.
 
     Returns:
         Intervals with frames of the clip. None for a face at rest, for blinks and for what the head did.
@@ -73,7 +74,7 @@ def spot(signal: MotionSignal, max_rate_hz: float = MAX_RATE_HZ) -> list[Interva
     if steady.sum() < 2:
         return []
     grid, displacement = regular(signal.times_s[steady], signal.displacement[steady], max_rate_hz)
-    levels, resting = at_rest(grid, displacement)
+    levels, resting = at_rest(grid, displacement, goes_on=goes_on)
     size = np.linalg.norm((displacement - levels) * _WEIGHTS, axis=-1).astype(np.float32)
     thresholds = _thresholds(size, resting)
     spoken = speaking_in(grid, displacement)

@@ -21,7 +21,7 @@ _ARTICULATING = [r for r, name in enumerate(REGIONS) if name.startswith(("mouth"
 
 _SWING_IOD = 0.012
 _HALF_WAVE_S = 0.34
-_HALF_WAVES = 4
+_HALF_WAVES = 3
 _SHORTEST_S = 0.4
 _HOLD_S = 0.2
 _NEAR = 0.15
