@@ -9,7 +9,7 @@ import numpy as np
 
 from server.faces.align import angle_of, crop_transform, inside_share, invert, scale_of
 from server.faces.align import apply as apply_transform
-from server.faces.anchor import Anchor, Fit, correlation, is_lost, locate, make_anchor, normalised, shift_between
+from server.faces.anchor import Anchor, Fit, correlation, is_lost, locate, make_anchor, normalised
 from server.faces.detect import FaceDetector
 from server.faces.find import find_faces
 from server.faces.identity import (
@@ -33,12 +33,6 @@ _RETRY_S = 0.1
 _EMPTY_RETRY_S = 0.5
 _QUALITY_EVERY_S = 0.2
 _MIN_ANCHOR_S = 0.3
-_MAX_ANCHOR_S = 10.0
-_QUIET_S = 0.5
-_QUIET_PX = 2.5
-_QUIET_CORRELATION = 0.85
-_MISFIT_IOD, _MISFIT_AGE_S = 0.006, 1.0
-"""Points that fit an anchor of the same pose are a third of this apart; those of a turned head are not."""
 _VELOCITY_TRUST = 0.7
 _SAME_PLACE_IOD = 0.6
 _OVERLAP_IOD = 2.5
@@ -51,9 +45,7 @@ _LOOSE_ANGLE_RAD = 0.8
 
 @dataclass(frozen=True, slots=True)
 class _Track:
-    """What is known of one face after its last frame. `velocity` px/s in the frame; `calm` is the last transform
-    and time since which the head has held still.
-    """
+    """What is known of one face after its last frame. `velocity` px/s in the frame."""
 
     track_id: int
     anchor_id: int
@@ -64,7 +56,6 @@ class _Track:
     residual_iod: float
     correlation: float
     velocity: Float64Array
-    calm: tuple[Float64Array, float]
     quality: FaceQuality
     quality_s: float
 
@@ -111,7 +102,12 @@ class FaceTracker:
         """Forget every face; those that come have identities of their own."""
         self._live: list[_Track] = []
         self._lost: list[_Track] = []
+        self._due: set[int] = set()
         self._detect_s = -np.inf
+
+    def renew(self, track_id: int) -> None:
+        """Take the anchor of a face anew with the next frame: it is at rest, and the anchor is old or fits badly."""
+        self._due.add(track_id)
 
     def update(self, frame: Frame) -> list[TrackedFace]:
         """Faces in `frame`, ordered by `track_id`. Frames must come in order of time."""
@@ -147,8 +143,10 @@ class FaceTracker:
         if fit is None or is_lost(fit):
             return self._recover(track, frame)
         step = _advance(track, fit, frame.time_s)
-        if _wants_anchor(step, fit):
-            return self._recover(step, frame) or step
+        due = track.track_id in self._due
+        if due or _wants_anchor(step, fit):
+            self._due.discard(track.track_id)
+            return self._recover(step, frame, anew=due) or step
         if frame.time_s - step.quality_s >= _QUALITY_EVERY_S:
             quality = assess(frame.luma, step.transform, step.anchor.landmarks_crop)
             step = replace(step, quality=quality, quality_s=frame.time_s)
@@ -158,7 +156,7 @@ class FaceTracker:
         height, width = frame.luma.shape
         return inside_share(transform, width, height) >= _MIN_INSIDE
 
-    def _recover(self, track: _Track, frame: Frame) -> _Track | None:
+    def _recover(self, track: _Track, frame: Frame, *, anew: bool = False) -> _Track | None:
         """The face from landmarks taken anew where it was last; None when another face or none is there."""
         landmarks = apply_transform(invert(track.transform), track.anchor.landmarks_crop).astype(np.float32)
         face = self._landmarker.landmarks_near(frame.rgb(), landmarks)
@@ -172,12 +170,14 @@ class FaceTracker:
             and self._visible(place, frame)
         ):
             return None
-        return self._resume(track, face, frame)
+        return self._resume(track, face, frame, anew=anew)
 
-    def _resume(self, track: _Track, face: Face, frame: Frame) -> _Track:
-        """A face that was found again: under its old anchor where that fits, so that its crops stay comparable."""
+    def _resume(self, track: _Track, face: Face, frame: Frame, *, anew: bool = False) -> _Track:
+        """A face that was found again: under its old anchor where that fits, so that its crops stay comparable; unless
+        that is wanted `anew`.
+        """
         place = crop_transform(face.landmarks)
-        fit = locate(track.anchor, frame.luma, place)
+        fit = None if anew else locate(track.anchor, frame.luma, place)
         if fit and not is_lost(fit):
             step = _advance(track, fit, frame.time_s)
             if not _wants_anchor(step, fit):
@@ -251,7 +251,6 @@ class FaceTracker:
             residual_iod=0.0,
             correlation=1.0,
             velocity=np.zeros(2),
-            calm=(anchor.transform, frame.time_s),
             quality=assess(frame.luma, anchor.transform, anchor.landmarks_crop),
             quality_s=frame.time_s,
         )
@@ -262,23 +261,18 @@ def _same_place(one: Float64Array, other: Float64Array) -> bool:
 
 
 def _wants_anchor(track: _Track, fit: Fit) -> bool:
-    """Whether the anchor no longer fits; or the face is at rest, and it is old or was taken of a head that was turned.
-    Anchors are costly to change: crops before and after do not compare.
-    """
+    """Whether the anchor no longer fits. Anchors are costly to change: crops before and after do not compare."""
     age_s = track.time_s - track.anchor_s
     if age_s < _MIN_ANCHOR_S:
         return False
     turn = angle_of(track.transform) - angle_of(track.anchor.transform)
     ratio = scale_of(track.transform) / scale_of(track.anchor.transform)
-    resting = track.time_s - track.calm[1] >= _QUIET_S
     return (
         fit.agreeing < _LOOSE_AGREEING
         or fit.correlation < _LOOSE_CORRELATION
         or fit.residual_iod > _LOOSE_RESIDUAL_IOD
         or not 1 / _LOOSE_SCALE < ratio < _LOOSE_SCALE
         or abs((turn + np.pi) % (2 * np.pi) - np.pi) > _LOOSE_ANGLE_RAD
-        or (resting and age_s > _MAX_ANCHOR_S and fit.correlation > _QUIET_CORRELATION)
-        or (resting and age_s > _MISFIT_AGE_S and fit.residual_iod > _MISFIT_IOD)
     )
 
 
@@ -291,7 +285,6 @@ def _velocity(track: _Track, transform: Float64Array, time_s: float) -> Float64A
 
 
 def _advance(track: _Track, fit: Fit, time_s: float) -> _Track:
-    at_rest = shift_between(track.calm[0], fit.transform) <= _QUIET_PX
     return replace(
         track,
         transform=fit.transform,
@@ -299,5 +292,4 @@ def _advance(track: _Track, fit: Fit, time_s: float) -> _Track:
         residual_iod=fit.residual_iod,
         correlation=fit.correlation,
         velocity=_velocity(track, fit.transform, time_s),
-        calm=track.calm if at_rest else (fit.transform, time_s),
     )

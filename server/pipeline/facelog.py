@@ -72,6 +72,11 @@ class FaceLog:
         """How long the face had been out of view when it was last seen: the time since the frame before that."""
         return self._times[-1] - self._times[-2] if len(self) > 1 else 0.0
 
+    @property
+    def quiet_s(self) -> float:
+        """For how long the face has been at rest when it was last seen, but for its lids."""
+        return self._regions.quiet_s(self._times[-1])
+
     def motion(self) -> tuple[tuple[float, float], ...]:
         """The displacement of each region in the last frame, x and y in IOD, in the order of `REGIONS`."""
         last = self._displacement[-2 * len(REGIONS) :]

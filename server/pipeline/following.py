@@ -13,6 +13,12 @@ from server.pipeline.facelog import FaceLog
 from server.pipeline.measure import StageClock
 from server.types import Frame, TrackedFace
 
+_OLD_S = 10.0
+_YOUNG_S = 1.0
+_QUIET_S = 0.5
+_MISFIT_IOD = 0.006
+"""Points that fit an anchor of the same pose are a third of this apart; those of a turned head are not."""
+
 
 class Following:
     """Up to `most` faces and the log of each, by track; `thorough` as for `FaceTracker`. `clock` is told what the faces
@@ -24,6 +30,7 @@ class Following:
     ) -> None:
         self._tracker = FaceTracker(detector, landmarker, max_faces=most, thorough=thorough)
         self._clock = clock
+        self._anchored: dict[int, tuple[int, float]] = {}
         self.logs: dict[int, FaceLog] = {}
 
     def update(self, frame: Frame) -> list[TrackedFace]:
@@ -32,10 +39,27 @@ class Following:
             faces = self._tracker.update(frame)
         with self._clock.time("spotting"):
             for face in faces:
-                self.logs.setdefault(face.track_id, FaceLog(face.track_id)).add(frame, face)
+                log = self.logs.setdefault(face.track_id, FaceLog(face.track_id))
+                log.add(frame, face)
+                if self._may_renew(face, frame.time_s) and log.quiet_s >= _QUIET_S:
+                    self._tracker.renew(face.track_id)
         return faces
+
+    def _may_renew(self, face: TrackedFace, time_s: float) -> bool:
+        """Whether the anchor of a face is old, or was taken of a head that was turned or a mouth that was open."""
+        anchor, since_s = self._anchored.get(face.track_id, (0, time_s))
+        if anchor != face.anchor_id:
+            since_s = time_s
+        self._anchored[face.track_id] = face.anchor_id, since_s
+        age_s = time_s - since_s
+        return age_s > _OLD_S or (age_s > _YOUNG_S and face.residual_iod > _MISFIT_IOD)
 
     def forget(self) -> None:
         """What comes is another scene: its faces are others."""
         self._tracker.forget()
+        self._anchored.clear()
         self.logs.clear()
+
+    def let_go(self, track_id: int) -> None:
+        """Nothing of this face is wanted any more; it will not come back under its name."""
+        del self.logs[track_id], self._anchored[track_id]

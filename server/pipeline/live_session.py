@@ -195,7 +195,8 @@ class LiveSession:
         gone = [watch for watch in self._watches.values() if now_s - watch.log.last_s > MEMORY_S]
         told = [step for watch in gone for step in self._end(watch, "face-lost")]
         for watch in gone:
-            del self._watches[watch.log.track_id], self._following.logs[watch.log.track_id]
+            self._following.let_go(watch.log.track_id)
+            del self._watches[watch.log.track_id]
         return told
 
     def _end(self, watch: _Watch, reason: WithdrawReason) -> list[Told]:

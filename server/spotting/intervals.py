@@ -168,6 +168,7 @@ def _interval(
         or (length > _SLOW_S and peak < _SLOW_IOD)
         or _is_blink(lowered[window], peak)
         or not _is_supported(size[lead.apex] / thresholds, members)
+        or peak < STILL_IOD
         or peak < _TURN_SHARE * _turned(signal.turn[during])
         or _is_step(signal, members, apex_s, offset_s, peak)
         or (during.any() and float(np.mean(signal.unsteady[during])) > _UNSTEADY_SHARE)

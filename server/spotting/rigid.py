@@ -2,7 +2,7 @@
 
 An alignment of two pictures errs by a shift, a turn in the picture or a change of scale; a head that turns or nods
 moves what stands out further than what lies back (weak perspective, first order). These six numbers are fitted to the
-displacement of all regions and of the bridge of the nose; a robust fit (Geman and McClure 1987, by reweighting) leaves
+displacement of all regions and of what lies over bone; a robust fit (Geman and McClure 1987, by reweighting) leaves
 out the regions that an expression moves, as long as most are not moved by it.
 """
 
@@ -17,6 +17,8 @@ from server.types import Float32Array, Float64Array
 
 BRIDGE = (168, 6, 197, 195)
 """Landmarks along the bridge of the nose, which no expression moves."""
+BONES = (*BRIDGE, 133, 362, 33, 263, 116, 345)
+"""And with them the corners of the eyes and the cheekbones, which expressions hardly move."""
 
 _PLACES: Mapping[str, tuple[float, float, float]] = MappingProxyType(
     {
@@ -35,7 +37,20 @@ _PLACES: Mapping[str, tuple[float, float, float]] = MappingProxyType(
 """Regions of a frontal face in IOD from the middle of the bridge: the landmark network's own 3-D answer, made
 symmetric. x to the right of the picture (of the right side), y down, z away from the camera.
 """
-_BRIDGE_PLACES = ((0.0, -0.183, 0.097), (0.0, -0.055, 0.040), (0.0, 0.064, -0.030), (0.0, 0.174, -0.106))
+_BONE_PLACES = (
+    (0.0, -0.183, 0.097),
+    (0.0, -0.055, 0.040),
+    (0.0, 0.064, -0.030),
+    (0.0, 0.174, -0.106),
+    (-0.274, -0.092, 0.370),
+    (0.274, -0.092, 0.370),
+    (-0.726, -0.134, 0.454),
+    (0.726, -0.134, 0.454),
+    (-0.991, 0.104, 0.676),
+    (0.991, 0.104, 0.676),
+)
+_BONE_WEIGHT = 4.0
+"""What lies over bone counts for as many regions that expressions move."""
 
 _WIDE_IOD, _NARROW_IOD = 0.05, 0.006
 _NARROWING = 0.6
@@ -45,10 +60,10 @@ PARAMETERS = 6
 
 
 class RigidFit:
-    """Fits the head's motion to displacement of `regions` and the bridge, in this order."""
+    """Fits the head's motion to displacement of `regions` and of `BONES`, in this order."""
 
     def __init__(self, regions: tuple[str, ...]) -> None:
-        places = np.array([*(_place(name) for name in regions), *_BRIDGE_PLACES])
+        places = np.array([*(_place(name) for name in regions), *_BONE_PLACES])
         x, y, z = places.T
         one, none = np.ones(len(places)), np.zeros(len(places))
         # Columns: shift x, shift y, scale, turn in the picture, yaw, pitch.
@@ -57,13 +72,14 @@ class RigidFit:
         self._rows = np.concatenate([across, down])
         squares = across[:, :, None] * across[:, None, :] + down[:, :, None] * down[:, None, :]
         self._squares = squares.reshape(len(places), -1)
+        self._trust = np.where(np.arange(len(places)) < len(regions), 1.0, _BONE_WEIGHT)
         self._ridge = _RIDGE * np.eye(PARAMETERS)
 
     def fit(self, shift: Float32Array, start: Float64Array) -> Float64Array:
         """The head's motion, float64 [6]: shift x and y, scale and turn, IOD per IOD, yaw and pitch, radians.
 
         Args:
-            shift: displacement float32 [G, 2] in IOD, of the regions and of the bridge.
+            shift: displacement float32 [G, 2] in IOD, of the regions and of the bones.
             start: the answer for the picture before.
         """
         flat = shift.T.ravel().astype(np.float64)
@@ -80,12 +96,12 @@ class RigidFit:
         rest = flat - self._rows @ found
         half = len(rest) // 2
         squared = rest[:half] ** 2 + rest[half:] ** 2
-        weights = (width * width / (width * width + squared)) ** 2
+        weights = self._trust * (width * width / (width * width + squared)) ** 2
         normal = (weights @ self._squares).reshape(PARAMETERS, PARAMETERS) + self._ridge
         return np.asarray(np.linalg.solve(normal, (np.concatenate([weights, weights]) * flat) @ self._rows))
 
     def moved(self, motion: Float64Array) -> Float32Array:
-        """What `motion` float64 [6] does to the regions and the bridge, float32 [G, 2] in IOD."""
+        """What `motion` float64 [6] does to regions and bones, float32 [G, 2] in IOD."""
         return np.asarray((self._rows @ motion).reshape(2, -1).T, dtype=np.float32)
 
 

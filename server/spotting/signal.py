@@ -14,7 +14,7 @@ from types import MappingProxyType
 import cv2
 import numpy as np
 
-from server.spotting.rigid import BRIDGE, PARAMETERS, RigidFit
+from server.spotting.rigid import BONES, BRIDGE, PARAMETERS, RigidFit
 from server.types import CROP_IOD_PX, Crop, Float32Array, Float64Array, UInt8Array
 
 REGION_LANDMARKS: Mapping[str, tuple[int, ...]] = MappingProxyType(
@@ -55,6 +55,9 @@ _CONTRAST_FLOOR = 6.0
 _REFERENCE_AGE_S = 3.0
 _QUIET_S = 1.0
 _QUIET_IOD = 0.006
+_QUIET_TURN = 0.02
+_JITTERING = 1
+"""So many regions may be lost from sight, and jump about, in a face at rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +101,13 @@ class RegionTracker:
         self._carried: Float32Array = np.zeros((len(REGIONS), 2), dtype=np.float32)
         self._last: Float32Array = self._carried
         self._quiet_since_s = 0.0
-        self._quiet_at: Float32Array = self._carried
+        self._quiet_at: tuple[Float32Array, Float32Array] = self._carried, np.zeros(2, dtype=np.float32)
         self._head: Float64Array = np.zeros(PARAMETERS)
         self._carried_turn: Float32Array = np.zeros(2, dtype=np.float32)
+
+    def quiet_s(self, time_s: float) -> float:
+        """How long before `time_s` the face, but for its lids, and the head have been at rest."""
+        return time_s - self._quiet_since_s
 
     @property
     def turn(self) -> Float32Array:
@@ -134,11 +141,13 @@ class RegionTracker:
         self._guess = self._points.copy()
         self._carried, self._carried_turn = self._last, self.turn
         self._head = np.zeros(PARAMETERS)
-        self._quiet_since_s, self._quiet_at = time_s, self._last
+        self._quiet_since_s, self._quiet_at = time_s, (self._last, self.turn)
 
     def _renew_when_quiet(self, picture: UInt8Array, time_s: float) -> None:
-        if float(np.abs(self._last - self._quiet_at).max()) > _QUIET_IOD:
-            self._quiet_since_s, self._quiet_at = time_s, self._last
+        face, turn = self._quiet_at
+        ways = np.sort(np.abs(self._last - face)[_STILL].max(axis=1))
+        if ways[-1 - _JITTERING] > _QUIET_IOD or float(np.abs(self.turn - turn).max()) > _QUIET_TURN:
+            self._quiet_since_s, self._quiet_at = time_s, (self._last, self.turn)
         elif time_s - self._quiet_since_s >= _QUIET_S and time_s - self._reference_s >= _REFERENCE_AGE_S:
             self._refer(picture, time_s)
 
@@ -151,7 +160,7 @@ def displacement_between(onset: Crop, apex: Crop, landmarks_crop: Float32Array) 
     points = _points(landmarks_crop)
     places = _follow(_normalise(onset.gray), _normalise(apex.gray), points, points)
     shift = (places - points)[:, 0, :]
-    bridge = np.median(shift[-_BRIDGE_POINTS:], axis=0) / CROP_IOD_PX
+    bridge = np.median(shift[_BRIDGE], axis=0) / CROP_IOD_PX
     return np.asarray(_grouped(shift)[: len(REGIONS)] - bridge, dtype=np.float32)
 
 
@@ -202,17 +211,17 @@ def _normalise(gray: Float32Array) -> UInt8Array:
 
 
 def _points(landmarks: Float32Array) -> Float32Array:
-    """Five points around each landmark of each region, float32 [P, 1, 2]; those of the bridge come last."""
-    indices = [index for landmark_group in (*REGION_LANDMARKS.values(), BRIDGE) for index in landmark_group]
+    """Five points around each landmark of each region, float32 [P, 1, 2]; those over bone come last."""
+    indices = [index for landmark_group in (*REGION_LANDMARKS.values(), BONES) for index in landmark_group]
     points = landmarks[indices][:, None, :] + _OFFSETS[None]
     return np.asarray(points.reshape(-1, 1, 2), dtype=np.float32)
 
 
 def _membership() -> np.ndarray[tuple[int, int], np.dtype[np.intp]]:
-    """Indices of the points of each region and of each landmark of the bridge, [G, most points of one]; repeating all of
+    """Indices of the points of each region and of each landmark over bone, [G, most points of one]; repeating all of
     them alike keeps the median.
     """
-    groups = [*REGION_LANDMARKS.values(), *((index,) for index in BRIDGE)]
+    groups = [*REGION_LANDMARKS.values(), *((index,) for index in BONES)]
     most = max(len(x) for x in groups) * len(_OFFSETS)
     rows, start = [], 0
     for group in groups:
@@ -223,10 +232,11 @@ def _membership() -> np.ndarray[tuple[int, int], np.dtype[np.intp]]:
 
 
 _MEMBERS = _membership()
-_BRIDGE_POINTS = len(BRIDGE) * len(_OFFSETS)
+_BRIDGE = slice(-len(BONES) * len(_OFFSETS), (len(BRIDGE) - len(BONES)) * len(_OFFSETS))
 _RIGID = RigidFit(REGIONS)
+_STILL = ~np.array(LIDS)
 
 
 def _grouped(shift: Float32Array) -> Float32Array:
-    """Median shift of the points (float32 [P, 2], px) of each region and landmark of the bridge, float32 [G, 2] in IOD."""
+    """Median shift of the points (float32 [P, 2], px) of each region and landmark over bone, float32 [G, 2] in IOD."""
     return np.asarray(np.median(shift[_MEMBERS], axis=1) / CROP_IOD_PX, dtype=np.float32)
