@@ -10,7 +10,7 @@ What a stream is told is therefore what a clip of it would be told, but for what
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -34,6 +34,9 @@ _SETTLED_GAPS = 1.0
 _ALIKE_S = 0.05
 _LOOKS = 2
 _MISSES = 3
+_RISEN = 1.05
+_RISEN_S = 0.04
+_PEAKS = 32
 _SAME_SHARE = 0.5
 
 _MOVES_S = 0.05
@@ -41,6 +44,8 @@ _MOVES_IOD = 0.006
 
 _FACE = ~np.array(LIDS)
 _MOUTH = [r for r, name in enumerate(REGIONS) if name.startswith(("mouth", "lip", "chin"))]
+_JAW = ("lip_lower", "chin")
+_SYLLABLE_S = 0.2
 _OF_MOUTH = frozenset(name for name, coupled in zip(REGIONS, COUPLED, strict=True) if coupled)
 
 Step: TypeAlias = Literal["onset", "candidate", "event", "withdrawn"]
@@ -67,6 +72,13 @@ class _Watched:
     told: Step | None = None
     looks: int = 0
     misses: int = 0
+    peaks: list[tuple[float, float]] = field(default_factory=list)
+
+    def has_risen(self, now_s: float, lag_s: float) -> bool:
+        """Whether it is hardly larger now than `lag_s` ago."""
+        self.peaks = [*self.peaks[-_PEAKS:], (now_s, self.interval.peak_iod)]
+        before = [peak for seen_s, peak in self.peaks if seen_s <= now_s - lag_s]
+        return bool(before) and self.interval.peak_iod <= _RISEN * before[-1]
 
 
 class CausalSpotter:
@@ -180,9 +192,13 @@ class CausalSpotter:
         told: list[Step] = []
         if watched.told is None:
             told = ["onset"] if self._again(watched, steady=True) else []
-        if watched.told == "onset" and now_s - interval.apex_s >= settled_s:
+        if watched.told == "onset" and (
+            now_s - interval.apex_s >= settled_s or watched.has_risen(now_s, max(_RISEN_S, 0.75 * gap_s))
+        ):
             told += ["candidate"]
             watched.told, watched.looks = "candidate", 0
+        if self._is_jaw(interval):
+            settled_s = max(settled_s, _SYLLABLE_S)
         if watched.told == "candidate" and now_s - interval.offset_s >= settled_s:
             steady = abs(interval.offset_s - before.offset_s) <= _ALIKE_S
             # A mouth that goes on at once may speak, which the next syllable tells.
@@ -192,6 +208,11 @@ class CausalSpotter:
                 self._watched.remove(watched)
                 self._past.append(interval)
         return [News(watched.number, step, interval) for step in told]
+
+    @staticmethod
+    def _is_jaw(interval: Interval) -> bool:
+        """Whether it is what a syllable looks like: the jaw above all, and nothing but what moves with it."""
+        return interval.regions[0] in _JAW and _OF_MOUTH.issuperset(interval.regions)
 
     @staticmethod
     def _again(watched: _Watched, *, steady: bool) -> bool:
