@@ -120,7 +120,7 @@ def spells(phrases: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
 
 
 def boundaries(videos: Sequence[Watched], system: str) -> dict[str, Any] | None:
-    """Found minus true onset, apex and offset of matched events, in ms; an apex while the expression is held has none."""
+    """Found minus true onset, apex and offset of matched events, in ms; an apex within the hold has none."""
     errors = np.array(
         [
             [1e3 * _error(true[i], found[j], name) for name in TIMES]
@@ -173,4 +173,6 @@ def agreement(videos: Sequence[Watched], one: str, other: str) -> dict[str, Any]
 def quantiles(values: Sequence[float]) -> dict[str, float]:
     """Least, quartiles and most."""
     names = ("least", "lower_quartile", "median", "upper_quartile", "most")
-    return {name: round(float(np.quantile(values, q)), 4) for name, q in zip(names, (0, 0.25, 0.5, 0.75, 1), strict=True)}
+    return {
+        name: round(float(np.quantile(values, q)), 4) for name, q in zip(names, (0, 0.25, 0.5, 0.75, 1), strict=True)
+    }

@@ -56,7 +56,7 @@ def live(video: bytes, encoding: Encoding = "gray8") -> list[dict[str, Any]]:
         looked = session.push(frame)
         if isinstance(looked.answer, FrameRefused):
             message = f"frame {frame.index} was refused: {looked.answer.message}"
-            raise RuntimeError(message)
+            raise SystemExit(message)
         events += [_event(told.interval) for told in looked.told if told.step == "event"]
     session.end()
     return sorted(events, key=lambda event: event["onset_s"])

@@ -24,6 +24,7 @@ import numpy as np
 from server.types import EventKind, Float32Array, Float64Array, UInt8Array
 
 CHALLENGE_P = 0.01
+CHOSEN_P = 0.01
 CROP_PX = 128
 _BLOCKS = 6
 _SHARE = 3
@@ -36,8 +37,8 @@ _DENSE = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """What MDMD saw of a face in one length: `times_s` float64 [N], `score` float32 [N] of each frame (nan at both ends)
-    and `contrast` float32 [N], its relative difference.
+    """What MDMD saw of a face in one length: `times_s` float64 [N], the `score` of each frame, float32 [N], nan at both
+    ends, and `contrast` float32 [N], its relative difference.
     """
 
     kind: EventKind

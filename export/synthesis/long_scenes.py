@@ -1,12 +1,13 @@
-"""Draws performances of minutes: micro- and macro-expressions, blinks, speech in spells, head turns and changing light.
+"""Draws performances of minutes: both kinds of expression, blinks, speech in spells, head turns and changing light.
 
-What goes on besides expressions starts when it likes: a lamp may be switched, eyes may blink and the head may turn while
-a face expresses something. Speech alone makes way. The mouth that speaks does not express: an expression with a unit of
-the lower face stays clear of every spell, pauses included, and only one of the upper face may happen during it. So each
-movement of the mouth is either speech or an expression of the ground truth, never both.
+What goes on besides expressions starts when it likes: a lamp may be switched, eyes may blink and the head may turn
+while a face expresses something. Speech alone makes way. The mouth that speaks does not express: an expression with a
+unit of the lower face stays clear of every spell, pauses included, and only one of the upper face may happen during it.
+So each movement of the mouth is either speech or an expression of the ground truth, never both.
 
-Macro-expressions last 0.6 to 3.5 s, half of them at most 1.3 s, as the mean of CAS(ME)^2 is (He and others 2020, MEGC
-baseline: 35 frames of 30 a second), and reach 0.05 to 0.14 eye distances where their muscles go so far.
+Macro-expressions last 0.6 to 3.5 s, half of them at most 1.3 s, which lies between the means of CAS(ME)^2 and of SAMM
+Long Videos (35 frames at 30 a second and 347 at 200, by the k of SOFTNet, Liong and others 2021). They reach 0.05 to
+0.14 eye distances where their muscles go so far, micro-expressions 0.02 to 0.06.
 """
 
 from __future__ import annotations
@@ -156,11 +157,8 @@ def _expressions(
         if not set(drawn.intensities) <= UPPER_FACE:
             taken += spells
         onset_s = _free(rng, seconds, sum(timing), taken)
-        found.append(
-            draw_expression(
-                rng, drawn, onset_s, timing, MICRO_PEAK_IOD if kind == "micro" else MACRO_PEAK_IOD, kind
-            )
-        )
+        peak_iod = MICRO_PEAK_IOD if kind == "micro" else MACRO_PEAK_IOD
+        found.append(draw_expression(rng, drawn, onset_s, timing, peak_iod, kind=kind))
     return tuple(sorted(found, key=lambda each: each.onset_s))
 
 

@@ -101,6 +101,7 @@ def draw_expression(
     onset_s: float,
     timing: tuple[float, float, float],
     peak_iod: tuple[float, float] | None,
+    *,
     kind: EventKind = "micro",
 ) -> Expression:
     """An expression of these units and this rise, hold and fall, scaled to a peak drawn from `peak_iod`."""
