@@ -106,7 +106,18 @@ def show(found: Mapping[str, Any]) -> None:
         f" expression; {found['events']['micro']} micro- and {found['events']['macro']} macro-expressions\n"
     )
     _table(
-        ("", "found", "false", "missed", "precision", "recall", "F1", "F1 micro", "F1 macro", "false a minute of none"),
+        (
+            "",
+            "found",
+            "false",
+            "missed",
+            "precision",
+            "recall",
+            "F1",
+            "F1 micro",
+            "F1 macro",
+            "false a minute, quiet videos",
+        ),
         [
             (name, *(s["all"][c] for c in _COUNTS), *(s[k]["f1"] for k in KINDS), _false(s))
             for name, s in systems.items()
