@@ -30,6 +30,7 @@ from typing import Any
 import httpx
 import numpy as np
 
+from bench.scoring import matches
 from export.evaluation import confusion_matrix, measure
 from export.labels import LABELS
 from export.output import write_json
@@ -47,7 +48,6 @@ PEAK_IOD = (0.02, 0.06)
 QUIET_S = 30.0
 QUIET_60_SHARE = 0.2
 """Minutes at 60 frames per second for each minute at 30."""
-IOU = 0.5
 SIZES_IOD = (0.02, 0.03, 0.04, 0.06)
 
 _LENGTH = (QUIET_S, QUIET_S)
@@ -71,18 +71,8 @@ class Answer:
 
     def matches(self) -> list[tuple[dict[str, Any], dict[str, Any]]]:
         """Pairs of true and found events, one to one, best overlap first."""
-        pairs = [
-            (_iou(true, found), i, j)
-            for i, true in enumerate(self.truth["events"])
-            for j, found in enumerate(self.report["events"])
-        ]
-        taken: set[tuple[str, int]] = set()
-        matched = []
-        for iou, i, j in sorted(pairs, reverse=True):
-            if iou >= IOU and ("true", i) not in taken and ("found", j) not in taken:
-                taken |= {("true", i), ("found", j)}
-                matched.append((self.truth["events"][i], self.report["events"][j]))
-        return matched
+        true, found = self.truth["events"], self.report["events"]
+        return [(true[i], found[j]) for i, j in matches(true, found)]
 
     @property
     def minutes(self) -> float:
@@ -329,12 +319,6 @@ def main() -> None:
         write_json(options.json, found)
     if options.reports:
         write_json(options.reports, {"clips": [vars(answer) for answer in answers]})
-
-
-def _iou(one: dict[str, Any], other: dict[str, Any]) -> float:
-    overlap = min(one["offset_s"], other["offset_s"]) - max(one["onset_s"], other["onset_s"])
-    union = max(one["offset_s"], other["offset_s"]) - min(one["onset_s"], other["onset_s"])
-    return max(overlap, 0.0) / union
 
 
 if __name__ == "__main__":

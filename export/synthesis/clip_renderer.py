@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 import cv2
 import numpy as np
 
-from export.synthesis.face_layers import Eye, Mouth, depth_of, eyes_of, sample_at
+from export.synthesis.face_layers import Eye, Mouth, depth_of, eyes_of, sample_at, turning_depth
 from export.synthesis.identities import BASE_SCALE, MARGIN_PX, Identity
 from export.synthesis.mesh_motion import FaceFrame, motion_field
 from export.synthesis.performance import Performance, gaze_at
@@ -51,6 +51,7 @@ class ClipRenderer:
         self._rest = np.stack(np.meshgrid(rest_ticks, rest_ticks), axis=-1)
         self._fields: dict[tuple[int, Side, float], Float32Array] = {}
         self._depth = depth_of(self._mesh, self._rest)
+        self._turning = turning_depth(self._mesh, self._rest)
         self._lip_drop, self._jaw_drop = self._mouth.drop(self._rest)
         full = np.stack(np.meshgrid(*2 * (self._base_ticks(),)), axis=-1)
         self._interior = self._mouth.interior(identity.luma, identity.chroma, full)
@@ -75,7 +76,7 @@ class ClipRenderer:
         noise = rng.standard_normal((2 * self._size, 2 * self._size), dtype=np.float32) * np.float32(performance.noise)
         for time_s in times_s:
             luma, chroma = self._picture(performance, time_s)
-            gain, right, down = performance.light.plane(time_s)
+            gain, right, down = performance.lit(time_s)
             lit = (luma - np.float32(_BLACK)) * self._light(gain, right, down) + np.float32(_BLACK)
             row, column = rng.integers(self._size, size=2)
             # A window of one large picture of noise, elsewhere in each frame: as good as new noise, but quick.
@@ -119,9 +120,18 @@ class ClipRenderer:
         """Displacement of resting points by muscles and by a turn of the head, px."""
         yaw, pitch = performance.turn.angles(time_s)
         total = np.stack([np.float32(np.sin(yaw)) * self._depth, np.float32(-np.sin(pitch)) * self._depth], axis=-1)
+        yaw, pitch = performance.turned(time_s)
+        if yaw or pitch:
+            total += self._turned(yaw, pitch)
         for key, intensity in units.items():
             total += np.float32(intensity) * self._field(*key)
         return np.asarray(total, dtype=np.float32)
+
+    def _turned(self, yaw: float, pitch: float) -> Float32Array:
+        before, beside = self._turning
+        x = np.float32(np.sin(yaw)) * before + np.float32(np.cos(yaw) - 1) * beside[..., 0]
+        y = np.float32(np.sin(pitch)) * before + np.float32(np.cos(pitch) - 1) * beside[..., 1]
+        return np.asarray(np.stack([x, y], axis=-1), dtype=np.float32)
 
     def _field(self, au: int, side: Side, weak_side: float) -> Float32Array:
         key = (au, side, weak_side)

@@ -170,3 +170,28 @@ def depth_of(landmarks: Float32Array, points: Float32Array) -> Float32Array:
     bridge = 0.8 * np.sqrt(np.clip(1 - ((landmarks[168] - middle)[1] / frame.iod_px / 1.8) ** 2, 0, 1))
     fade = np.clip(inside / 0.15, 0, 1)
     return np.asarray(frame.iod_px * fade * (0.8 * np.sqrt(inside) + bump - bridge), dtype=np.float32)
+
+
+def turning_depth(landmarks: Float32Array, points: Float32Array) -> tuple[Float32Array, Float32Array]:
+    """What a head shows of itself when it turns about its own axis.
+
+    Args:
+        landmarks: float32 [468, 2] of the resting face, px.
+        points: [..., 2] in px.
+
+    Returns:
+        How far each point stands before the axis, px, [...]: an ellipsoid with a nose. And where each point lies
+        beside the axis, px, [..., 2], which is what grows shorter. Both fade to zero towards the border of the head,
+        gently enough for a turn of 25 degrees not to fold the picture.
+    """
+    frame = FaceFrame.of(landmarks)
+    middle = landmarks[[33, 263, 61, 291]].mean(axis=0)
+    local = (points - middle) / frame.iod_px
+    inside = np.clip(1 - (local[..., 0] / 1.25) ** 2 - (local[..., 1] / 1.8) ** 2, 0, 1)
+    fade = np.clip(inside / 0.5, 0, 1)
+    nose = (points - landmarks[1]) / frame.iod_px
+    tall = np.where(nose[..., 1] < 0, 0.4, 0.14)
+    bump = 0.28 * np.exp(-((nose[..., 0] / 0.16) ** 2) - (nose[..., 1] / tall) ** 2)
+    before = frame.iod_px * fade * (0.8 * np.sqrt(inside) + bump)
+    beside = frame.iod_px * fade[..., None] * local
+    return np.asarray(before, dtype=np.float32), np.asarray(beside, dtype=np.float32)

@@ -102,6 +102,56 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
+class HeadTurn:
+    """The head turns away within `go_s`, by `yaw_deg` and `pitch_deg`, stays for `stay_s` and comes back in `back_s`.
+
+    Positive yaw takes the nose to the right of the picture, positive pitch downwards.
+    """
+
+    start_s: float
+    yaw_deg: float
+    pitch_deg: float
+    go_s: float
+    stay_s: float
+    back_s: float
+
+    @property
+    def end_s(self) -> float:
+        """When the head is back."""
+        return self.start_s + self.go_s + self.stay_s + self.back_s
+
+    def level(self, time_s: float) -> float:
+        """Share of the full turn at `time_s`, 0..1, smooth at both ends of each way."""
+        gone, back = (time_s - self.start_s) / self.go_s, (self.end_s - time_s) / self.back_s
+        return math.sin(math.pi / 2 * min(max(min(gone, back), 0.0), 1.0)) ** 2
+
+
+@dataclass(frozen=True, slots=True)
+class LightChange:
+    """The light goes to `gain` times the first one, within `seconds` from `start_s`, and stays until the next change.
+
+    `right` and `down` are its change towards the right and the lower edge: a lamp stands at a side.
+    """
+
+    start_s: float
+    seconds: float
+    gain: float
+    right: float = 0.0
+    down: float = 0.0
+
+
+def changed_light(changes: tuple[LightChange, ...], time_s: float) -> tuple[float, float, float]:
+    """Gain, and its change towards the right and the lower edge, at `time_s`, after `changes` in order."""
+    gain, right, down = 1.0, 0.0, 0.0
+    for change in changes:
+        share = min(max((time_s - change.start_s) / change.seconds, 0.0), 1.0)
+        gain += share * (change.gain - gain)
+        right += share * (change.right - right)
+        down += share * (change.down - down)
+    return gain, right, down
+
+
+@dataclass(frozen=True, slots=True)
 class Light:
     """Light on the face: a slope over the picture that turns slowly, a slow drift, and flicker; all as shares of it."""
 
@@ -122,7 +172,9 @@ class Light:
 
 @dataclass(frozen=True, slots=True)
 class Performance:
-    """A whole clip of one person. `noise` is the sigma of the sensor noise in grey levels."""
+    """A whole clip of one person. `noise` is the sigma of the sensor noise in grey levels; `turns` and `light_changes`,
+    in order and one after the other, come on top of `turn` and `light`.
+    """
 
     duration_s: float
     expressions: tuple[Expression, ...] = ()
@@ -134,6 +186,20 @@ class Performance:
     light: Light = Light()
     noise: float = 1.0
     seed: int = 0
+    turns: tuple[HeadTurn, ...] = ()
+    light_changes: tuple[LightChange, ...] = ()
+
+    def turned(self, time_s: float) -> tuple[float, float]:
+        """Yaw and pitch of `turns` at `time_s`, in radians."""
+        levels = [(each, each.level(time_s)) for each in self.turns]
+        yaw, pitch = (sum(level * getattr(each, name) for each, level in levels) for name in ("yaw_deg", "pitch_deg"))
+        return math.radians(yaw), math.radians(pitch)
+
+    def lit(self, time_s: float) -> tuple[float, float, float]:
+        """Gain at the centre at `time_s`, and its change towards the right and the lower edge."""
+        gain, right, down = self.light.plane(time_s)
+        level, to_right, to_bottom = changed_light(self.light_changes, time_s)
+        return gain * level, right * level + to_right, down * level + to_bottom
 
     def action_units(self, time_s: float) -> dict[tuple[int, Side, float], float]:
         """Intensity of each (unit, side, share of the weak side) that moves at `time_s`, speech included."""
@@ -150,16 +216,25 @@ class Performance:
         return levels
 
     def ground_truth(self, fps: float) -> dict[str, Any]:
-        """What a perfect observer would report, and all draws, as JSON-able data."""
-        return {
+        """What a perfect observer would report, and all draws, as JSON-able data.
+
+        Turns and changes of the light are named where there are some.
+        """
+        head: dict[str, Any] = {"sway": asdict(self.sway), "turn": asdict(self.turn)}
+        truth: dict[str, Any] = {
             "duration_s": self.duration_s,
             "fps": fps,
             "events": [each.truth(fps) for each in self.expressions],
             "blinks": [asdict(each) for each in self.blinks],
             "speech": [{"start_s": start, "end_s": end} for start, end in self.speech.intervals()],
             "gazes": [asdict(each) for each in self.gazes],
-            "head": {"sway": asdict(self.sway), "turn": asdict(self.turn)},
+            "head": head,
             "light": asdict(self.light),
             "noise": self.noise,
             "seed": self.seed,
         }
+        if self.turns:
+            head["turns"] = [{**asdict(each), "end_s": round(each.end_s, 4)} for each in self.turns]
+        if self.light_changes:
+            truth["light_changes"] = [asdict(each) for each in self.light_changes]
+        return truth

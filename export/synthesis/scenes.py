@@ -16,7 +16,7 @@ from export.synthesis.performance import Expression, Gaze, Light, Performance, T
 from export.synthesis.script import Blink, Sway
 from export.synthesis.sources import SOURCES, ActionUnits, Source, draw_action_units
 from export.synthesis.speech import Speech, draw_speech
-from server.types import Side
+from server.types import EventKind, Side
 
 APART_S = 0.35
 """Rest between an expression and whatever comes before or after it: another one, or the end of the clip."""
@@ -54,12 +54,12 @@ def draw_performance(rng: np.random.Generator, options: SceneOptions, label: str
     return Performance(
         duration_s=duration,
         expressions=expressions,
-        blinks=_blinks(rng, duration) if rng.random() < options.blinks else (),
-        gazes=_gazes(rng, duration) if rng.random() < options.gaze else (),
+        blinks=draw_blinks(rng, duration) if rng.random() < options.blinks else (),
+        gazes=draw_gazes(rng, duration) if rng.random() < options.gaze else (),
         speech=draw_speech(rng, 0.2, duration - 0.1) if rng.random() < options.speech else Speech(),
-        sway=_sway(rng, lively=lively),
-        turn=_turn(rng, lively=lively),
-        light=_light(rng),
+        sway=draw_sway(rng, lively=lively),
+        turn=draw_turn(rng, lively=lively),
+        light=draw_light(rng),
         noise=round(float(rng.uniform(0.7, 2.2)), 3),
         seed=int(rng.integers(2**31)),
     )
@@ -90,18 +90,21 @@ def _expressions(
     spent = APART_S
     for timing, cut in zip(timings, cuts, strict=True):
         drawn = draw_action_units(rng, label, options.sources)
-        expressions.append(_expression(rng, drawn, spent + float(cut), timing, options.peak_iod))
+        expressions.append(draw_expression(rng, drawn, spent + float(cut), timing, options.peak_iod))
         spent += sum(timing) + APART_S
     return tuple(expressions)
 
 
-def _expression(
+def draw_expression(
     rng: np.random.Generator,
     drawn: ActionUnits,
     onset_s: float,
     timing: tuple[float, float, float],
     peak_iod: tuple[float, float] | None,
+    *,
+    kind: EventKind = "micro",
 ) -> Expression:
+    """An expression of these units and this rise, hold and fall, scaled to a peak drawn from `peak_iod`."""
     intensities = dict(drawn.intensities)
     if peak_iod is not None:
         # No muscle does more than its most: a unit that moves little cannot reach a high peak.
@@ -113,7 +116,7 @@ def _expression(
         label=drawn.label,
         emotion=drawn.emotion,
         source=drawn.source,
-        kind="micro",
+        kind=kind,
         action_units=intensities,
         sides=sides,
         weak_side=drawn.weak_side,
@@ -124,7 +127,8 @@ def _expression(
     )
 
 
-def _blinks(rng: np.random.Generator, duration: float) -> tuple[Blink, ...]:
+def draw_blinks(rng: np.random.Generator, duration: float) -> tuple[Blink, ...]:
+    """Blinks at random times, 17 a minute."""
     blinks: list[Blink] = []
     at = float(rng.uniform(0.1, 1.5))
     while at < duration - 0.3:
@@ -133,7 +137,8 @@ def _blinks(rng: np.random.Generator, duration: float) -> tuple[Blink, ...]:
     return tuple(blinks)
 
 
-def _gazes(rng: np.random.Generator, duration: float) -> tuple[Gaze, ...]:
+def draw_gazes(rng: np.random.Generator, duration: float) -> tuple[Gaze, ...]:
+    """Gaze shifts, 0.3 to 2 s apart."""
     gazes: list[Gaze] = []
     at = float(rng.uniform(0.2, 1.5))
     while at < duration:
@@ -143,19 +148,22 @@ def _gazes(rng: np.random.Generator, duration: float) -> tuple[Gaze, ...]:
     return tuple(gazes)
 
 
-def _sway(rng: np.random.Generator, *, lively: bool) -> Sway:
+def draw_sway(rng: np.random.Generator, *, lively: bool) -> Sway:
+    """A head that moves in the picture's plane, as that of a sitting person or of a lively one."""
     most = (0.15, 3.0, 0.025) if lively else (0.03, 0.8, 0.008)
     shift, roll, scale = (round(float(rng.uniform(0.2, 1.0) * m), 4) for m in most)
     return Sway(shift_iod=shift, roll_deg=roll, scale=scale, seed=int(rng.integers(2**31)))
 
 
-def _turn(rng: np.random.Generator, *, lively: bool) -> Turn:
+def draw_turn(rng: np.random.Generator, *, lively: bool) -> Turn:
+    """The same out of the picture's plane."""
     most = (4.0, 2.5) if lively else (0.8, 0.6)
     yaw, pitch = (round(float(rng.uniform(0.2, 1.0) * m), 4) for m in most)
     return Turn(yaw_deg=yaw, pitch_deg=pitch, seed=int(rng.integers(2**31)))
 
 
-def _light(rng: np.random.Generator) -> Light:
+def draw_light(rng: np.random.Generator) -> Light:
+    """Light that is never quite even nor quite steady."""
     slope, drift, flicker = (round(float(rng.uniform(0, most)), 5) for most in (0.12, 0.04, 0.006))
     mains = float(rng.choice([0.0, 10.0, 20.0]))
     return Light(slope=slope, drift=drift, flicker=flicker, mains_hz=mains, seed=int(rng.integers(2**31)))

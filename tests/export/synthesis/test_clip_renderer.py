@@ -7,7 +7,7 @@ import pytest
 from export.synthesis.clip_renderer import ClipRenderer
 from export.synthesis.identities import default_face, draw_identity, make_identity, read_face
 from export.synthesis.mesh_motion import FaceFrame
-from export.synthesis.performance import Expression, Performance
+from export.synthesis.performance import Expression, HeadTurn, LightChange, Performance
 from export.synthesis.script import Blink
 from export.synthesis.speech import Phrase, Speech
 from server.errors import InputError, NoFace
@@ -139,3 +139,24 @@ def test_an_unreadable_picture_is_refused(tmp_path, content):
         path.write_bytes(content)
     with pytest.raises(InputError, match=r"face\.jpg"):
         read_face(path)
+
+
+@pytest.mark.parametrize(("yaw", "pitch"), [(20.0, 0.0), (-12.0, 0.0), (0.0, 8.0)])
+def test_a_turning_head_takes_the_nose_along(renderer, identity, yaw, pitch):
+    """The tip of the nose goes where the head turns to, farther than the bridge, and the border of the head stays."""
+    turn = HeadTurn(0.0, yaw, pitch, 0.1, 1.0, 0.1)
+    still, turned = (_frames(renderer, turns=turns)[3][None] for turns in ((), (turn,)))
+    frames = [still[0], turned[0]]
+    tip, bridge = (_motion_at(frames, identity.landmarks[index], apex=1) for index in (1, 168))
+    axis, way = (0, yaw) if yaw else (1, pitch)
+    assert np.sign(tip[axis]) == np.sign(way)
+    assert abs(tip[axis]) > abs(bridge[axis]) > 2
+    assert np.array_equal(frames[0][:8, :40], frames[1][:8, :40])
+
+
+def test_light_that_changes_darkens_the_whole_picture(renderer):
+    """A lamp at seven tenths leaves seven tenths of what is above black."""
+    bright, dark = (
+        _luma(_frames(renderer, light_changes=changes)[3]) for changes in ((), (LightChange(0.0, 0.1, 0.7),))
+    )
+    assert (dark - 16).mean() == pytest.approx(0.7 * (bright - 16).mean(), rel=0.01)
