@@ -88,7 +88,7 @@ def test_random_requests_are_answered_as_the_document_says(start, mode):
     gateway = start(limits={"upload_bytes": 65536})
     schema = schemathesis.openapi.from_url(f"{gateway.url}/openapi.json")
     operations = [found.ok() for found in schema.get_all_operations()]
-    assert len(operations) == 7
+    assert len(operations) == 8
     for operation in operations:
         cases = operation.as_strategy(generation_mode=mode)
 
