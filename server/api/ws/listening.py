@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from uvicorn.protocols.utils import ClientDisconnected
@@ -76,10 +77,13 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         await super().send(message)
 
     async def run_asgi(self) -> None:
-        """However it ends, the connection is gone soon after."""
+        """However it ends, the connection is gone soon after; at once where a shutdown has waited long enough."""
         try:
             await super().run_asgi()
         finally:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                self.transport.close()
             self._abort_later()
 
     def _abort_later(self) -> None:

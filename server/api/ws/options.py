@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from server.api.rest.options import refusal
 from server.api.rest.problems import option_error
@@ -46,14 +44,6 @@ class LiveParameters(BaseModel):
     width: int = Field(default=0, ge=0, lt=2**16)
     height: int = Field(default=0, ge=0, lt=2**16)
 
-    @model_validator(mode="after")
-    def _size_of_raw_pictures(self) -> Self:
-        if self.encoding in _RAW and not (self.width and self.height):
-            raise PydanticCustomError("size", "raw pictures need width and height")
-        if self.encoding not in _RAW and (self.width or self.height):
-            raise PydanticCustomError("size", "width and height belong to raw pictures, gray8 and bgr8")
-        return self
-
     def options(self) -> StreamOptions:
         """The same without the protocol. Raises `OptionError`."""
         options = StreamOptions(
@@ -70,7 +60,12 @@ class LiveParameters(BaseModel):
         return options
 
     def pictures(self) -> Pictures:
-        """How its frames are encoded."""
+        """How its frames are encoded. Raises `OptionError` for raw ones without a size, and for a size without them."""
+        raw = self.encoding in _RAW
+        if raw and not (self.width and self.height):
+            raise option_error([("width", f"{self.encoding} needs width and height")])
+        if not raw and (self.width or self.height):
+            raise option_error([("width", "width and height belong to raw pictures, gray8 and bgr8")])
         return Pictures(self.encoding, self.width, self.height)
 
 

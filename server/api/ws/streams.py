@@ -21,14 +21,14 @@ async def live(call: Call, gateway: Gateway, query: Iterable[tuple[str, str]], e
     Raises `ClientLeft` as soon as nobody listens any more.
     """
     chosen = parameters(query)
-    options = chosen.options()
+    options, pictures = chosen.options(), chosen.pictures()
     if ending.is_set():
         raise _shutdown()
     idle_s = gateway.live.bounds.idle_s
     async with gateway.live.open(options) as stream:
         await call.write(replies.opened(call.request_id, stream, gateway.facts, gateway.live), idle_s)
         gone = asyncio.Event()
-        feeding = asyncio.ensure_future(_feed(call, stream, chosen.pictures(), ending, gone))
+        feeding = asyncio.ensure_future(_feed(call, stream, pictures, ending, gone))
 
         async def left() -> None:
             await gone.wait()

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+from contextlib import asynccontextmanager
 
 import pytest
 from websockets.exceptions import InvalidStatus
@@ -63,6 +64,9 @@ async def test_the_options_of_a_stream_are_as_they_were_meant(gateway):
         ("?frame_rate=nan", "frame_rate"),
         ("?model=../x", "model"),
         ("?clock_zero_us=9223372036854775808", "clock_zero_us"),
+        ("?encoding=gray8", "width"),
+        ("?encoding=gray8&width=4", "width"),
+        ("?encoding=png&width=4&height=4", "width"),
     ],
 )
 async def test_a_stream_that_begins_wrongly_takes_nothing(gateway, query, option):
@@ -193,6 +197,27 @@ async def test_a_shutdown_ends_streams_with_their_statistics(gateway):
         answers, code, _ = await told(connection)
     assert types(answers) == ["stats", "error"]
     assert (answers[-1]["message"], answers[-1]["retryable"], code) == ("the service is shutting down", True, 1012)
+
+
+class Endless(FakeLive):
+    """Streams that are never done."""
+
+    @asynccontextmanager
+    async def open(self, options):
+        async with super().open(options) as stream:
+            stream.finish = asyncio.Event().wait
+            yield stream
+
+
+async def test_a_stream_that_does_not_end_is_cut_off_at_shutdown(start, caplog):
+    """The drain time bounds the wait; the client is told to come back, and no stack trace is logged."""
+    gateway = start(live=Endless(), server={"drain_seconds": 1})
+    async with socket(gateway.url) as connection:
+        await connection.recv()
+        gateway.server.should_exit = True
+        answers, code, _ = await told(connection)
+    assert (types(answers), code) == (["error"], 1012)
+    assert "Traceback" not in caplog.text
 
 
 @pytest.mark.parametrize(
