@@ -53,72 +53,73 @@ async def test_the_options_of_a_stream_are_as_they_were_meant(gateway):
     assert second == type(second)()
 
 
-@pytest.mark.parametrize(
-    ("query", "option"),
-    [
-        ("?colour=red", "colour"),
-        ("?faces=some", "faces"),
-        ("?faces=all&faces=all", "faces"),
-        ("?kinds=nano", "kinds"),
-        ("?frame_rate=0", "frame_rate"),
-        ("?frame_rate=nan", "frame_rate"),
-        ("?model=../x", "model"),
-        ("?clock_zero_us=9223372036854775808", "clock_zero_us"),
-        ("?encoding=gray8", "width"),
-        ("?encoding=gray8&width=4", "width"),
-        ("?encoding=png&width=4&height=4", "width"),
-    ],
-)
-async def test_a_stream_that_begins_wrongly_takes_nothing(gateway, query, option):
+WRONG = {
+    "?colour=red": "colour",
+    "?faces=some": "faces",
+    "?faces=all&faces=all": "faces",
+    "?kinds=nano": "kinds",
+    "?frame_rate=0": "frame_rate",
+    "?frame_rate=nan": "frame_rate",
+    "?model=../x": "model",
+    "?clock_zero_us=9223372036854775808": "clock_zero_us",
+    "?encoding=gray8": "width",
+    "?encoding=gray8&width=4": "width",
+    "?encoding=png&width=4&height=4": "width",
+}
+
+
+async def test_a_stream_that_begins_wrongly_takes_nothing(gateway):
     """The message before the close names the option, and not what it was given."""
-    (answer,), code, reason = await lived(gateway.url, [], query)
-    assert (answer["type"], answer["code"], answer["option"], answer["retryable"]) == (
-        "error", "invalid-option", option, False,
-    )  # fmt: skip
-    assert option in answer["message"]
-    assert (code, reason) == (1008, "invalid-option")
+    for query, option in WRONG.items():
+        (answer,), code, reason = await lived(gateway.url, [], query)
+        told_of = (answer["type"], answer["code"], answer["option"], answer["retryable"])
+        assert told_of == ("error", "invalid-option", option, False), query
+        assert option in answer["message"]
+        assert (code, reason) == (1008, "invalid-option")
     assert gateway.live.asked == []
 
 
-@pytest.mark.parametrize(
-    ("garbage", "says"),
-    [
-        ("hello", '{"type":"end"}'),
-        ("[" * 900, '{"type":"end"}'),
-        ('{"type":"start"}', '{"type":"end"}'),
-        ("x" * 70_000, '{"type":"end"}'),
-        (b"", "begins with 16 bytes"),
-        (b"\xff" * 15, "begins with 16 bytes"),
-    ],
-)
-async def test_what_is_no_frame_ends_the_stream(gateway, garbage, says):
+GARBAGE = {
+    "hello": "the only text message",
+    "[" * 900: "the only text message",
+    '{"type":"start"}': "the only text message",
+    "x" * 70_000: "the only text message",
+    b"": "begins with 16 bytes",
+    b"\xff" * 15: "begins with 16 bytes",
+}
+
+
+async def test_what_is_no_frame_ends_the_stream(gateway):
     """It cannot be answered under a number; what came before it is, with statistics and then the reason."""
-    answers, code, _ = await lived(gateway.url, [frame(0), frame(1), garbage, frame(2)])
-    assert types(answers) == ["opened", "frame_result", "frame_result", "stats", "error"]
-    assert says in answers[-1]["message"]
-    assert (code, answers[-1]["code"]) == (1008, "invalid-option")
+    for garbage, says in GARBAGE.items():
+        answers, code, _ = await lived(gateway.url, [frame(0), frame(1), garbage, frame(2)])
+        assert types(answers) == ["opened", "frame_result", "frame_result", "stats", "error"]
+        assert says in answers[-1]["message"]
+        assert (code, answers[-1]["code"]) == (1008, "invalid-option")
 
 
-@pytest.mark.parametrize(
-    ("error", "code", "retryable"),
-    [
-        (Overloaded("4 streams are open (GLIMPSE_LIVE__MAX_STREAMS)", stage="live"), 1013, True),
-        (BackendUnavailable("down"), 1013, True),
-        (UnknownModel("no such"), 1008, False),
-        (ModelNotServable("clips alone"), 1008, False),
-        (RuntimeError("unforeseen"), 1011, False),
-    ],
+REFUSALS = (
+    (Overloaded("4 streams are open (GLIMPSE_LIVE__MAX_STREAMS)", stage="live"), 1013, True),
+    (BackendUnavailable("down"), 1013, True),
+    (UnknownModel("no such"), 1008, False),
+    (ModelNotServable("clips alone"), 1008, False),
+    (RuntimeError("unforeseen"), 1011, False),
 )
-async def test_a_stream_that_is_not_let_in_is_refused_at_once(start, caplog, error, code, retryable):
+
+
+async def test_a_stream_that_is_not_let_in_is_refused_at_once(start):
     """With the reason and, where that helps, when to come back; a defect tells nothing of itself."""
-    gateway = start(live=FakeLive(error=error))
-    (answer,), closed, _ = await lived(gateway.url, [])
-    assert (closed, answer["retryable"]) == (code, retryable)
-    assert ("unforeseen" in answer["message"]) is False
-    assert answer["request_id"]
-    if isinstance(error, Overloaded):
-        assert (answer["message"], answer["retry_after_s"]) == (error.message, 1.0)
-    counted(gateway, str(code))
+    live = FakeLive()
+    gateway = start(live=live)
+    for error, code, retryable in REFUSALS:
+        live.error = error
+        (answer,), closed, _ = await lived(gateway.url, [])
+        assert (closed, answer["retryable"]) == (code, retryable)
+        assert ("unforeseen" in answer["message"]) is False
+        assert answer["request_id"]
+        if isinstance(error, Overloaded):
+            assert (answer["message"], answer["retry_after_s"]) == (error.message, 1.0)
+    assert gateway.metric("glimpse_rejected_total", reason="overloaded") == 1
 
 
 async def test_what_ends_a_stream_is_its_last_message(start):
@@ -220,36 +221,19 @@ async def test_a_stream_that_does_not_end_is_cut_off_at_shutdown(start, caplog):
     assert "Traceback" not in caplog.text
 
 
-@pytest.mark.parametrize(
-    ("allowed", "origin", "admitted"),
-    [
-        ((), "https://evil.example", False),
-        ((), "null", False),
-        ((), "http://127.0.0.1", False),
-        ((), "", False),
-        ((), None, True),
-        ((), "http://{host}", True),
-        (("https://lab.example",), "https://lab.example", True),
-        (("https://lab.example",), "http://{host}", True),
-        (("https://lab.example",), "https://lab.example.evil.example", False),
-        (("null",), "null", True),
-        (("*",), "https://evil.example", True),
-    ],
-)
-async def test_pages_of_other_addresses_are_refused(start, allowed, origin, admitted):
+async def test_pages_of_other_addresses_are_refused(start):
     """Before the handshake ends; pages of this service, pages that are allowed, and programs are not."""
-    gateway = start(server={"allowed_origins": allowed})
-    given = None if origin is None else origin.format(host=gateway.url.removeprefix("http://"))
-    headers = {} if given is None else {"Origin": given}
-    if admitted:
+    gateway = start(server={"allowed_origins": ["https://lab.example"]})
+    for admitted in (None, gateway.url, "https://lab.example"):
+        headers = {} if admitted is None else {"Origin": admitted}
         assert (await lived(gateway.url, [END], additional_headers=headers))[1] == 1000
-        return
-    with pytest.raises(InvalidStatus) as refusal:
-        await lived(gateway.url, [END], additional_headers=headers)
-    assert refusal.value.response.status_code == 403
-    assert json.loads(refusal.value.response.body)["code"] == "foreign-origin"
-    assert gateway.live.asked == []
-    assert gateway.metric("glimpse_requests_total", route=ROUTE, status="403") == 1
+    for foreign in ("https://evil.example", "null", "", "http://127.0.0.1", "https://lab.example.evil.example"):
+        with pytest.raises(InvalidStatus) as refusal:
+            await lived(gateway.url, [END], additional_headers={"Origin": foreign})
+        assert refusal.value.response.status_code == 403
+        assert json.loads(refusal.value.response.body)["code"] == "foreign-origin"
+    assert len(gateway.live.asked) == 3
+    assert gateway.metric("glimpse_requests_total", route=ROUTE, status="403") == 5
 
 
 async def test_the_language_is_agreed_upon(gateway):
