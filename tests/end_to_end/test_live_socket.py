@@ -199,6 +199,7 @@ async def test_a_client_that_vanishes_disturbs_nobody(small, pictures):
         answers, code, _ = await beside
     assert (types(_answers(answers)), code) == (["frame_result"] * 30, 1000)
     await asyncio.to_thread(_none_open, small)
+    assert "Traceback" not in small.log.read_text(encoding="utf-8")
 
 
 def _none_open(service):

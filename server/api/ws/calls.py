@@ -45,6 +45,13 @@ class Call:
     request_id: str
     message_bytes: int
 
+    async def accept(self, subprotocol: str | None) -> None:
+        """Open the connection. Raises `ClientLeft`."""
+        try:
+            await self.socket.accept(subprotocol, headers=[(b"x-request-id", self.request_id.encode())])
+        except OSError:
+            raise ClientLeft from None
+
     async def read(self) -> str | bytes:
         """The next message. Raises `LimitExceeded` for one that is too large, `ClientLeft` where none will come."""
         message = await self.socket.receive()
@@ -108,11 +115,13 @@ async def _refuse(socket: WebSocket, error: Exception, telemetry: Telemetry) -> 
     """Tell what ends the connection, and close it; the status under which it is counted."""
     if socket.application_state is WebSocketState.CONNECTING:
         response = problems.response(error, PATH, telemetry)
-        with suppress(WebSocketDisconnect):
+        with suppress(OSError):
             await socket.send_denial_response(response)
         return response.status_code
     problem = problems.noted(error, PATH, telemetry)
     code = _close_code(error)
+    if socket.application_state is WebSocketState.DISCONNECTED:
+        return code
     # A client that reads nothing does not take its reason either, which must not keep the connection.
     with suppress(TimeoutError, WebSocketDisconnect):
         async with asyncio.timeout(_FAREWELL_S):

@@ -71,8 +71,8 @@ class SocketProtocol(WebSocketsSansIOProtocol):
             super().shutdown()
 
     async def send(self, message: Any) -> None:
-        """Raises `ClientDisconnected` also where the library has closed the connection by itself."""
-        if self._deaf:
+        """Raises `ClientDisconnected` as soon as the connection closes, also where the library closes it."""
+        if self._deaf or self.transport.is_closing():
             raise ClientDisconnected
         await super().send(message)
 

@@ -38,7 +38,7 @@ class LiveSockets:
                 raise ProtocolError(403, detail)
             offered = socket.scope["subprotocols"]
             spoken = SUBPROTOCOL if SUBPROTOCOL in offered else None
-            await socket.accept(spoken, headers=[(b"x-request-id", call.request_id.encode())])
+            await call.accept(spoken)
             if offered and spoken is None:
                 message = f"the subprotocol of this service is {SUBPROTOCOL}"
                 raise OptionError(message, option="subprotocol", stage="options")

@@ -34,15 +34,17 @@ async def live(call: Call, gateway: Gateway, query: Iterable[tuple[str, str]], e
             await gone.wait()
 
         try:
-            told = await until(left, _tell(call, stream, idle_s))
+            heard = await until(left, _tell(call, stream, idle_s))
+        except ClientLeft:
+            heard = None
         finally:
             feeding.cancel()
             await asyncio.wait({feeding})
-        if told is None:
-            raise ClientLeft
     failure = None if feeding.cancelled() else feeding.result()
     if failure is not None:
         raise failure
+    if heard is None:
+        raise ClientLeft
 
 
 async def _tell(call: Call, stream: OpenStream, idle_s: float) -> bool:
