@@ -15,6 +15,8 @@ from server.api.gateway import Gateway
 from server.api.grpc.listening import GrpcServer
 from server.api.limits import Admission
 from server.api.rest import routes
+from server.api.ws.route import LiveSockets
+from server.api.ws.route import route as live_route
 from server.bounds import facts_of, limits_of, media_limits_of
 from server.errors import GlimpseError
 from server.mllm import with_mllm
@@ -40,10 +42,10 @@ def create_app(
     *,
     renderings: Mapping[str, Callable[[Report], bytes]] | None = None,
 ) -> FastAPI:
-    """REST as an ASGI application; while it runs, gRPC is served beside it, on a port of its own.
+    """REST and WebSocket as an ASGI application; while it runs, gRPC is served beside it, on a port of its own.
 
     `pipelines` replace those that the settings describe, `renderings` the forms of a report by media type. Its state
-    holds `gateway` and `grpc`.
+    holds `gateway`, `sockets` and `grpc`.
     """
     metrics = Metrics()
 
@@ -55,7 +57,9 @@ def create_app(
                 used = await stack.enter_async_context(open_service(settings, metrics))
             await _warm_up(used[0])
             gateway = _gateway(settings, used, metrics, renderings or renderers())
-            yield {"gateway": gateway, "grpc": await stack.enter_async_context(_grpc(settings, gateway))}
+            sockets = LiveSockets(gateway, allowed_origins=settings.server.allowed_origins)
+            grpc = await stack.enter_async_context(_grpc(settings, gateway))
+            yield {"gateway": gateway, "sockets": sockets, "grpc": grpc}
 
     app = FastAPI(
         title="Glimpse",
@@ -70,6 +74,7 @@ def create_app(
         telemetry={"auto_configure": False, "tracing": False, "metrics": False, "logs": False},
     )
     routes.install(app, metrics)
+    app.router.routes.append(live_route())
     return app
 
 

@@ -32,6 +32,7 @@ def facts_of(settings: Settings) -> ServerFacts:
         version=__version__,
         default_model=settings.backend.default_model,
         message_bytes=settings.server.grpc_message_bytes,
+        socket_message_bytes=settings.server.socket_message_bytes,
         clip_bytes=limits.upload_bytes,
         clip_s=limits.clip_seconds,
         clip_frames=limits.clip_frames,

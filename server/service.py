@@ -1,4 +1,4 @@
-"""The running service: REST and gRPC in one process, on one event loop, from its start to its last answer."""
+"""The running service: REST, WebSocket and gRPC in one process and on one event loop, from start to last answer."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from fastapi import FastAPI
 
 from server import __version__
 from server.api.rest import connection
+from server.api.ws.listening import socket_options
 from server.app import create_app
 from server.errors import ConfigurationError
 from server.settings import Settings
@@ -33,7 +34,7 @@ class Service(uvicorn.Server):
             uvicorn.Config(
                 app,
                 http=connection.protocol(settings.server.header_seconds),
-                ws="none",
+                **socket_options(settings.server.socket_message_bytes),
                 lifespan="on",
                 log_config=None,
                 access_log=False,
@@ -53,8 +54,9 @@ class Service(uvicorn.Server):
             self._on_ready(url_of(self._listener), self.lifespan.state["grpc"].address)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Both stop taking requests at once, and drain side by side."""
+        """All stop taking requests at once, and drain side by side."""
         if "grpc" in self.lifespan.state:
+            self.lifespan.state["sockets"].end_streams()
             self.lifespan.state["grpc"].begin_to_stop(self._drain_s)
         await super().shutdown(sockets)
 

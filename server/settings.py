@@ -46,6 +46,8 @@ def _split(value: Any) -> Any:
 
 
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+Origin = Annotated[str, Field(pattern=r"^(\*|null|[a-z][a-z0-9+.\-]*://[^\s/?#@,]+)$")]
+Origins = Annotated[tuple[Origin, ...], NoDecode, BeforeValidator(_split)]
 
 
 class ServerSettings(Group):
@@ -58,6 +60,17 @@ class ServerSettings(Group):
         default=32 * MIB, ge=64 * 1024, le=512 * MIB, description="Largest message of gRPC, such as one live frame."
     )
     grpc_reflection: bool = Field(default=True, description="Whether gRPC tells its interface to whoever asks.")
+    socket_message_bytes: int = Field(
+        default=16 * MIB,
+        ge=64 * 1024,
+        le=512 * MIB,
+        description="Largest message of WebSocket, such as one frame.",
+    )
+    allowed_origins: Origins = Field(
+        default=(),
+        description="Web pages of other addresses that may open live streams, comma separated, such as"
+        " https://lab.example; * for all.",
+    )
     request_deadline_seconds: float = Field(
         default=180.0, gt=0, le=3600, description="Longest time from the arrival of a request to its answer."
     )

@@ -8,11 +8,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class ServerFacts:
-    """The limits of one service, as its settings have them; those of live streams are in `LiveBounds`."""
+    """The limits of one service, as its settings have them; those of live streams are in `LiveBounds`. `message_bytes`
+    are those of gRPC, `socket_message_bytes` those of WebSocket.
+    """
 
     version: str
     default_model: str
     message_bytes: int
+    socket_message_bytes: int
     clip_bytes: int
     clip_s: float
     clip_frames: int

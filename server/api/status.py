@@ -76,3 +76,14 @@ def status_of(error: errors.GlimpseError | type[errors.GlimpseError]) -> Status:
     """The row of the error's class, or of its nearest parent that has one."""
     kind = error if isinstance(error, type) else type(error)
     return next(TABLE[base] for base in kind.__mro__ if base in TABLE)
+
+
+_CLOSE_CODES = {413: 1009, 429: 1013, 503: 1013, 504: 4408}
+
+
+def close_code_of(error: errors.GlimpseError) -> int:
+    """The close code of WebSocket (RFC 6455, section 7.4): 1008 for what the client can change, 1009 too large, 1013
+    come back later, 4408 time ran out, 1011 for the rest.
+    """
+    http = status_of(error).http
+    return _CLOSE_CODES.get(http, 1008 if http < 500 else 1011)

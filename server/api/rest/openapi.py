@@ -156,6 +156,12 @@ CLASSIFY: dict[str, Any] = {
         _form({"onset": "The face at rest, a picture file.", "apex": "The same face at the height."}, ModelParameters)
     ),
 }
+LIVE: dict[str, Any] = {
+    "status_code": 426,
+    "responses": {
+        426: {**_problem_responses((426,))[426], "headers": {"Upgrade": {"schema": {"type": "string"}}}},
+    },
+}
 MODELS: dict[str, Any] = {"responses": {200: {"description": "All models."}, **_problem_responses((500, 502, 503))}}
 MODEL: dict[str, Any] = {
     "responses": {

@@ -46,6 +46,13 @@ HTTP_PROBLEMS: Mapping[int, Explanation] = MappingProxyType(
         row.status: row
         for row in (
             Explanation("malformed-request", "The request is malformed", 400, _NEVER, "Correct the form of the body."),
+            Explanation(
+                "foreign-origin",
+                "The page may not open this",
+                403,
+                _NEVER,
+                "Have the operator allow the page's origin.",
+            ),
             Explanation("not-found", "There is nothing here", 404, _NEVER, "See /docs for the addresses."),
             Explanation("method-not-allowed", "The method is not allowed", 405, _NEVER, "See the Allow header."),
             Explanation("not-acceptable", "No such representation", 406, _NEVER, "Ask for a type that `offers` lists."),
@@ -63,6 +70,7 @@ HTTP_PROBLEMS: Mapping[int, Explanation] = MappingProxyType(
                 _NEVER,
                 "Send a type that the detail names.",
             ),
+            Explanation("upgrade-required", "This is a WebSocket", 426, _NEVER, "Open the address as a WebSocket."),
         )
     }
 )

@@ -6,7 +6,7 @@ from fastapi import FastAPI, Request
 from starlette.responses import Response
 
 from server.api.gateway import Telemetry
-from server.api.rest import docs, inference, models, openapi, probes, problems
+from server.api.rest import docs, inference, live, models, openapi, probes, problems
 from server.api.rest.linger import LingeringClose
 from server.api.rest.middleware import CLIENT_GONE, RequestMiddleware
 from server.api.rest.upload import ClientGone
@@ -14,7 +14,8 @@ from server.api.rest.upload import ClientGone
 
 def install(app: FastAPI, telemetry: Telemetry) -> None:
     """Add REST to `app`, whose lifespan yields `{"gateway": Gateway}` as state."""
-    for router in (inference.router(), models.router(), probes.router(telemetry), problems.router(), docs.router()):
+    served = (inference.router(), live.router(), models.router(), probes.router(telemetry))
+    for router in (*served, problems.router(), docs.router()):
         app.include_router(router)
 
     async def left(_: Request, error: Exception) -> Response:

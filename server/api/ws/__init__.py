@@ -1,0 +1,1 @@
+"""WebSocket over the gateway: live streams for browsers."""

@@ -1,0 +1,55 @@
+"""`WS /v1/live`: who may open a stream, and in which language."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from starlette.routing import WebSocketRoute
+from starlette.websockets import WebSocket
+
+from server.api.gateway import Gateway
+from server.api.rest.problems import ProtocolError
+from server.api.ws import streams
+from server.api.ws.calls import PATH, SUBPROTOCOL, answered
+from server.api.ws.origins import admitted
+from server.errors import OptionError
+
+
+class LiveSockets:
+    """Every live stream over WebSocket. Made and used on one event loop."""
+
+    def __init__(self, gateway: Gateway, *, allowed_origins: Sequence[str]) -> None:
+        self._gateway = gateway
+        self._allowed = tuple(allowed_origins)
+        self._ending = asyncio.Event()
+
+    def end_streams(self) -> None:
+        """Let streams answer what they have, and end; no more are opened."""
+        self._ending.set()
+
+    async def serve(self, socket: WebSocket) -> None:
+        """One connection, from its handshake to its close."""
+        gateway = self._gateway
+        async with answered(socket, gateway.telemetry, gateway.facts.socket_message_bytes) as call:
+            headers = socket.headers
+            if not admitted(headers.get("origin"), headers.get("host", ""), self._allowed):
+                detail = "this page is of another address; GLIMPSE_SERVER__ALLOWED_ORIGINS may name its own"
+                raise ProtocolError(403, detail)
+            offered = socket.scope["subprotocols"]
+            spoken = SUBPROTOCOL if SUBPROTOCOL in offered else None
+            await call.accept(spoken)
+            if offered and spoken is None:
+                message = f"the subprotocol of this service is {SUBPROTOCOL}"
+                raise OptionError(message, option="subprotocol", stage="options")
+            await streams.live(call, gateway, socket.query_params.multi_items(), self._ending)
+
+
+def route() -> WebSocketRoute:
+    """The route, for an application whose lifespan yields `{"sockets": LiveSockets}` as state."""
+
+    async def live(socket: WebSocket) -> None:
+        sockets: LiveSockets = socket.scope["state"]["sockets"]
+        await sockets.serve(socket)
+
+    return WebSocketRoute(PATH, live)
