@@ -49,14 +49,14 @@ class _Session:
         from server.media.limits import MediaLimits
         from server.pipeline.live_jobs import LiveOpen
         from server.pipeline.live_session import LiveSession
-        from server.streams import LiveFrame, StreamOptions
+        from server.streams import FrameEncoding, LiveFrame, StreamOptions
 
         limits = MediaLimits(600.0, 200_000, source.width * source.height)
         opened = LiveOpen(StreamOptions(), limits, "flow_uvs_28", "accurate", max_faces=16, store_bytes=2**26)
         session = LiveSession(*self._networks, opened)
         steps = []
         for number, data in enumerate(pictures(source)):
-            encoding = "gray8" if source.encoding == "gray8" else "jpeg"
+            encoding: FrameEncoding = "gray8" if source.encoding == "gray8" else "jpeg"
             capture_us = round(number / source.rate * 1e6)
             frame = LiveFrame(number, capture_us, encoding, data, source.width, source.height)
             for told in session.push(frame).told:
@@ -161,7 +161,8 @@ def _show(rows: dict[tuple[str, int], list[dict[str, Any]]]) -> None:
         "Delay at the rate of the camera, 640x480 JPEG, DROP_OLDEST, one stream on all cores",
         (
             "clips", "step", "true events found", "events told", "delay p50 ms", "p95", "p99", "p95 frames",
-            "without computing p50 ms", "p95", "computing p50 ms", "p95", "p95 frames", "frame lag p50 ms", "p99", "lost",
+            "without computing p50 ms", "p95", "computing p50 ms", "p95", "p95 frames",
+            "frame lag p50 ms", "p99", "lost",
         ),
         cells,
     )  # fmt: skip

@@ -135,7 +135,7 @@ def _frames(source: Footage, most: int | None) -> Iterator[np.ndarray[Any, np.dt
             if most is not None and number >= most:
                 return
             picture = frame.to_ndarray(format="gray" if source.encoding == "gray8" else "bgr24")
-            yield _widened(picture, source)
+            yield _widened(np.asarray(picture, np.uint8), source)
 
 
 def _widened(picture: np.ndarray[Any, np.dtype[np.uint8]], source: Footage) -> np.ndarray[Any, np.dtype[np.uint8]]:

@@ -43,7 +43,9 @@ def show_checks(checks: Sequence[Check]) -> None:
 
 def frames_per_s(played: Mapping[str, Any]) -> float:
     """What all streams of a round were answered together."""
-    return sum(stream["answered"] / stream["seconds"] for stream in played["streams"] if stream["answered"])
+    return sum(
+        float(stream["answered"]) / float(stream["seconds"]) for stream in played["streams"] if stream["answered"]
+    )
 
 
 def lags_s(played: Mapping[str, Any]) -> list[float]:
