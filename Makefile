@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e
 
-.PHONY: run setup test lint triton samples proto proto-release zoo bench bench-accuracy clean
+.PHONY: run setup test lint triton samples proto proto-release zoo bench bench-accuracy bench-live load clean
 .DEFAULT_GOAL := run
 
 $(BIN)/python:
@@ -59,6 +59,17 @@ bench: setup
 bench-accuracy: setup
 	$(BIN)/python -m bench.accuracy
 	$(BIN)/python -m bench.rendered
+
+# The ten minutes of the soak included, it takes about twenty.
+bench-live: setup
+	$(BIN)/python -m bench.live --only throughput --only delay --only soak
+
+$(VENV)/.bench: pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) '.[runtime,bench]'
+	touch $@
+
+load: setup $(VENV)/.bench
+	$(BIN)/python -m bench.live --only load
 
 clean:
 	rm -rf $(VENV) .triton build dist *.egg-info

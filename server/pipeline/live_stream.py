@@ -15,6 +15,7 @@ from server.errors import DeadlineExceeded, GlimpseError, MediaError
 from server.media.buffer import LiveBuffer
 from server.media.limits import MediaLimits
 from server.pipeline.live_jobs import LiveClose, LiveOpen, LivePush, Looked, Told
+from server.pipeline.live_slot import Asked, Slot
 from server.pipeline.live_tally import Tally
 from server.pipeline.live_teller import Teller
 from server.pipeline.served import Served
@@ -37,8 +38,10 @@ from server.types import ModelRef
 
 _log = logging.getLogger(__name__)
 
-_BATCH = 8
+_BATCH = 4
 """Pictures that go to the worker at once, so that a fast camera costs fewer messages than it sends pictures."""
+_AHEAD = 2
+"""Messages that the worker has at a time: it looks at one while the next is on its way, and never waits for us."""
 _REFUSALS = 20
 """Pictures in a row that may be refused; a stream of nothing else is closed."""
 _UNREAD = 512
@@ -66,19 +69,6 @@ class LivePolicy:
     answer_s: float = 30.0
 
 
-@dataclass(slots=True)
-class _Slot:
-    """The place of one picture in the order of replies."""
-
-    frame: LiveFrame
-    arrived: float
-    reply: FrameResult | FrameDropped | FrameRefused | None = None
-
-    @property
-    def size(self) -> int:
-        return len(self.frame.data)
-
-
 class LiveStream:
     """One open stream. One task offers pictures while another reads the replies."""
 
@@ -98,14 +88,15 @@ class LiveStream:
         self._teller = teller
         self._options = options
         self._policy = policy
-        self._buffer: LiveBuffer[_Slot] = LiveBuffer(options.policy, policy.buffer_frames, policy.buffer_bytes)
-        self._order: deque[_Slot] = deque()
+        self._buffer: LiveBuffer[Slot] = LiveBuffer(options.policy, policy.buffer_frames, policy.buffer_bytes)
+        self._order: deque[Slot] = deque()
         self._replies: asyncio.Queue[StreamReply | GlimpseError | None] = asyncio.Queue()
         self._told: asyncio.Queue[Told | None] = asyncio.Queue(_UNTOLD)
         self._open: dict[int, int] = {}
         self._changed = asyncio.Event()
         self._finished = False
         self._over = False
+        self._refused = 0
         self._tally = tally
 
     @property
@@ -119,17 +110,18 @@ class LiveStream:
         Under any policy it waits while too many pictures have no reply that was read. A stream that is over, so that
         its statistics have been told, takes no more: then this does nothing.
         """
-        slot = _Slot(frame, time.monotonic())
+        slot = Slot(frame, time.monotonic())
         await self._until(lambda: self._over or self._admits(slot))
         if self._over:
             return
         self._tally.received += 1
         self._order.append(slot)
         if self._finished:
-            self._drop([slot], "closed")
+            self._answer(slot, slot.dropped("closed"))
         else:
             reason: DropReason = "latest" if self._options.policy == "drop_latest" else "oldest"
-            self._drop(self._buffer.add(slot), reason)
+            for gone in self._buffer.add(slot):
+                self._answer(gone, gone.dropped(reason))
         self._changed.set()
 
     async def finish(self) -> None:
@@ -165,7 +157,7 @@ class LiveStream:
                 failure = GlimpseError("The stream could not be processed.", stage="live")
             self._finished = True
             for slot in [slot for slot in self._order if slot.reply is None]:
-                self._answer(slot, _refused(slot, failure) if failure else _dropped(slot, "closed"))
+                self._answer(slot, slot.refused(failure) if failure else slot.dropped("closed"))
             self._changed.set()
             await self._told.put(None)
             await teller
@@ -188,20 +180,46 @@ class LiveStream:
             store_bytes=policy.store_bytes,
         )
         await self._ask(opened)
-        refused = 0
-        while batch := await self._next_batch():
-            job = LivePush(tuple(slot.frame for slot in batch))
-            looked = cast("tuple[Looked, ...]", await self._ask(job))
-            for slot, each in zip(batch, looked, strict=True):
-                refused = refused + 1 if isinstance(each.answer, FrameRefused) else 0
-                last = refused >= _REFUSALS
-                self._answer(slot, replace(cast("FrameRefused", each.answer), goes_on=False) if last else each.answer)
-                for told in each.told:
-                    await self._told.put(told)
-                if last:
-                    raise _unusable(cast("FrameRefused", each.answer))
+        asked: asyncio.Queue[Asked | None] = asyncio.Queue()
+        ahead = asyncio.Semaphore(_AHEAD)
+        pushing = asyncio.get_running_loop().create_task(self._push_all(asked, ahead))
+        try:
+            while (each := await asked.get()) is not None:
+                await self._take(each.batch, cast("tuple[Looked, ...]", await each.asking))
+                ahead.release()
+            await pushing
+        finally:
+            pushing.cancel()
+            while not asked.empty():
+                if (unanswered := asked.get_nowait()) is not None:
+                    unanswered.asking.cancel()
         for told in cast("tuple[Told, ...]", await self._ask(LiveClose())):
             await self._told.put(told)
+
+    async def _push_all(self, asked: asyncio.Queue[Asked | None], ahead: asyncio.Semaphore) -> None:
+        """Hand the worker what waits, until the end; None is put behind the last."""
+        try:
+            while await ahead.acquire() and (batch := await self._next_batch()):
+                job = LivePush(tuple(slot.frame for slot in batch))
+                asked.put_nowait(Asked(batch, asyncio.get_running_loop().create_task(self._ask(job))))
+        finally:
+            asked.put_nowait(None)
+
+    async def _take(self, batch: Sequence[Slot], looked: Sequence[Looked]) -> None:
+        """What the worker saw. Raises `MediaError` where it is one refusal too many in a row."""
+        for slot, each in zip(batch, looked, strict=True):
+            if not isinstance(each.answer, FrameRefused):
+                self._refused = 0
+                self._answer(slot, each.answer)
+            else:
+                self._refused += 1
+                last = self._refused >= _REFUSALS
+                self._answer(slot, replace(each.answer, goes_on=not last))
+                if last:
+                    message = f"{_REFUSALS} frames in a row were refused; the last one: {each.answer.message}"
+                    raise MediaError(message, stage="live")
+            for told in each.told:
+                await self._told.put(told)
 
     async def _ask(self, job: LiveOpen | LivePush | LiveClose) -> object:
         try:
@@ -211,21 +229,22 @@ class LiveStream:
             message = f"the worker of this stream had no answer for {self._policy.answer_s:g} s"
             raise DeadlineExceeded(message, stage="live") from None
 
-    async def _next_batch(self) -> list[_Slot]:
+    async def _next_batch(self) -> list[Slot]:
         """The pictures that wait; none at the end. Raises `DeadlineExceeded` when the client stalls."""
-        idle = f"for {self._policy.idle_s:g} s (GLIMPSE_LIVE__IDLE_SECONDS)"
-        await self._within(lambda: self._replies.qsize() < _UNREAD or self._finished, f"no reply was read {idle}")
-        await self._within(lambda: len(self._buffer) > 0 or self._finished, f"no frame came {idle}")
+        await self._within(lambda: self._replies.qsize() < _UNREAD or self._finished)
+        await self._within(lambda: len(self._buffer) > 0 or self._finished)
         batch = self._buffer.take(_BATCH)
         self._changed.set()
         return batch
 
-    async def _within(self, met: Callable[[], bool], otherwise: str) -> None:
+    async def _within(self, met: Callable[[], bool]) -> None:
+        idle_s = self._policy.idle_s
         try:
-            async with asyncio.timeout(self._policy.idle_s):
+            async with asyncio.timeout(idle_s):
                 await self._until(met)
         except TimeoutError:
-            raise DeadlineExceeded(otherwise, stage="live") from None
+            what = "no reply was read" if self._unread() else "no frame came"
+            raise DeadlineExceeded(f"{what} for {idle_s:g} s (GLIMPSE_LIVE__IDLE_SECONDS)", stage="live") from None
 
     async def _until(self, met: Callable[[], bool]) -> None:
         """Wait for something that only another task of this stream can change."""
@@ -233,16 +252,16 @@ class LiveStream:
             self._changed.clear()
             await self._changed.wait()
 
-    def _admits(self, slot: _Slot) -> bool:
-        if len(self._order) + self._replies.qsize() >= _UNREAD:
+    def _unread(self) -> bool:
+        """Whether so many pictures have no reply that was read that no more are taken."""
+        return len(self._order) + self._replies.qsize() >= _UNREAD
+
+    def _admits(self, slot: Slot) -> bool:
+        if self._unread():
             return False
         return self._finished or self._options.policy != "wait" or self._buffer.fits(slot)
 
-    def _drop(self, slots: Sequence[_Slot], reason: DropReason) -> None:
-        for slot in slots:
-            self._answer(slot, _dropped(slot, reason))
-
-    def _answer(self, slot: _Slot, reply: FrameResult | FrameDropped | FrameRefused) -> None:
+    def _answer(self, slot: Slot, reply: FrameResult | FrameDropped | FrameRefused) -> None:
         """Replies go out in the order in which pictures came in, whichever is known first."""
         if isinstance(reply, FrameResult):
             reply = replace(reply, lag_s=round(time.monotonic() - slot.arrived, 6))
@@ -272,18 +291,6 @@ class LiveStream:
             del self._open[reply.movement]
         self._tally.count(reply)
         self._replies.put_nowait(reply)
-
-
-def _dropped(slot: _Slot, reason: DropReason) -> FrameDropped:
-    return FrameDropped(slot.frame.index, slot.frame.capture_us, reason)
-
-
-def _refused(slot: _Slot, failure: GlimpseError) -> FrameRefused:
-    return FrameRefused(slot.frame.index, slot.frame.capture_us, failure.code, failure.message, goes_on=False)
-
-
-def _unusable(last: FrameRefused) -> GlimpseError:
-    return MediaError(f"{_REFUSALS} frames in a row were refused; the last one: {last.message}", stage="live")
 
 
 def _log_defect(what: str, error: Exception) -> None:

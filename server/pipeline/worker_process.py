@@ -54,7 +54,7 @@ class WorkerProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._pipe: MessagePipe | None = None
         self._number = 0
-        self._answer: asyncio.Future[Any] | None = None
+        self._answers: dict[int, asyncio.Future[Any]] = {}
         self._sending: asyncio.Future[None] | None = None
         self._on_progress: OnProgress | None = None
         self.ending = ""
@@ -73,10 +73,13 @@ class WorkerProcess:
     @property
     def busy(self) -> bool:
         """Whether a job was given that has no answer yet."""
-        return self._answer is not None and not self._answer.done()
+        return bool(self._answers)
 
     async def run(self, job: Any, on_progress: OnProgress | None) -> Any:
         """Give the worker a job and wait for its answer. When cancelled, call `stop` or `kill` before the next job.
+
+        Jobs of a handler that reports no progress may follow each other before the first is answered: the worker then
+        has the next one at hand, and answers in their order.
 
         Raises what the handler raised if it is a `GlimpseError`, else `WorkerCrashed`; what pickling the job raises.
         """
@@ -84,26 +87,30 @@ class WorkerProcess:
         self._number += 1
         self.stage = ""
         self._on_progress = on_progress
-        answer = self._answer = self._loop.create_future()
+        answer = self._answers[self._number] = self._loop.create_future()
+        message = Job(self._number, job)
         if self.exited.done():
             self._fail(WorkerCrashed(_DIED))
-        message = Job(self._number, job)
+        # A pipe takes one message at a time, and threads of an executor do not keep an order.
+        while self._sending is not None and not self._sending.done():
+            await asyncio.wait({self._sending})
         sending = self._sending = self._loop.run_in_executor(self._sender, self._pipe.send, message)
         sending.add_done_callback(_look_at)
         # asyncio.wait leaves the futures alone when this task is cancelled: `stop` still needs them.
         await asyncio.wait({sending})
         error = sending.exception()
         if error is not None and not isinstance(error, OSError):
+            del self._answers[message.number]
             raise error
         await asyncio.wait({answer})
-        self._answer = None
         return answer.result()
 
     async def stop(self, grace_s: float, reason: str) -> None:
         """End the current job: ask the worker to, and kill it for `reason` after `grace_s` seconds."""
-        pipe, answer, sending = self._pipe, self._answer, self._sending
+        pipe, answer, sending = self._pipe, self._answers.get(self._number), self._sending
+        if answer is None:
+            return
         assert pipe is not None
-        assert answer is not None
         assert sending is not None
         try:
             async with asyncio.timeout(grace_s):
@@ -171,16 +178,15 @@ class WorkerProcess:
                 self.stage = progress.stage
                 if self._on_progress is not None:
                     self._on_progress(progress)
-            case Done(number, result) if number == self._number:
-                if self._answer is not None and not self._answer.done():
-                    self._answer.set_result(result)
-            case Refused(number, error) if number == self._number:
-                self._fail(error)
-            case Failed(number, kind, locations) if number == self._number:
+            case Done(number, result) if number in self._answers:
+                self._answers.pop(number).set_result(result)
+            case Refused(number, error) if number in self._answers:
+                self._fail(error, number)
+            case Failed(number, kind, locations) if number in self._answers:
                 _log.error("a job failed with %s at %s", kind, "; ".join(locations))
-                self._fail(WorkerCrashed("The clip could not be processed.", stage=self.stage))
-            case Stopped(number) if number == self._number:
-                self._fail(WorkerCrashed("The job was cancelled.", stage=self.stage))
+                self._fail(WorkerCrashed("The clip could not be processed.", stage=self.stage), number)
+            case Stopped(number) if number in self._answers:
+                self._fail(WorkerCrashed("The job was cancelled.", stage=self.stage), number)
 
     def _on_exit(self, code: int) -> None:
         if not self.ending:
@@ -194,10 +200,12 @@ class WorkerProcess:
         self._fail(WorkerCrashed(_DIED, stage=self.stage))
         self.exited.set_result(None)
 
-    def _fail(self, error: Exception) -> None:
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(error)
-            self._answer.exception()  # nobody may be waiting any more, and that is no defect to be logged
+    def _fail(self, error: Exception, number: int | None = None) -> None:
+        """Answer one job, or all that have none, with an error."""
+        for each in [number] if number is not None else list(self._answers):
+            answer = self._answers.pop(each)
+            answer.set_exception(error)
+            answer.exception()  # nobody may be waiting any more, and that is no defect to be logged
 
 
 def _look_at(sending: asyncio.Future[None]) -> None:

@@ -429,3 +429,18 @@ async def test_an_abandoned_stream_ends_whatever_it_does(drive, served, predicto
         reading.cancel()
     await _settled(lambda: len(asyncio.all_tasks()))
     assert asyncio.all_tasks() <= before
+
+
+async def test_the_worker_has_the_next_pictures_before_it_answers(drive):
+    """Two messages of four pictures are with a worker at a time, so that it need not wait for the gateway."""
+    process = FakeProcess(held=True)
+    driven = drive(process, options=StreamOptions(policy="wait"))
+    reading = asyncio.create_task(driven.read())
+    for index in range(16):
+        await driven.stream.offer(picture(index))
+    await _settled(lambda: len(process.jobs))
+    assert [len(job.frames) for job in process.jobs[1:]] == [4, 4]
+    await driven.stream.finish()
+    process.go_on.set()
+    await reading
+    assert driven.check(16).analysed == 16

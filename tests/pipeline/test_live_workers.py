@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from server.errors import ConfigurationError, Overloaded
+from server.errors import ConfigurationError, Overloaded, WorkerCrashed
 from server.pipeline.live_workers import LiveWorkers
 
 HERE = Path(__file__).parent
@@ -197,3 +197,29 @@ async def test_closing_refuses_who_waits(make):
     with pytest.raises(Overloaded, match="shutting down"):
         await waiting
     assert not workers._processes
+
+
+async def test_jobs_may_follow_each_other(make):
+    """Jobs that are given before the first is answered are answered in their order, each with its own result."""
+    workers = make()
+    async with workers.borrow() as process:
+        answered = []
+
+        async def ask(number):
+            length, _ = await process.run(("hash", bytes(number)), None)
+            answered.append(length)
+
+        await asyncio.gather(*(ask(number) for number in (500_000, 1, 100_000, 2)))
+        assert answered == [500_000, 1, 100_000, 2]
+        assert not process.busy
+
+
+async def test_a_death_fails_every_job_that_has_no_answer(make):
+    """Nobody waits for ever for a process that has died."""
+    workers = make()
+    async with workers.borrow() as process:
+        jobs = [asyncio.create_task(process.run(("hang",), None)) for _ in range(3)]
+        await asyncio.sleep(0)
+        os.kill(process.pid, signal.SIGKILL)
+        failures = await asyncio.gather(*jobs, return_exceptions=True)
+        assert [type(failure) for failure in failures] == [WorkerCrashed] * 3
