@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from glimpse.v1 import micro_expressions_pb2 as pb
 
+from client import AsyncClient, Overloaded
 from tests.grpc_calls import connected, facts, options, parts, told
 
 SAMPLES = Path(__file__).parents[2] / "samples"
@@ -196,7 +197,11 @@ async def test_one_stream_too_many_is_refused_at_once(small, pictures):
         assert answers == []
         assert error.code().name == "RESOURCE_EXHAUSTED"
         assert "GLIMPSE_LIVE__MAX_STREAMS" in error.details()
-        assert "glimpse-retry-after" in facts(error)
+        assert int(facts(error)["glimpse-retry-after-s"]) >= 1
+        async with AsyncClient(small.grpc) as client:
+            with pytest.raises(Overloaded, match="2 streams are open") as caught:
+                await client.stream().__aenter__()
+        assert (caught.value.retryable, caught.value.retry_after_s) == (True, 1.0)
         for call in calls:
             await call.write(pb.LiveRequest(frame=pictures[0]))
             assert (await call.read()).frame_result.frame_index == 0

@@ -125,7 +125,7 @@ def trailing(error: GlimpseError, *, request_id: str) -> dict[str, str]:
         "glimpse-request-id": request_id,
     }
     if isinstance(error, Overloaded | BackendUnavailable):
-        facts["glimpse-retry-after"] = str(max(1, math.ceil(float(error.details.get("retry_after_s", 1.0)))))
+        facts["glimpse-retry-after-s"] = str(max(1, math.ceil(float(error.details.get("retry_after_s", 1.0)))))
     if not status.private:
         for name in ("option", "setting", "limit"):
             value = str(error.details.get(name, ""))

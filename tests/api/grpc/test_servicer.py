@@ -75,8 +75,8 @@ async def test_every_call_carries_its_request_id(gateway):
     ("error", "status", "wanted"),
     [
         (NoFace("no face", stage="faces"), "INVALID_ARGUMENT", {"code": "no-face", "stage": "faces"}),
-        (BackendUnavailable("down", retry_after_s=2.5), "UNAVAILABLE", {"retryable": "true", "retry-after": "3"}),
-        (Overloaded("full"), "RESOURCE_EXHAUSTED", {"code": "overloaded", "retry-after": "1"}),
+        (BackendUnavailable("down", retry_after_s=2.5), "UNAVAILABLE", {"retryable": "true", "retry-after-s": "3"}),
+        (Overloaded("full"), "RESOURCE_EXHAUSTED", {"code": "overloaded", "retry-after-s": "1"}),
         (BudgetSpent("spent", setting="X"), "RESOURCE_EXHAUSTED", {"code": "budget-spent", "setting": "X"}),
         (WorkerCrashed("died"), "INTERNAL", {"code": "worker-crashed", "retryable": "false"}),
     ],
@@ -275,7 +275,7 @@ async def test_a_stream_that_is_not_let_in_is_refused_at_once(start):
     answers, refusal = await lived(gateway, iter([options()]))
     assert answers == []
     assert (refusal.code().name, refusal.details()) == ("RESOURCE_EXHAUSTED", "4 streams are open")
-    assert facts(refusal)["glimpse-retry-after"] == "1"
+    assert facts(refusal)["glimpse-retry-after-s"] == "1"
 
 
 async def test_what_ends_a_stream_is_its_status(start):
