@@ -1,29 +1,14 @@
 """Connections of gRPC: how the service learns that a client is gone, and what it takes from one that is too eager."""
 
 import asyncio
-import struct
 
 import grpc
 import pytest
 from glimpse.v1 import micro_expressions_pb2 as pb
 
+from tests import http2
 from tests.grpc_calls import connected, options
 from tests.silent_network import network_to
-
-_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-_SETTINGS, _PING, _GO_AWAY = 4, 6, 7
-_ENHANCE_YOUR_CALM = 11
-
-
-def _frame(kind, payload=b""):
-    return struct.pack(">I", len(payload))[1:] + bytes([kind, 0, 0, 0, 0, 0]) + payload
-
-
-async def _frames(reader):
-    """Type and payload of every frame of HTTP/2 until the connection ends."""
-    while head := await reader.read(9):
-        head += await reader.readexactly(9 - len(head))
-        yield head[3], await reader.readexactly(int.from_bytes(head[:3]))
 
 
 @pytest.fixture
@@ -60,12 +45,11 @@ async def test_a_client_that_is_silent_but_there_stays(quick):
     """Probes are answered by its library, so that a stream may be idle for longer than they take."""
     probes = 0
     reader, writer = await asyncio.open_connection(*quick.grpc.split(":"))
-    writer.write(_PREFACE + _frame(_SETTINGS))
-    async for kind, payload in _frames(reader):
-        if kind == _PING:
+    writer.write(http2.PREFACE + http2.frame(http2.SETTINGS))
+    async for kind, payload in http2.frames(reader):
+        if kind == http2.PING:
             probes += 1
-            head = _frame(_PING, payload)
-            writer.write(head[:4] + b"\x01" + head[5:])
+            writer.write(http2.frame(http2.PING, payload, flags=http2.ACK))
         if probes == 4:
             break
     writer.close()
@@ -74,9 +58,11 @@ async def test_a_client_that_is_silent_but_there_stays(quick):
 async def test_a_client_that_probes_too_often_is_sent_away(quick):
     """It is told why: another connection is not affected."""
     reader, writer = await asyncio.open_connection(*quick.grpc.split(":"))
-    writer.write(_PREFACE + _frame(_SETTINGS) + b"".join(_frame(_PING, bytes(8)) for _ in range(8)))
-    reasons = [payload async for kind, payload in _frames(reader) if kind == _GO_AWAY]
-    assert [int.from_bytes(payload[4:8]) for payload in reasons] == [_ENHANCE_YOUR_CALM]
+    writer.write(
+        http2.PREFACE + http2.frame(http2.SETTINGS) + b"".join(http2.frame(http2.PING, bytes(8)) for _ in range(8))
+    )
+    reasons = [payload async for kind, payload in http2.frames(reader) if kind == http2.GO_AWAY]
+    assert [int.from_bytes(payload[4:8]) for payload in reasons] == [http2.ENHANCE_YOUR_CALM]
     writer.close()
     async with connected(quick.grpc) as stub:
         assert (await stub.GetServerInfo(pb.GetServerInfoRequest())).version
@@ -86,6 +72,6 @@ async def test_what_is_no_http_2_is_closed(gateway):
     """At once, and other connections stay."""
     reader, writer = await asyncio.open_connection(*gateway.grpc.split(":"))
     writer.write(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n")
-    kinds = [kind async for kind, _ in _frames(reader)]
-    assert kinds[0] == _SETTINGS
+    kinds = [kind async for kind, _ in http2.frames(reader)]
+    assert kinds[0] == http2.SETTINGS
     writer.close()
