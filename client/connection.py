@@ -24,6 +24,7 @@ class Connection:
 
     def __init__(self, call: Any, opened: StreamOpened, target: str) -> None:
         self.opened = opened
+        self.over = False
         self._call = call
         self._target = target
 
@@ -47,7 +48,8 @@ class Connection:
         ended = False
         while (response := await _read(self._call, self._target)) is not None:
             reply = live_messages.reply(response)
-            ended = isinstance(reply, StreamStats)
+            # What is written from now on nobody answers, and a call that ends under a write loses its status.
+            self.over = ended = isinstance(reply, StreamStats)
             yield reply
         if not ended:
             raise ForeignAnswer(f"{self._target} ended a stream without its statistics")

@@ -27,6 +27,7 @@ _OPTIONS = (
     # A connection that has died without a word is noticed within 30 s.
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.http2.ping_timeout_ms", 10_000),
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", 64 << 20),

@@ -40,6 +40,7 @@ class Connected(Protocol):
     """One connection, as `client.connection.Connection` is."""
 
     opened: StreamOpened
+    over: bool
 
     async def send(self, index: int, frame: Frame) -> bool:
         """False where it is broken."""
@@ -239,7 +240,7 @@ class AsyncStream:
         return stats
 
     async def _write(self, connection: Connected) -> None:
-        while (item := await self._outbox.take()) is not None:
+        while not connection.over and (item := await self._outbox.take()) is not None:
             if self._options.clock_zero_us is None:
                 self._options = replace(self._options, clock_zero_us=item[1].capture_us)
             if not await connection.send(*item):

@@ -36,7 +36,7 @@ async def open_analysis(url: str | None, settings: Settings, given: dict[str, st
         raise refusal(error) from None
     if url is not None:
         async with RemoteService(url) as service:
-            yield lambda clip, on_progress: service.analyze(clip, given, on_progress)
+            yield lambda clip, on_progress: service.analyze(clip, options, on_progress)
         return
     # What a shadow model would say is for metrics, and nobody reads those of a command.
     alone = settings.model_copy(update={"shadow": ShadowSettings()})

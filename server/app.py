@@ -100,12 +100,13 @@ def _gateway(
 @asynccontextmanager
 async def _grpc(settings: Settings, gateway: Gateway) -> AsyncIterator[GrpcServer]:
     """A server that listens, and ends before the pipeline does."""
-    server = GrpcServer(gateway, reflect=settings.server.grpc_reflection)
-    await server.start(settings.server.host, settings.server.grpc_port)
+    wanted = settings.server
+    server = GrpcServer(gateway, reflect=wanted.grpc_reflection, keepalive_s=wanted.grpc_keepalive_seconds)
+    await server.start(wanted.host, wanted.grpc_port)
     try:
         yield server
     finally:
-        server.begin_to_stop(settings.server.drain_seconds)
+        server.begin_to_stop(wanted.drain_seconds)
         await server.stopped()
 
 

@@ -15,7 +15,7 @@ from server import __version__, console
 from server.cli_live import live
 from server.errors import ConfigurationError, GlimpseError, OptionError
 from server.settings import Settings, load, rows
-from server.types import Report
+from server.types import AnalyzeOptions, Report
 
 app = typer.Typer(
     name="glimpse",
@@ -114,7 +114,7 @@ def _demonstrate(url: str, grpc: str, clip: Path) -> None:
     async def ask() -> Report:
         async with RemoteService(url) as service:
             with console.progress(clip.name) as show:
-                return await service.analyze(_bytes_of(clip), {}, show)
+                return await service.analyze(_bytes_of(clip), AnalyzeOptions(), show)
 
     try:
         report = asyncio.run(ask())

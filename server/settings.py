@@ -59,6 +59,12 @@ class ServerSettings(Group):
     grpc_message_bytes: int = Field(
         default=32 * MIB, ge=64 * 1024, le=512 * MIB, description="Largest message of gRPC, such as one live frame."
     )
+    grpc_keepalive_seconds: float = Field(
+        default=20.0,
+        ge=0.1,
+        le=3600,
+        description="After so much silence a connection of gRPC is probed; half as long after that it is given up.",
+    )
     grpc_reflection: bool = Field(default=True, description="Whether gRPC tells its interface to whoever asks.")
     socket_message_bytes: int = Field(
         default=16 * MIB,

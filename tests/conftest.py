@@ -60,6 +60,22 @@ EVENT = Event(
 
 
 READY = Readiness(ready=True)
+LONG_FILES = (
+    "tests/end_to_end/test_zoo.py",
+    "tests/export/test_protocol.py",
+    "tests/end_to_end/test_verdicts.py",
+    "tests/export/test_training.py",
+    "tests/end_to_end/test_hostile_clients.py",
+    "tests/test_adding_a_model.py",
+    "tests/export/networks/test_featref.py",
+)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files go first: processes share whole files, and for one that begins last all the others wait."""
+    places = {name: place for place, name in enumerate(LONG_FILES)}
+    items.sort(key=lambda item: places.get(item.nodeid.partition("::")[0], len(places)))
 
 
 def report(request_id: str) -> Report:

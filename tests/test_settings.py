@@ -73,6 +73,7 @@ def test_what_the_caller_gives_wins():
         ("GLIMPSE_SERVER__HEADER_SECONDS", "0"),
         ("GLIMPSE_SERVER__GRPC_PORT", "65536"),
         ("GLIMPSE_SERVER__GRPC_MESSAGE_BYTES", "1024"),
+        ("GLIMPSE_SERVER__GRPC_KEEPALIVE_SECONDS", "0"),
         ("GLIMPSE_SERVER__GRPC_REFLECTION", "perhaps"),
         ("GLIMPSE_LIVE__MAX_STREAMS", "0"),
         ("GLIMPSE_LIVE__FRAMES_PER_SECOND", "-1"),

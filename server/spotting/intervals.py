@@ -190,8 +190,8 @@ def _interval(
 
 
 def _is_supported(excess: Float32Array, members: list[int]) -> bool:
-    """Whether more than one region that is hard to measure moves: bare skin, the border of the face and a lip that parts
-    from teeth err alone. Another that moves must be of the same half: a mouth that speaks says nothing of a brow.
+    """Whether more than one region that is hard to measure moves: bare skin, the border of the face and a lip that
+    parts from teeth err alone. Another that moves must be of the same half: a mouth that speaks says nothing of a brow.
     """
     if not all(REGIONS[r].startswith(_UNSURE) for r in members):
         return True

@@ -4,20 +4,26 @@ import asyncio
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 import pytest
 from glimpse.v1 import micro_expressions_pb2 as pb
 
+from client import AsyncClient, Overloaded
 from tests.grpc_calls import connected, facts, options, parts, told
-
-SAMPLES = Path(__file__).parents[2] / "samples"
-WAIT, DROP_OLDEST, DROP_LATEST = 1, 2, 3
-GRAY8 = pb.FRAME_ENCODING_GRAY8
-ANSWERS = ("frame_result", "frame_dropped", "frame_refused")
+from tests.live_frames import (
+    DROP_LATEST,
+    DROP_OLDEST,
+    SAMPLES,
+    WAIT,
+    answers_to_frames,
+    changed,
+    raw,
+    requests,
+    sample,
+    then_silence,
+)
 
 
 @pytest.fixture(scope="module")
@@ -31,44 +37,12 @@ def small(start_service):
 @pytest.fixture(scope="module")
 def pictures():
     """A sample with one movement, as raw frames."""
-    with av.open(str(SAMPLES / "positive.mp4")) as source:
-        return [
-            _raw(index, round(frame.time * 1e6), frame.to_ndarray(format="gray"))
-            for index, frame in enumerate(source.decode(video=0))
-        ]
-
-
-def _raw(index, capture_us, gray):
-    height, width = gray.shape
-    return pb.Frame(
-        frame_index=index, capture_time_us=capture_us, encoding=GRAY8, data=gray.tobytes(), width=width, height=height
-    )
-
-
-def _requests(frames, **chosen):
-    yield options(**chosen)
-    for frame in frames:
-        yield pb.LiveRequest(frame=frame)
+    return sample("positive.mp4")
 
 
 async def _stream(service, frames, **chosen):
     async with connected(service.grpc) as stub:
-        return await told(stub.Live(_requests(frames, **chosen)))
-
-
-def _answers(answers):
-    """Those to frames, by the name of the kind and the message."""
-    return [
-        (kind, getattr(answer, kind)) for answer, kind in zip(answers, parts(answers), strict=True) if kind in ANSWERS
-    ]
-
-
-def _changed(frame, **changes):
-    other = pb.Frame()
-    other.CopyFrom(frame)
-    for name, value in changes.items():
-        setattr(other, name, value)
-    return other
+        return await told(stub.Live(requests(frames, **chosen)))
 
 
 @pytest.mark.parametrize("policy", [WAIT, DROP_OLDEST, DROP_LATEST])
@@ -76,13 +50,13 @@ async def test_every_frame_has_one_answer_in_order(small, pictures, policy):
     """Whatever the policy; under WAIT none is dropped, and each drop under the others is told."""
     answers, error = await _stream(small, pictures, policy=policy)
     assert error is None
-    assert [(a.frame_index, a.capture_time_us) for _, a in _answers(answers)] == [
+    assert [(a.frame_index, a.capture_time_us) for _, a in answers_to_frames(answers)] == [
         (frame.frame_index, frame.capture_time_us) for frame in pictures
     ]
     stats = answers[-1].stats
     assert stats.received == len(pictures) == stats.analysed + stats.dropped
     assert (stats.dropped == 0) == (policy == WAIT)
-    reasons = {a.reason for kind, a in _answers(answers) if kind == "frame_dropped"}
+    reasons = {a.reason for kind, a in answers_to_frames(answers) if kind == "frame_dropped"}
     assert reasons <= {{DROP_OLDEST: pb.DROP_REASON_OLDEST, DROP_LATEST: pb.DROP_REASON_LATEST}.get(policy)}
 
 
@@ -122,19 +96,19 @@ async def test_a_clip_by_grpc_is_answered_as_by_rest(small):
 async def test_what_is_wrong_with_a_frame_costs_that_frame(small, pictures):
     """Garbage, time and numbers that go back, a size that does not fit, an unknown encoding: the stream goes on."""
     wrong = [
-        _changed(pictures[4], data=b"garbage", encoding=pb.FRAME_ENCODING_JPEG),
-        _changed(pictures[5], capture_time_us=pictures[1].capture_time_us),
-        _changed(pictures[6], frame_index=2),
-        _changed(pictures[7], width=1),
-        _changed(pictures[8], encoding=17),
-        _changed(pictures[9], data=b""),
+        changed(pictures[4], data=b"garbage", encoding=pb.FRAME_ENCODING_JPEG),
+        changed(pictures[5], capture_time_us=pictures[1].capture_time_us),
+        changed(pictures[6], frame_index=2),
+        changed(pictures[7], width=1),
+        changed(pictures[8], encoding=17),
+        changed(pictures[9], data=b""),
     ]
     answers, error = await _stream(small, [*pictures[:4], *wrong, *pictures[10:14]], policy=WAIT)
     assert error is None
-    assert [kind for kind, _ in _answers(answers)] == ["frame_result"] * 4 + ["frame_refused"] * 6 + [
+    assert [kind for kind, _ in answers_to_frames(answers)] == ["frame_result"] * 4 + ["frame_refused"] * 6 + [
         "frame_result"
     ] * 4
-    refused = [a for kind, a in _answers(answers) if kind == "frame_refused"]
+    refused = [a for kind, a in answers_to_frames(answers) if kind == "frame_refused"]
     assert [a.code for a in refused] == [
         "unreadable-media", "invalid-option", "invalid-option", "invalid-option", "invalid-option", "invalid-option",
     ]  # fmt: skip
@@ -143,22 +117,22 @@ async def test_what_is_wrong_with_a_frame_costs_that_frame(small, pictures):
 
 async def test_nothing_but_refusals_ends_the_stream(small, pictures):
     """After twenty in a row, with the last reason as its status; every frame has its answer."""
-    garbage = [_changed(pictures[index], data=b"garbage", encoding=1) for index in range(30)]
+    garbage = [changed(pictures[index], data=b"garbage", encoding=1) for index in range(30)]
     async with connected(small.grpc) as stub:
-        answers, error = await told(stub.Live(_then_silence(_requests(garbage, policy=WAIT))))
-    assert {kind for kind, _ in _answers(answers)} <= {"frame_refused", "frame_dropped"}
-    assert [a.frame_index for _, a in _answers(answers)] == list(range(len(_answers(answers))))
-    assert len(_answers(answers)) >= 20
+        answers, error = await told(stub.Live(then_silence(requests(garbage, policy=WAIT))))
+    assert {kind for kind, _ in answers_to_frames(answers)} <= {"frame_refused", "frame_dropped"}
+    assert [a.frame_index for _, a in answers_to_frames(answers)] == list(range(len(answers_to_frames(answers))))
+    assert len(answers_to_frames(answers)) >= 20
     assert parts(answers)[-1] == "stats"
     assert (error.code().name, facts(error)["glimpse-code"]) == ("INVALID_ARGUMENT", "unreadable-media")
 
 
 async def test_another_resolution_begins_anew(small, pictures):
     """Faces are found again, as others, and nothing is taken for a movement."""
-    half = [_raw(f.frame_index, f.capture_time_us, cv2.resize(_gray(f), None, fx=0.5, fy=0.5)) for f in pictures[8:16]]
+    half = [raw(f.frame_index, f.capture_time_us, cv2.resize(_gray(f), None, fx=0.5, fy=0.5)) for f in pictures[8:16]]
     answers, error = await _stream(small, [*pictures[:8], *half], policy=WAIT)
     assert error is None
-    tracks = [{face.track_id for face in a.faces} for kind, a in _answers(answers) if kind == "frame_result"]
+    tracks = [{face.track_id for face in a.faces} for kind, a in answers_to_frames(answers) if kind == "frame_result"]
     assert len(tracks) == 16
     assert all(tracks)
     assert not tracks[0] & tracks[-1]
@@ -169,16 +143,10 @@ def _gray(frame):
     return np.frombuffer(frame.data, np.uint8).reshape(frame.height, frame.width)
 
 
-async def _then_silence(requests):
-    for request in requests:
-        yield request
-    await asyncio.Event().wait()
-
-
 async def test_a_stream_that_stands_still_is_closed(small, pictures):
     """What came is answered, the statistics come, and the status names the setting."""
     async with connected(small.grpc) as stub:
-        answers, error = await told(stub.Live(_then_silence(_requests(pictures[:3], policy=WAIT))))
+        answers, error = await told(stub.Live(then_silence(requests(pictures[:3], policy=WAIT))))
     assert parts(answers) == ["opened", *["frame_result"] * 3, "stats"]
     assert error.code().name == "DEADLINE_EXCEEDED"
     assert "GLIMPSE_LIVE__IDLE_SECONDS" in error.details()
@@ -192,11 +160,15 @@ async def test_one_stream_too_many_is_refused_at_once(small, pictures):
             await call.write(options(policy=WAIT))
             assert (await call.read()).WhichOneof("part") == "opened"
         assert small.metric("glimpse_live_streams") == 2
-        answers, error = await told(stub.Live(_then_silence([options()])))
+        answers, error = await told(stub.Live(then_silence([options()])))
         assert answers == []
         assert error.code().name == "RESOURCE_EXHAUSTED"
         assert "GLIMPSE_LIVE__MAX_STREAMS" in error.details()
-        assert "glimpse-retry-after" in facts(error)
+        assert int(facts(error)["glimpse-retry-after-s"]) >= 1
+        async with AsyncClient(small.grpc) as client:
+            with pytest.raises(Overloaded, match="2 streams are open") as caught:
+                await client.stream().__aenter__()
+        assert (caught.value.retryable, caught.value.retry_after_s) == (True, 1.0)
         for call in calls:
             await call.write(pb.LiveRequest(frame=pictures[0]))
             assert (await call.read()).frame_result.frame_index == 0
@@ -215,7 +187,7 @@ async def test_one_stream_too_many_is_refused_at_once(small, pictures):
 async def test_a_model_that_cannot_answer_is_refused_before_anything_is_taken(small, chosen, status, code):
     """No process is lent for it."""
     async with connected(small.grpc) as stub:
-        _, error = await told(stub.Live(_then_silence([options(**chosen)])))
+        _, error = await told(stub.Live(then_silence([options(**chosen)])))
     assert (error.code().name, facts(error)["glimpse-code"]) == (status, code)
 
 
@@ -248,7 +220,7 @@ async def test_a_client_that_vanishes_disturbs_nobody(small, pictures):
         vanishing.send_signal(signal.SIGKILL)
         answers, error = await beside
     assert error is None
-    assert len(_answers(answers)) == 30
+    assert len(answers_to_frames(answers)) == 30
     while small.metric("glimpse_live_streams"):
         pass
     assert small.metric("glimpse_live_frames_total", outcome="analysed") >= 30

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import grpc
+from google.protobuf.message import DecodeError
 
 from server.api.gateway import Telemetry, now
 from server.api.status import status_of
-from server.errors import BackendUnavailable, DeadlineExceeded, GlimpseError, LimitExceeded, Overloaded
+from server.errors import BackendUnavailable, DeadlineExceeded, GlimpseError, InputError, LimitExceeded, Overloaded
 from server.telemetry.context import REQUEST_ID, accepted_or_new
 
 SERVICE = "glimpse.v1.MicroExpressions"
@@ -24,11 +25,13 @@ _FACT_CHARACTERS = 256
 # What is answered at the last moment still has to reach the client.
 _TRAVEL_S = 0.05
 _STATUS_S = 2.0
+_LINGER_S = 1.0
+_QUIET_S = 0.1
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Call:
     """One call: what it is named by, when it came, and how its messages are read and written."""
 
@@ -36,6 +39,7 @@ class Call:
     request_id: str
     arrived: float
     message_bytes: int
+    _reading: asyncio.Future[Any] | None = None
 
     @property
     def wanted_s(self) -> float | None:
@@ -44,14 +48,48 @@ class Call:
         return None if remaining is None else max(remaining - _TRAVEL_S, _TRAVEL_S)
 
     async def read(self) -> Any:
-        """The next message, None after the last. Raises `LimitExceeded` for one that is too large."""
-        message = await self.context.read()
+        """The next message, None after the last.
+
+        Raises `LimitExceeded` for one that is too large, `InputError` for one that is none of the interface.
+        """
+        try:
+            message = await self._next()
+        except DecodeError:
+            raise InputError("the message is none of this interface", stage="upload") from None
         if message is grpc.aio.EOF:
             return None
         if message.ByteSize() > self.message_bytes:
             text = f"the message is larger than {self.message_bytes} bytes ({MESSAGE_SETTING})"
             raise LimitExceeded(text, setting=MESSAGE_SETTING, limit=self.message_bytes, stage="upload")
         return message
+
+    async def throw_away(self) -> None:
+        """Take what is on its way, before the status: some clients lose that of a call that ends while they write.
+
+        It ends where the client closes its side or is quiet for a moment, and else after a while, just after a message,
+        when a client with a steady pace is between two of them.
+        """
+        ends = now() + _LINGER_S
+        with suppress(TimeoutError):
+            while now() < ends:
+                async with asyncio.timeout(_QUIET_S):
+                    with suppress(DecodeError):
+                        if await self._next() is grpc.aio.EOF:
+                            return
+
+    async def _next(self) -> Any:
+        # Who waits for a message may be cancelled, but not the reading of it: there is no other way to read on.
+        if self._reading is None:
+            self._reading = asyncio.ensure_future(self.context.read())
+        await asyncio.wait({self._reading})
+        reading, self._reading = self._reading, None
+        return reading.result()
+
+    def end(self) -> None:
+        """Nothing is read any more."""
+        if self._reading is not None:
+            self._reading.add_done_callback(lambda reading: reading.cancelled() or reading.exception())
+            self._reading.cancel()
 
     async def write(self, message: Any, longest_s: float) -> None:
         """Send one message. Raises `DeadlineExceeded` where the client does not read for `longest_s` seconds."""
@@ -64,20 +102,25 @@ class Call:
 
 
 @asynccontextmanager
-async def answered(context: Any, method: str, telemetry: Telemetry, message_bytes: int) -> AsyncIterator[Call]:
-    """Serve one call of `method`: whatever is raised inside becomes its status."""
+async def answered(
+    context: Any, method: str, telemetry: Telemetry, message_bytes: int, *, streamed: bool
+) -> AsyncIterator[Call]:
+    """Serve one call of `method`: whatever is raised inside becomes its status. `streamed`: it reads its messages."""
     arrived = now()
     offered = dict(context.invocation_metadata() or ()).get(REQUEST_ID_KEY, "")
     request_id = accepted_or_new(offered if isinstance(offered, str) else "")
     token = REQUEST_ID.set(request_id)
     status: str | None = None
+    call = Call(context, request_id, arrived, message_bytes)
     try:
         await context.send_initial_metadata(((REQUEST_ID_KEY, request_id),))
         try:
-            yield Call(context, request_id, arrived, message_bytes)
+            yield call
             status = "OK"
         except Exception as error:  # noqa: BLE001 - whatever it was, the client gets a status
             status = _noted(error, telemetry)
+            if streamed:
+                await call.throw_away()
             # Before the client knows: who asks for the metrics then finds the call in them.
             _record(method, status, arrived, telemetry)
             await _abort(context, error, request_id)
@@ -85,6 +128,7 @@ async def answered(context: Any, method: str, telemetry: Telemetry, message_byte
         telemetry.count_cancelled(method.lower())
         raise
     finally:
+        call.end()
         if status in {None, "OK"}:
             _record(method, status or "CANCELLED", arrived, telemetry)
         REQUEST_ID.reset(token)
@@ -132,7 +176,7 @@ def trailing(error: GlimpseError, *, request_id: str) -> dict[str, str]:
         "glimpse-request-id": request_id,
     }
     if isinstance(error, Overloaded | BackendUnavailable):
-        facts["glimpse-retry-after"] = str(max(1, math.ceil(float(error.details.get("retry_after_s", 1.0)))))
+        facts["glimpse-retry-after-s"] = str(max(1, math.ceil(float(error.details.get("retry_after_s", 1.0)))))
     if not status.private:
         for name in ("option", "setting", "limit"):
             value = str(error.details.get(name, ""))

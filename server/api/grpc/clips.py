@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-from contextlib import ExitStack, suppress
 from typing import Any
-
-import grpc
 
 from server.api.gateway import Gateway
 from server.api.grpc import convert, requests
@@ -15,22 +12,15 @@ from server.api.grpc.calls import Call
 from server.api.limits import Ticket
 from server.api.pace import Pace
 from server.api.progress import Pending
-from server.errors import DeadlineExceeded, FaceLost, GlimpseError, OptionError
+from server.errors import DeadlineExceeded, FaceLost, OptionError
 from server.types import AnalyzeOptions, Report
-
-_LINGER_S = 1.0
 
 
 async def analyze(call: Call, gateway: Gateway) -> None:
     """Serve one call. A face that is lost is an error after the report of what was seen until then."""
     deadline = gateway.deadline(call.arrived, call.wanted_s)
-    with ExitStack() as holding:
-        try:
-            ticket = holding.enter_context(gateway.admission.enter("analyze"))
-            options, clip = await _upload(call, gateway, ticket, deadline)
-        except GlimpseError:
-            await _throw_away(call)
-            raise
+    with gateway.admission.enter("analyze") as ticket:
+        options, clip = await _upload(call, gateway, ticket, deadline)
         await _answer(call, gateway, ticket, options, clip, deadline=deadline)
 
 
@@ -53,14 +43,6 @@ async def _answer(
         work.cancel()
         await asyncio.wait({work})
     await call.write(convert.report(report), longest_s)
-
-
-async def _throw_away(call: Call) -> None:
-    """Take what is still on its way: some clients lose the status of a call that ends while they write."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(_LINGER_S):
-            while await call.context.read() is not grpc.aio.EOF:
-                pass
 
 
 async def _followed(call: Call, work: asyncio.Future[Report], pending: Pending, longest_s: float) -> Report:

@@ -26,19 +26,23 @@ _log = logging.getLogger(__name__)
 _OVERHEAD = 2
 """Past so many times the limit the library itself refuses a message; below that we do, naming the setting."""
 _SPARE_CALLS = 64
-_KEEP_ALIVE_MS, _KEEP_ALIVE_TIMEOUT_MS = 20_000, 10_000
 _CLIENT_PING_MS = 5_000
+_HANDSHAKE_MS = 20_000
 
 
 class GrpcServer:
-    """One server. Made, started and stopped on the event loop that serves it."""
+    """One server. Made, started and stopped on the event loop that serves it.
 
-    def __init__(self, gateway: Gateway, *, reflect: bool) -> None:
+    A connection that is silent for `keepalive_s` seconds is probed, and given up after half as long again.
+    """
+
+    def __init__(self, gateway: Gateway, *, reflect: bool, keepalive_s: float) -> None:
         self._servicer = Servicer(gateway)
         self._health = Health(gateway.analyzer)
         limits = gateway.limits
         calls = limits.uploads + limits.inflight + limits.queued + gateway.live.bounds.max_streams + _SPARE_CALLS
-        self._server = grpc.aio.server(options=_options(gateway.facts.message_bytes), maximum_concurrent_rpcs=calls)
+        options = _options(gateway.facts.message_bytes, round(1000 * keepalive_s))
+        self._server = grpc.aio.server(options=options, maximum_concurrent_rpcs=calls)
         pb_grpc.add_MicroExpressionsServicer_to_server(cast("MicroExpressionsServicer", self._servicer), self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if reflect:
@@ -74,16 +78,20 @@ class GrpcServer:
         await self._server.stop(drain_s)
 
 
-def _options(message_bytes: int) -> tuple[tuple[str, int], ...]:
+def _options(message_bytes: int, keepalive_ms: int) -> tuple[tuple[str, int], ...]:
     return (
         ("grpc.max_receive_message_length", _OVERHEAD * message_bytes),
         ("grpc.max_send_message_length", -1),
         # A taken port is an error, not a port to share.
         ("grpc.so_reuseport", 0),
-        # A client that has vanished without a word is noticed, and one that asks for a sign of life gets it.
-        ("grpc.keepalive_time_ms", _KEEP_ALIVE_MS),
-        ("grpc.keepalive_timeout_ms", _KEEP_ALIVE_TIMEOUT_MS),
+        ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS),
+        # A client that has vanished without a word is noticed. The first timeout is that of the kernel, for bytes that
+        # nobody receives; the second, a minute by default, that of the answer, which a proxy may swallow.
+        ("grpc.keepalive_time_ms", keepalive_ms),
+        ("grpc.keepalive_timeout_ms", keepalive_ms // 2),
+        ("grpc.http2.ping_timeout_ms", keepalive_ms // 2),
         ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.max_pings_without_data", 0),
+        # What a client may ask for by itself; one that asks more often is sent away (ENHANCE_YOUR_CALM).
         ("grpc.http2.min_ping_interval_without_data_ms", _CLIENT_PING_MS),
-        ("grpc.http2.min_recv_ping_interval_without_data_ms", _CLIENT_PING_MS),
     )

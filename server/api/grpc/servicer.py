@@ -28,12 +28,12 @@ class Servicer:
 
     async def Analyze(self, _: Any, context: Any) -> None:
         """See `server.api.grpc.clips`."""
-        async with self._answered(context, "Analyze") as call:
+        async with self._answered(context, "Analyze", streamed=True) as call:
             await clips.analyze(call, self._gateway)
 
     async def Live(self, _: Any, context: Any) -> None:
         """See `server.api.grpc.streams`."""
-        async with self._answered(context, "Live") as call:
+        async with self._answered(context, "Live", streamed=True) as call:
             await streams.live(call, self._gateway, self._ending)
 
     async def ListModels(self, _: pb.ListModelsRequest, context: Any) -> pb.ListModelsResponse:
@@ -48,5 +48,6 @@ class Servicer:
             answer = convert.server_info(self._gateway.facts, self._gateway.live)
         return answer  # noqa: RET504 - inside, a type checker would miss a return behind it
 
-    def _answered(self, context: Any, method: str) -> AbstractAsyncContextManager[Call]:
-        return answered(context, method, self._gateway.telemetry, self._gateway.facts.message_bytes)
+    def _answered(self, context: Any, method: str, *, streamed: bool = False) -> AbstractAsyncContextManager[Call]:
+        gateway = self._gateway
+        return answered(context, method, gateway.telemetry, gateway.facts.message_bytes, streamed=streamed)

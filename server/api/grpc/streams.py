@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 
-from server.api.gateway import Gateway, until
+from server.api.gateway import Gateway, now, until
 from server.api.grpc import convert, requests
 from server.api.grpc.calls import Call
 from server.errors import DeadlineExceeded, GlimpseError, OptionError, Overloaded
 from server.pipeline.base import OpenStream
 from server.streams import StreamOptions
 
+# What a stream needs at its deadline to answer what it has.
+_ENDING_S = 0.5
+
 
 async def live(call: Call, gateway: Gateway, ending: asyncio.Event) -> None:
-    """Serve one stream until the client has sent its last frame, something ends it, or `ending` is set.
+    """Serve one stream until the client has sent its last frame, something ends it, or `ending` is set; where the call
+    has a deadline, until just before it.
 
     Whatever ends it, the frames that came until then have their answers, and the statistics come before the status.
     """
@@ -23,7 +27,7 @@ async def live(call: Call, gateway: Gateway, ending: asyncio.Event) -> None:
         raise _shutdown()
     async with gateway.live.open(options) as stream:
         await call.write(convert.opened(call.request_id, stream), idle_s)
-        feeding = asyncio.ensure_future(_feed(call, stream, ending))
+        feeding = asyncio.ensure_future(_feed(call, stream, ending, deadline=_deadline(call)))
         try:
             async for told in stream.replies():
                 await call.write(convert.reply(told), idle_s)
@@ -47,15 +51,25 @@ async def _options(call: Call, idle_s: float) -> StreamOptions:
     return requests.stream_options(first.options)
 
 
-async def _feed(call: Call, stream: OpenStream, ending: asyncio.Event) -> GlimpseError | None:
+def _deadline(call: Call) -> float | None:
+    wanted_s = call.wanted_s
+    return None if wanted_s is None else now() + max(wanted_s - _ENDING_S, wanted_s / 2)
+
+
+async def _feed(
+    call: Call, stream: OpenStream, ending: asyncio.Event, *, deadline: float | None
+) -> GlimpseError | None:
     """Frames to the stream until the last; what is wrong with how they came, which ends the stream."""
 
     async def ended() -> None:
         await ending.wait()
 
     try:
-        if await until(ended, _offer_all(call, stream)) is None:
-            return _shutdown()
+        async with asyncio.timeout_at(deadline):
+            if await until(ended, _offer_all(call, stream)) is None:
+                return _shutdown()
+    except TimeoutError:
+        return DeadlineExceeded("the call has come to its deadline", stage="live")
     except GlimpseError as error:
         return error
     finally:

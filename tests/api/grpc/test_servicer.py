@@ -47,6 +47,11 @@ async def lived(gateway, requests, **how):
         return await told(stub.Live(requests, **how))
 
 
+async def until_stats(call):
+    while (await call.read()).WhichOneof("part") != "stats":
+        pass
+
+
 async def test_a_clip_in_pieces_is_answered_with_progress_and_the_report(start, fake_analyzer):
     """The pieces arrive in their order, the options as they were meant."""
     gateway = start(fake_analyzer(progress=[Progress("faces", 1, 2)]))
@@ -75,8 +80,8 @@ async def test_every_call_carries_its_request_id(gateway):
     ("error", "status", "wanted"),
     [
         (NoFace("no face", stage="faces"), "INVALID_ARGUMENT", {"code": "no-face", "stage": "faces"}),
-        (BackendUnavailable("down", retry_after_s=2.5), "UNAVAILABLE", {"retryable": "true", "retry-after": "3"}),
-        (Overloaded("full"), "RESOURCE_EXHAUSTED", {"code": "overloaded", "retry-after": "1"}),
+        (BackendUnavailable("down", retry_after_s=2.5), "UNAVAILABLE", {"retryable": "true", "retry-after-s": "3"}),
+        (Overloaded("full"), "RESOURCE_EXHAUSTED", {"code": "overloaded", "retry-after-s": "1"}),
         (BudgetSpent("spent", setting="X"), "RESOURCE_EXHAUSTED", {"code": "budget-spent", "setting": "X"}),
         (WorkerCrashed("died"), "INTERNAL", {"code": "worker-crashed", "retryable": "false"}),
     ],
@@ -275,7 +280,7 @@ async def test_a_stream_that_is_not_let_in_is_refused_at_once(start):
     answers, refusal = await lived(gateway, iter([options()]))
     assert answers == []
     assert (refusal.code().name, refusal.details()) == ("RESOURCE_EXHAUSTED", "4 streams are open")
-    assert facts(refusal)["glimpse-retry-after"] == "1"
+    assert facts(refusal)["glimpse-retry-after-s"] == "1"
 
 
 async def test_what_ends_a_stream_is_its_status(start):
@@ -292,6 +297,46 @@ async def test_who_sends_no_options_is_sent_away(start):
     _, refusal = await lived(gateway, then_silence([]))
     assert refusal.code() is grpc.StatusCode.DEADLINE_EXCEEDED
     assert "no options came for 0.2 s (GLIMPSE_LIVE__IDLE_SECONDS)" in refusal.details()
+
+
+async def test_a_stream_with_a_deadline_ends_before_it(gateway):
+    """With its answers and its statistics, which a call that is cut off would lose."""
+    answers, refusal = await lived(gateway, then_silence([options(), *frames(2)]), timeout=1.0)
+    assert parts(answers) == ["opened", "frame_result", "frame_result", "stats"]
+    assert (refusal.code().name, facts(refusal)["glimpse-stage"]) == ("DEADLINE_EXCEEDED", "live")
+
+
+@pytest.mark.parametrize("method", ["Analyze", "Live"])
+@pytest.mark.parametrize("before", [0, 1], ids=["first", "second"])
+async def test_bytes_that_are_no_message_are_the_fault_of_the_client(gateway, caplog, method, before):
+    """As the first message and later; the log keeps silent about what is no defect."""
+    first = options() if method == "Live" else next(clip())
+    async with grpc.aio.insecure_channel(gateway.grpc) as channel:
+        call = channel.stream_stream(f"/glimpse.v1.MicroExpressions/{method}")()
+        for message in [first.SerializeToString()] * before + [b"\xff" * 40]:
+            await call.write(message)
+        _, refusal = await told(call)
+    assert refusal.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert refusal.details() == "the message is none of this interface"
+    assert facts(refusal)["glimpse-code"] == "invalid-input"
+    assert "unforeseen" not in caplog.text
+
+
+async def test_who_still_writes_learns_why_its_stream_ended(gateway):
+    """The asynchronous client of gRPC loses the status of a call that ends under its hands, so what it writes until it
+    has read the statistics is taken and thrown away.
+    """
+    async with connected(gateway.grpc) as stub:
+        call = stub.Live()
+        await call.write(options())
+        await call.write(options())
+        reading = asyncio.ensure_future(until_stats(call))
+        while not reading.done():
+            await call.write(next(frames(1, data=b"x" * 65536)))
+        await call.done_writing()
+        _, refusal = await told(call)
+    assert refusal.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert facts(refusal)["glimpse-code"] == "invalid-option"
 
 
 async def test_a_client_that_leaves_its_stream_gives_its_place_back(gateway):
