@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from server.spotting.intervals import spot
-from server.spotting.signal import REGIONS, MotionSignal
+from server.spotting.signal import REGIONS
+from server.testing import still_head
 
 PULSES = 500
 NOISE_IOD = 0.0008
@@ -35,9 +36,7 @@ def main() -> None:
             regions = [i for i, name in enumerate(REGIONS) if name.startswith(str(rng.choice(GROUPS)))]
             displacement = NOISE_IOD * rng.standard_normal((len(times), len(REGIONS), 2))
             displacement[:, regions, 1] += rng.uniform(0.025, 0.06) * pulse(times, onset, rise, fall)[:, None]
-            still = np.zeros(len(times), dtype=bool)
-            signal = MotionSignal(np.arange(len(times)), times, displacement.astype(np.float32), still)
-            events = spot(signal)
+            events = spot(still_head(times, displacement))
             if len(events) == 1:
                 (event,) = events
                 true = onset, onset + rise, onset + rise + fall

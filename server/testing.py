@@ -13,7 +13,20 @@ from server.errors import GlimpseError
 from server.predict.catalogue import Catalogue, ModelEntry
 from server.predict.deadline import remaining_s
 from server.predict.tensors import check_inputs, zeros
-from server.types import Float32Array, ModelInfo
+from server.spotting.signal import MotionSignal
+from server.types import Float32Array, Float64Array, ModelInfo
+
+
+def still_head(times_s: Float64Array, displacement: Float32Array, first_frame: int = 0) -> MotionSignal:
+    """The signal of a face whose regions move by `displacement` [T, R, 2], IOD, while the head holds still."""
+    frames = len(times_s)
+    return MotionSignal(
+        frames=np.arange(frames) + first_frame,
+        times_s=times_s,
+        displacement=displacement.astype(np.float32),
+        unsteady=np.zeros(frames, dtype=np.bool_),
+        turn=np.zeros((frames, 2), dtype=np.float32),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from server.types import Crop, FaceQuality, FaceSummary, Float64Array, Frame, Tr
 
 UNSTEADY_IOD = 0.02
 """Spread of the tracked points beyond which the head has turned: as large as a micro-expression itself."""
+_TURNED_RAD = math.radians(5.0)
 GAP_S = 0.25
 """Longest time out of view across which a movement is still followed."""
 _QUALITY_EVERY_S = 0.2
@@ -91,7 +93,8 @@ class FaceLog:
         self._transforms.frombytes(np.ascontiguousarray(face.transform, dtype=np.float64).tobytes())
         self._displacement.frombytes(displacement.tobytes())
         self._turn.frombytes(self._regions.turn.tobytes())
-        self._unsteady.append(face.residual_iod > UNSTEADY_IOD or _burnt_out(crop))
+        turned = self._regions.turned_rad > _TURNED_RAD
+        self._unsteady.append(face.residual_iod > UNSTEADY_IOD or turned or _burnt_out(crop))
         if frame.time_s >= self._quality_due_s:
             self._qualities.extend(getattr(face.quality, name) for name in _QUALITY_FIELDS)
             self._quality_due_s = frame.time_s + _QUALITY_EVERY_S

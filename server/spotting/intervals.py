@@ -13,10 +13,11 @@ from itertools import pairwise
 import numpy as np
 
 from server.spotting.baseline import MAX_RATE_HZ, BoolArray, at_rest, regular
+from server.spotting.causes import Scene, is_supported
 from server.spotting.movements import Movement, group, movements_in
 from server.spotting.signal import LIDS, REGIONS, MotionSignal
 from server.spotting.speech import COUPLED, in_speech, speaking_in
-from server.types import EventKind, Float32Array, Float64Array, Interval
+from server.types import EventKind, Float32Array, Interval
 
 MICRO_S = 0.5
 """Longest micro-expression (Yan et al. 2013)."""
@@ -31,8 +32,6 @@ _NOISE_FACTOR = 4.0
 _SLOW_S = 0.6
 _SLOW_IOD = 0.03
 """What lasts longer than a micro-expression and is smaller than this is a head that turns, not a face that moves."""
-_UNSURE = ("brow_outer", "cheek", "chin", "lip_lower")
-_SUPPORT_SHARE = 0.5
 _CLEAN_FACTOR = 20.0
 _CLEAN_SHARE = 0.6
 _MOST_SHARE = {"mouth": 1.0, "lip": 1.0}
@@ -50,13 +49,6 @@ _SINE_QUARTER = 2.0
 """... and twice the way from the half to the quarter beyond the quarter."""
 _TAIL_S = 0.06
 _RISE_AGAIN = 0.33
-_STEP_SHARE = 0.7
-_BLINK_IOD = 0.03
-_BLINK_SHARE = 0.35
-_UNSTEADY_SHARE = 0.5
-_TURN_SHARE = 0.7
-"""A head that turns by an angle leaves this share of it, in IOD per radian, in regions that stand out otherwise than
-those of a common face; what is smaller is no expression."""
 
 
 def spot(signal: MotionSignal, max_rate_hz: float = MAX_RATE_HZ, *, goes_on: bool = False) -> list[Interval]:
@@ -84,8 +76,8 @@ def spot(signal: MotionSignal, max_rate_hz: float = MAX_RATE_HZ, *, goes_on: boo
         if not (COUPLED[movement.region] and in_speech(float(grid[movement.apex]), spoken))
     ]
     events = group(movements)
-    lowered = (displacement - levels)[:, list(LIDS), 1]
-    found = (_interval(event, grid, size, thresholds, lowered, signal) for event in events)
+    scene = Scene(grid, size, thresholds, (displacement - levels)[:, list(LIDS), 1], signal)
+    found = (_interval(event, scene) for event in events)
     return _apart([interval for interval in found if interval is not None])
 
 
@@ -144,17 +136,12 @@ def _thresholds(size: Float32Array, resting: BoolArray) -> Float32Array:
     return np.asarray(np.maximum(usual, _NOISE_FACTOR * noise), dtype=np.float32)
 
 
-def _interval(
-    together: list[Movement],
-    grid: Float64Array,
-    size: Float32Array,
-    thresholds: Float32Array,
-    lowered: Float32Array,
-    signal: MotionSignal,
-) -> Interval | None:
+def _interval(together: list[Movement], scene: Scene) -> Interval | None:
+    grid, size, signal = scene.grid_s, scene.size, scene.signal
     lead = together[0]
-    members = sorted({m.region for m in together}, key=lambda r: -float(size[lead.apex, r] / thresholds[r]))
-    wave = (size[:, members] / thresholds[members]).sum(axis=1)
+    excess = size[lead.apex] / scene.thresholds
+    members = sorted({m.region for m in together}, key=lambda r: -float(excess[r]))
+    wave = (size[:, members] / scene.thresholds[members]).sum(axis=1)
     step = float(grid[1] - grid[0])
     start, stop = min(m.start for m in together), max(m.stop for m in together)
     onset, apex, offset = _boundaries(wave, start, stop, _TAIL_S / step)
@@ -162,16 +149,12 @@ def _interval(
     length = offset_s - onset_s
     window = slice(int(onset), int(offset) + 2)
     peak = float(size[window, members].max())
-    during = (signal.times_s >= onset_s) & (signal.times_s <= offset_s)
     if (
         not _SHORTEST_S <= length <= MACRO_S
         or (length > _SLOW_S and peak < _SLOW_IOD)
-        or _is_blink(lowered[window], peak)
-        or not _is_supported(size[lead.apex] / thresholds, members)
         or peak < STILL_IOD
-        or peak < _TURN_SHARE * _turned(signal.turn[during])
-        or _is_step(signal, members, apex_s, offset_s, peak)
-        or (during.any() and float(np.mean(signal.unsteady[during])) > _UNSTEADY_SHARE)
+        or not is_supported(excess, members)
+        or scene.is_otherwise(window, members, (onset_s, apex_s, offset_s), peak)
     ):
         return None
     frames = [int(signal.frames[np.argmin(np.abs(signal.times_s - t))]) for t in (onset_s, apex_s, offset_s)]
@@ -187,39 +170,6 @@ def _interval(
         score=score_of(lead.excess),
         regions=tuple(REGIONS[r] for r in members),
     )
-
-
-def _is_supported(excess: Float32Array, members: list[int]) -> bool:
-    """Whether more than one region that is hard to measure moves: bare skin, the border of the face and a lip that
-    parts from teeth err alone. Another that moves must be of the same half: a mouth that speaks says nothing of a brow.
-    """
-    if not all(REGIONS[r].startswith(_UNSURE) for r in members):
-        return True
-    others = [r for r in range(len(REGIONS)) if not LIDS[r] and r != members[0] and COUPLED[r] == COUPLED[members[0]]]
-    return bool(excess[others].max() >= _SUPPORT_SHARE)
-
-
-def _turned(turn: Float32Array) -> float:
-    """By how much a head turned or nodded to and fro meanwhile, `turn` float32 [T, 2], in radians."""
-    return float(np.ptp(turn, axis=0).max()) if len(turn) else 0.0
-
-
-def _is_blink(lowered: Float32Array, peak: float) -> bool:
-    """Whether the lids, `lowered` float32 [T, lids] in IOD, went down by far more than all else moved."""
-    lids = float(lowered.max())
-    return lids >= _BLINK_IOD and peak < _BLINK_SHARE * lids
-
-
-def _is_step(signal: MotionSignal, members: list[int], apex_s: float, offset_s: float, peak: float) -> bool:
-    """Whether the face was elsewhere from one frame to the next and stayed there until the clip ended.
-
-    That is a cut, or a codec that starts anew with a key frame; muscles take several frames.
-    """
-    if offset_s < signal.times_s[-1]:
-        return False
-    until = int(np.searchsorted(signal.times_s, apex_s, side="right"))
-    jumps = np.linalg.norm(np.diff(signal.displacement[:until, members], axis=0), axis=-1)
-    return bool(len(jumps)) and float(jumps.max()) > _STEP_SHARE * peak
 
 
 def _boundaries(wave: Float32Array, start: int, stop: int, tail: float) -> tuple[float, float, float]:

@@ -75,15 +75,18 @@ class RigidFit:
         self._trust = np.where(np.arange(len(places)) < len(regions), 1.0, _BONE_WEIGHT)
         self._ridge = _RIDGE * np.eye(PARAMETERS)
 
-    def fit(self, shift: Float32Array, start: Float64Array) -> Float64Array:
+    def fit(self, shift: Float32Array, *starts: Float64Array) -> Float64Array:
         """The head's motion, float64 [6]: shift x and y, scale and turn, IOD per IOD, yaw and pitch, radians.
 
         Args:
             shift: displacement float32 [G, 2] in IOD, of the regions and of the bones.
-            start: the answer for the picture before.
+            starts: answers that it may be near to. What a brow does slowly, from frame to frame, would else be taken
+                for the head's bit by bit: a fit stays near where it began.
         """
         flat = shift.T.ravel().astype(np.float64)
-        found = start
+        return min((self._descent(flat, start) for start in starts), key=lambda found: self._cost(flat, found))
+
+    def _descent(self, flat: Float64Array, found: Float64Array) -> Float64Array:
         width = max(_NARROW_IOD, min(_WIDE_IOD, float(np.median(np.abs(flat - self._rows @ found))) * 3))
         rounds = _ROUNDS
         while rounds:
@@ -92,10 +95,17 @@ class RigidFit:
             width = max(width * _NARROWING, _NARROW_IOD)
         return found
 
-    def _round(self, flat: Float64Array, found: Float64Array, width: float) -> Float64Array:
+    def _cost(self, flat: Float64Array, found: Float64Array) -> float:
+        squared = self._squared(flat, found)
+        return float(self._trust @ (squared / (_NARROW_IOD * _NARROW_IOD + squared)))
+
+    def _squared(self, flat: Float64Array, found: Float64Array) -> Float64Array:
         rest = flat - self._rows @ found
         half = len(rest) // 2
-        squared = rest[:half] ** 2 + rest[half:] ** 2
+        return np.asarray(rest[:half] ** 2 + rest[half:] ** 2)
+
+    def _round(self, flat: Float64Array, found: Float64Array, width: float) -> Float64Array:
+        squared = self._squared(flat, found)
         weights = self._trust * (width * width / (width * width + squared)) ** 2
         normal = (weights @ self._squares).reshape(PARAMETERS, PARAMETERS) + self._ridge
         return np.asarray(np.linalg.solve(normal, (np.concatenate([weights, weights]) * flat) @ self._rows))

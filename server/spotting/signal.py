@@ -56,6 +56,9 @@ _REFERENCE_AGE_S = 3.0
 _QUIET_S = 1.0
 _QUIET_IOD = 0.006
 _QUIET_TURN = 0.02
+_YAW = -2
+_USUAL_S = 0.5
+"""The head's usual place is that of so long ago: longer than a movement takes to rise."""
 _JITTERING = 1
 """So many regions may be lost from sight, and jump about, in a face at rest."""
 
@@ -75,8 +78,8 @@ class MotionSignal:
     unsteady: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
     turn: Float32Array
 
-    def part(self, where: slice) -> MotionSignal:
-        """The frames of `where` alone."""
+    def part(self, where: slice | np.ndarray[tuple[int], np.dtype[np.bool_]]) -> MotionSignal:
+        """The frames of `where` alone, a slice or bool [T]."""
         return MotionSignal(
             self.frames[where],
             self.times_s[where],
@@ -102,12 +105,18 @@ class RegionTracker:
         self._last: Float32Array = self._carried
         self._quiet_since_s = 0.0
         self._quiet_at: tuple[Float32Array, Float32Array] = self._carried, np.zeros(2, dtype=np.float32)
-        self._head: Float64Array = np.zeros(PARAMETERS)
+        self._head = self._usual = np.zeros(PARAMETERS)
+        self._last_s = 0.0
         self._carried_turn: Float32Array = np.zeros(2, dtype=np.float32)
 
     def quiet_s(self, time_s: float) -> float:
         """How long before `time_s` the face, but for its lids, and the head have been at rest."""
         return time_s - self._quiet_since_s
+
+    @property
+    def turned_rad(self) -> float:
+        """How far the head has turned since the reference was taken: the further, the less its regions compare."""
+        return abs(float(self._head[_YAW]))
 
     @property
     def turn(self) -> Float32Array:
@@ -131,7 +140,9 @@ class RegionTracker:
         assert self._reference is not None
         self._guess = _follow(self._reference, picture, self._points, self._guess)
         shift = _grouped((self._guess - self._points)[:, 0, :])
-        self._head = _RIGID.fit(shift, self._head)
+        self._head = _RIGID.fit(shift, self._head, self._usual)
+        self._usual = self._usual + (self._head - self._usual) * min((crop.time_s - self._last_s) / _USUAL_S, 1.0)
+        self._last_s = crop.time_s
         self._last = self._carried + (shift - _RIGID.moved(self._head))[: len(REGIONS)]
         self._renew_when_quiet(picture, crop.time_s)
         return self._last
@@ -140,7 +151,8 @@ class RegionTracker:
         self._reference, self._reference_s = picture, time_s
         self._guess = self._points.copy()
         self._carried, self._carried_turn = self._last, self.turn
-        self._head = np.zeros(PARAMETERS)
+        self._head = self._usual = np.zeros(PARAMETERS)
+        self._last_s = time_s
         self._quiet_since_s, self._quiet_at = time_s, (self._last, self.turn)
 
     def _renew_when_quiet(self, picture: UInt8Array, time_s: float) -> None:

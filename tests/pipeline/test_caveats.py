@@ -5,7 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 
 from server.pipeline.caveats import spoken
-from server.spotting.signal import REGIONS, MotionSignal
+from server.spotting.signal import REGIONS
+from server.testing import still_head
 
 MOUTH = [i for i, name in enumerate(REGIONS) if name.startswith(("lip", "chin", "mouth"))]
 
@@ -16,7 +17,7 @@ def _log(track_id, phrases):
     for start in phrases:
         inside = (times >= start) & (times <= start + 1.0)
         displacement[:, MOUTH, 1] += (0.05 * np.sin(np.pi * 4 * (times - start)) ** 2 * inside)[:, None]
-    signal = MotionSignal(np.arange(len(times)), times, displacement, np.zeros(len(times), bool))
+    signal = still_head(times, displacement)
     return SimpleNamespace(track_id=track_id, signals=lambda: iter([signal]))
 
 

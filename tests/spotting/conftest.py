@@ -12,10 +12,10 @@ import pytest
 
 from server.faces.detect import FaceDetector
 from server.faces.landmarks import FaceLandmarker
-from server.faces.track import FaceTracker
 from server.media.decode import open_clip
 from server.media.limits import MediaLimits
-from server.pipeline.facelog import FaceLog
+from server.pipeline.following import Following
+from server.pipeline.measure import StageClock
 from server.spotting.signal import MotionSignal
 
 SAMPLES = Path(__file__).parents[2] / "samples"
@@ -41,10 +41,10 @@ def samples() -> list[Sample]:
     networks = FaceDetector(), FaceLandmarker()
     found = []
     for path in sorted(SAMPLES.glob("*.mp4")):
-        tracker, log = FaceTracker(*networks, max_faces=1, thorough=False), FaceLog(1)
+        following = Following(*networks, StageClock(), most=1, thorough=False)
         for frame in open_clip(path.read_bytes(), MediaLimits(60, 10_000, 4096 * 2304)):
-            for face in tracker.update(frame):
-                log.add(frame, face)
+            following.update(frame)
+        (log,) = following.logs.values()
         truth = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         found.append(Sample(path.stem, log.signal(), truth["events"]))
     return found

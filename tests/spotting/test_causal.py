@@ -8,15 +8,14 @@ import pytest
 
 from server.spotting.causal import RECENT_S, WINDOW_S, CausalSpotter
 from server.spotting.intervals import spot
-from server.spotting.signal import MotionSignal
+from server.testing import still_head
 from tests.spotting.test_intervals import BROWS, CORNERS, LIDS, _signal
 
 STEPS = ("onset", "candidate", "event")
 
 
 def _since(signal, start_s, stop):
-    part = slice(int(np.searchsorted(signal.times_s, start_s)), stop)
-    return MotionSignal(signal.frames[part], signal.times_s[part], signal.displacement[part], signal.unsteady[part])
+    return signal.part(slice(int(np.searchsorted(signal.times_s, start_s)), stop))
 
 
 def _live(signal, spotter=None):
@@ -92,7 +91,7 @@ def test_what_comes_back_late_is_told_late():
     times = np.arange(8 * fps) / fps
     up, down = (_signal(times, (BROWS, onset, 0.3, 1e9, 0.05, 1), noise=0) for onset in (2.0, 3.8))
     held = _signal(times)
-    held = MotionSignal(held.frames, times, held.displacement + up.displacement - down.displacement, held.unsteady)
+    held = still_head(times, held.displacement + up.displacement - down.displacement)
     (whole,) = spot(held)
     movements = [[news.step for _, news in steps] for steps in _by_movement(_live(held)).values()]
     assert movements == [["onset", "candidate", "withdrawn"], list(STEPS)]
@@ -148,7 +147,7 @@ def test_the_end_takes_back_what_was_none():
     spotter = CausalSpotter()
     signal = _signal(np.arange(90) / 60, (BROWS, 1.2, 0.2, 0.3, 0.05, 1))
     _live(signal, spotter)
-    still = MotionSignal(signal.frames, signal.times_s, np.zeros_like(signal.displacement), signal.unsteady)
+    still = still_head(signal.times_s, np.zeros_like(signal.displacement))
     assert [news.step for news in spotter.finish(still)] == ["withdrawn"]
 
 
@@ -158,12 +157,7 @@ def test_a_gap_in_the_looks_loses_nothing():
     signal = _signal(np.arange(5 * fps) / fps, (BROWS, 1.5, 0.15, 0.2, 0.04, 1))
     kept = np.r_[0 : len(signal.times_s) : 3]
     (whole,) = spot(signal)
-    told = [
-        news
-        for _, news in _live(
-            MotionSignal(signal.frames[kept], signal.times_s[kept], signal.displacement[kept], signal.unsteady[kept])
-        )
-    ]
+    told = [news for _, news in _live(signal.part(kept))]
     assert [news.step for news in told] == list(STEPS)
     assert abs(told[-1].interval.apex_s - whole.apex_s) <= 6 / fps
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from server.errors import FaceLost, OptionError
 from server.spotting.given import given as point_at
 from server.spotting.intervals import kind_of, spot
-from server.spotting.signal import REGIONS, MotionSignal
+from server.spotting.signal import REGIONS
+from server.testing import still_head
 
 BROWS = [i for i, name in enumerate(REGIONS) if name.startswith("brow")]
 CORNERS = [i for i, name in enumerate(REGIONS) if name.startswith("mouth_corner")]
@@ -30,12 +31,7 @@ def _signal(times, *moves, noise=0.0008, seed=0, first_frame=0):
     displacement = noise * rng.standard_normal((len(times), len(REGIONS), 2))
     for regions, onset, rise, fall, peak, sign in moves:
         displacement[:, regions, 1] += sign * peak * _pulse(times, onset, rise, fall)[:, None]
-    return MotionSignal(
-        frames=np.arange(len(times)) + first_frame,
-        times_s=times,
-        displacement=displacement.astype(np.float32),
-        unsteady=np.zeros(len(times), dtype=bool),
-    )
+    return still_head(times, displacement, first_frame)
 
 
 def _iou(a, b):

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from server.spotting.intervals import spot
-from server.spotting.signal import REGIONS, MotionSignal
+from server.spotting.signal import REGIONS
 from server.spotting.speech import speaking, turning_points
+from server.testing import still_head
 
 MOUTH = [i for i, name in enumerate(REGIONS) if name.startswith(("lip", "chin", "mouth"))]
 BROWS = [i for i, name in enumerate(REGIONS) if name.startswith("brow")]
@@ -22,8 +23,7 @@ def _signal(fps, seconds, *, syllables=(), brow_at=None, rate=4.5, seed=0):
     if brow_at is not None:
         level = np.clip(1 - np.abs(times - brow_at) / 0.18, 0, 1)
         displacement[:, BROWS, 1] -= 0.04 * (np.sin(np.pi / 2 * level) ** 2)[:, None]
-    still = np.zeros(len(times), dtype=bool)
-    return MotionSignal(np.arange(len(times)), times, displacement.astype(np.float32), still)
+    return still_head(times, displacement)
 
 
 @pytest.mark.parametrize("fps", [25, 30, 60, 200])

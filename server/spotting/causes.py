@@ -1,0 +1,89 @@
+"""What moves a face and is no expression: lids that close, a head that turns, a cut of the film, a point that errs."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from server.spotting.signal import LIDS, REGIONS, MotionSignal
+from server.spotting.speech import COUPLED
+from server.types import Float32Array, Float64Array
+
+_UNSURE = ("brow_outer", "cheek", "chin", "lip_lower")
+_SUPPORT_SHARE = 0.5
+_STEP_SHARE = 0.7
+_BLINK_IOD = 0.03
+_BLINK_SHARE = 0.35
+_UNSTEADY_SHARE = 0.5
+_MOST_YAW = math.radians(4.0)
+_TURN_SHARE = 0.7
+"""A head that turns by an angle may leave this share of it, in IOD per radian, in regions that stand out further or
+less far than those of a common face."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """One stretch of a face: regular times float64 [G]; distance of each region from rest, float32 [G, R], and from
+    which on it moves, float32 [R], in IOD; how far each lid is below its rest, float32 [G, lids], IOD; and the signal
+    that all this is of.
+    """
+
+    grid_s: Float64Array
+    size: Float32Array
+    thresholds: Float32Array
+    lowered: Float32Array
+    signal: MotionSignal
+
+    def is_otherwise(
+        self, window: slice, members: list[int], moments_s: tuple[float, float, float], peak_iod: float
+    ) -> bool:
+        """Whether something else explains what `members` do from onset to offset, the samples of `window`."""
+        onset_s, apex_s, offset_s = moments_s
+        times_s, unsteady = self.signal.times_s, self.signal.unsteady
+        during = (times_s >= onset_s) & (times_s <= offset_s)
+        return (
+            _is_blink(self.lowered[window], peak_iod)
+            or _is_turn(self.signal.turn[during], peak_iod)
+            or _is_step(self.signal, members, apex_s, offset_s, peak_iod)
+            or (bool(during.any()) and float(np.mean(unsteady[during])) > _UNSTEADY_SHARE)
+        )
+
+
+def is_supported(excess: Float32Array, members: list[int]) -> bool:
+    """Whether more than one region that is hard to measure moves: bare skin, the border of the face and a lip that
+    parts from teeth err alone. Another that moves must be of the same half: a mouth that speaks says nothing of a brow.
+
+    `excess` float32 [R] is the distance of all regions from rest over their thresholds; `members` move, most first.
+    """
+    if not all(REGIONS[r].startswith(_UNSURE) for r in members):
+        return True
+    others = [r for r in range(len(REGIONS)) if not LIDS[r] and r != members[0] and COUPLED[r] == COUPLED[members[0]]]
+    return bool(excess[others].max() >= _SUPPORT_SHARE)
+
+
+def _is_turn(turn: Float32Array, peak_iod: float) -> bool:
+    """Whether a head that turned or nodded meanwhile, `turn` float32 [T, 2] in radians, explains as much."""
+    if not len(turn):
+        return False
+    yaw, pitch = (float(x) for x in np.ptp(turn, axis=0))
+    return yaw > _MOST_YAW or peak_iod < _TURN_SHARE * max(yaw, pitch)
+
+
+def _is_blink(lowered: Float32Array, peak_iod: float) -> bool:
+    """Whether the lids, `lowered` float32 [T, lids] in IOD, went down by far more than all else moved."""
+    lids = float(lowered.max())
+    return lids >= _BLINK_IOD and peak_iod < _BLINK_SHARE * lids
+
+
+def _is_step(signal: MotionSignal, members: list[int], apex_s: float, offset_s: float, peak_iod: float) -> bool:
+    """Whether the face was elsewhere from one frame to the next and stayed there until the clip ended.
+
+    That is a cut, or a codec that starts anew with a key frame; muscles take several frames.
+    """
+    if offset_s < signal.times_s[-1]:
+        return False
+    until = int(np.searchsorted(signal.times_s, apex_s, side="right"))
+    jumps = np.linalg.norm(np.diff(signal.displacement[:until, members], axis=0), axis=-1)
+    return bool(len(jumps)) and float(jumps.max()) > _STEP_SHARE * peak_iod
