@@ -26,6 +26,7 @@ _SPEED_S = 0.2
 _NOISE_SHARE = 3.0
 _TRIM_S = 0.04
 _KNOT_S = 0.25
+_PART_S = 0.5
 _SAME_LEVEL_IOD = 0.012
 _RETURNED_SHARE = 0.5
 _MAD_TO_SIGMA = 1.4826
@@ -128,9 +129,13 @@ def _segments(grid_s: Float64Array, place: Float32Array, resting: BoolArray) -> 
     for start, stop in _runs(resting):
         low = start if start == 0 else start + trim
         high = stop if stop == len(resting) else stop - trim
-        if high - low >= 1:
-            first, last = place[low : min(low + end, high)], place[max(high - end, low) : high]
-            found.append(_Rest(low, high, grid_s[low], grid_s[high - 1], first.mean(axis=0), last.mean(axis=0)))
+        if high - low < 1:
+            continue
+        # What comes back slowly enough to pass for rest is back only at its end.
+        edges = _parts(low, high, max(round((high - low) * step / _PART_S), 1))
+        for begin, until in pairwise(int(edge) for edge in edges):
+            first, last = place[begin : min(begin + end, until)], place[max(until - end, begin) : until]
+            found.append(_Rest(begin, until, grid_s[begin], grid_s[until - 1], first.mean(axis=0), last.mean(axis=0)))
     if not found or found[0].start > 0:
         found.insert(0, _Rest(0, 1, grid_s[0], grid_s[0], place[0], place[0]))
     return found

@@ -159,12 +159,16 @@ def test_a_face_that_comes_close_gets_a_new_anchor(stage: Stage, make_head: Any)
     assert all(len(found) == 1 for _, found in seen)
 
 
-def test_an_old_anchor_is_renewed_at_rest(stage: Stage, make_head: Any) -> None:
-    """A quiet face gets a new anchor after ten seconds and not before."""
-    head = make_head(stage.studio.head, 320, 240, 60)
-    seen = stage.play(lambda _t: [head], 11.5, fps=8)
-    assert all(found[0].anchor_id == 1 for t, found in seen if t <= 10)
-    assert [found[0].anchor_id for _, found in seen][-1] == 2
+def test_an_anchor_is_renewed_on_demand(stage: Stage, make_head: Any) -> None:
+    """The frame after the demand has a new anchor, the identity stays, and one demand is met once."""
+    head, tracker = make_head(stage.studio.head, 320, 240, 60), stage.tracker()
+    seen = []
+    for index in range(6):
+        (face,) = tracker.update(stage.frame([head], index, 30))
+        seen.append((face.track_id, face.anchor_id))
+        if index == 2:
+            tracker.renew(face.track_id)
+    assert seen == [(1, 1)] * 3 + [(1, 2)] * 3
 
 
 def test_noise_is_never_tracked(stage: Stage) -> None:

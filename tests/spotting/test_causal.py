@@ -85,17 +85,20 @@ def test_what_does_not_come_back_is_withdrawn(fps, rise, seed):
     assert [(news.movement, news.step) for news in told] == [(1, "onset"), (1, "candidate"), (1, "withdrawn")]
 
 
-def test_what_comes_back_late_is_told_late():
-    """An expression that was held for so long that it was taken for rest is told when it is over, as in a clip."""
+def test_what_is_held_is_one_movement():
+    """An expression that is held so long that it might be rest is told once, as in a clip: its candidate when it has
+    risen, its event when it is over.
+    """
     fps = 30
     times = np.arange(8 * fps) / fps
     up, down = (_signal(times, (BROWS, onset, 0.3, 1e9, 0.05, 1), noise=0) for onset in (2.0, 3.8))
     held = _signal(times)
     held = still_head(times, held.displacement + up.displacement - down.displacement)
     (whole,) = spot(held)
-    movements = [[news.step for _, news in steps] for steps in _by_movement(_live(held)).values()]
-    assert movements == [["onset", "candidate", "withdrawn"], list(STEPS)]
-    event = _live(held)[-1][1].interval
+    told = _live(held)
+    assert [(news.movement, news.step) for _, news in told] == [(1, step) for step in STEPS]
+    assert told[1][0] <= 2.3 + 0.1
+    event = told[-1][1].interval
     assert event.kind == whole.kind == "macro"
     for live_s, clip_s in zip(_moments(event), _moments(whole), strict=True):
         assert abs(live_s - clip_s) <= 2 / fps

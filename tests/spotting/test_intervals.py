@@ -249,14 +249,6 @@ def test_a_slowly_turning_head_hides_no_expression():
     assert event.apex_s == pytest.approx(1.7, abs=0.05)
 
 
-def test_what_all_regions_do_alike_is_the_head():
-    """A jolt of the whole face is no expression."""
-    times = np.arange(120) / 30
-    signal = _signal(times)
-    signal.displacement[:, :, 1] += 0.04 * _pulse(times, 2.0, 0.15, 0.15)[:, None]
-    assert spot(signal) == []
-
-
 def test_a_small_movement_shows_in_a_clean_picture():
     """Where nothing else moves, 0.014 IOD is enough; in a noisy picture it is not."""
     times = np.arange(180) / 60

@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from server.spotting.rigid import BONES
 from server.spotting.signal import REGION_LANDMARKS, REGIONS, RegionTracker
 from server.types import CROP_IOD_PX, CROP_SIZE_PX, Crop, Float32Array
 
@@ -24,8 +25,8 @@ def _crop(picture: Float32Array, time_s: float) -> Crop:
 def _landmarks() -> Float32Array:
     """Every region apart from the others."""
     places = np.zeros((468, 2), np.float32)
-    for number, group in enumerate((*REGION_LANDMARKS.values(), (6, 197, 195, 168))):
-        places[list(group)] = (45 + 40 * (number % 5), 45 + 50 * (number // 5))
+    for number, group in enumerate((*REGION_LANDMARKS.values(), *((bone,) for bone in BONES))):
+        places[list(group)] = (40 + 34 * (number % 6), 40 + 42 * (number // 6))
     return places
 
 
