@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TypeAlias
@@ -72,9 +73,10 @@ def at_rest(
     levels = np.empty_like(displacement)
     resting = _quiet(grid_s, displacement)
     for region in range(displacement.shape[1]):
-        segments = _segments(grid_s, displacement[:, region], resting[:, region])
-        segments = _without_plateaus(segments, float(grid_s[-1]), displacement[-1, region], goes_on=goes_on)
-        times, values = _knots(grid_s, displacement[:, region], segments)
+        place = _Place(displacement[:, region])
+        segments = _segments(grid_s, place, resting[:, region])
+        segments = _without_plateaus(segments, float(grid_s[-1]), place.end, goes_on=goes_on)
+        times, values = _knots(grid_s, place, segments)
         for axis in range(2):
             levels[:, region, axis] = np.interp(grid_s, times, values[:, axis])
         for before, after in pairwise(segments):
@@ -82,6 +84,27 @@ def at_rest(
                 gap = slice(before.stop, after.start)
                 levels[gap, region] = _going(displacement[gap, region], before.last, after.first)
     return levels, resting
+
+
+_Point: TypeAlias = tuple[float, float]
+
+
+class _Place:
+    """Where one region is, float32 [G, 2]; its means over stretches are looked up, since there are hundreds."""
+
+    def __init__(self, place: Float32Array) -> None:
+        sums = np.concatenate([np.zeros((1, 2)), np.cumsum(place, axis=0, dtype=np.float64)])
+        self._x, self._y = sums.T.tolist()
+
+    @property
+    def end(self) -> _Point:
+        """The last sample."""
+        return self.mean(len(self._x) - 2, len(self._x) - 1)
+
+    def mean(self, start: int, stop: int) -> _Point:
+        """Over the samples from `start` up to `stop`."""
+        count = stop - start
+        return (self._x[stop] - self._x[start]) / count, (self._y[stop] - self._y[start]) / count
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +115,8 @@ class _Rest:
     stop: int
     start_s: float
     stop_s: float
-    first: Float32Array
-    last: Float32Array
+    first: _Point
+    last: _Point
 
 
 def _quiet(grid_s: Float64Array, displacement: Float32Array) -> BoolArray:
@@ -122,7 +145,7 @@ def _runs(flags: BoolArray) -> list[tuple[int, int]]:
     return [(int(start), int(stop)) for start, stop in zip(edges[::2], edges[1::2], strict=True)]
 
 
-def _segments(grid_s: Float64Array, place: Float32Array, resting: BoolArray) -> list[_Rest]:
+def _segments(grid_s: Float64Array, place: _Place, resting: BoolArray) -> list[_Rest]:
     step = float(grid_s[1] - grid_s[0])
     trim, end = round(_TRIM_S / step), max(round(_KNOT_S / 2 / step), 1)
     found = []
@@ -132,16 +155,16 @@ def _segments(grid_s: Float64Array, place: Float32Array, resting: BoolArray) -> 
         if high - low < 1:
             continue
         # What comes back slowly enough to pass for rest is back only at its end.
-        edges = _parts(low, high, max(round((high - low) * step / _PART_S), 1))
-        for begin, until in pairwise(int(edge) for edge in edges):
-            first, last = place[begin : min(begin + end, until)], place[max(until - end, begin) : until]
-            found.append(_Rest(begin, until, grid_s[begin], grid_s[until - 1], first.mean(axis=0), last.mean(axis=0)))
+        for begin, until in pairwise(_parts(low, high, max(round((high - low) * step / _PART_S), 1))):
+            first, last = place.mean(begin, min(begin + end, until)), place.mean(max(until - end, begin), until)
+            found.append(_Rest(begin, until, float(grid_s[begin]), float(grid_s[until - 1]), first, last))
     if not found or found[0].start > 0:
-        found.insert(0, _Rest(0, 1, grid_s[0], grid_s[0], place[0], place[0]))
+        first_s, first = float(grid_s[0]), place.mean(0, 1)
+        found.insert(0, _Rest(0, 1, first_s, first_s, first, first))
     return found
 
 
-def _without_plateaus(segments: list[_Rest], end_s: float, end: Float32Array, *, goes_on: bool) -> list[_Rest]:
+def _without_plateaus(segments: list[_Rest], end_s: float, end: _Point, *, goes_on: bool) -> list[_Rest]:
     """Those at which the face rests; `end` is where it is at last."""
     kept = [segments[0]]
     index = 1
@@ -153,9 +176,7 @@ def _without_plateaus(segments: list[_Rest], end_s: float, end: Float32Array, *,
             back = _return(segments, index, before, limit)
             if back is not None:
                 index = back
-            elif end_s - before.stop_s <= PLATEAU_S and (
-                goes_on or float(np.linalg.norm(end - before.last)) < _SAME_LEVEL_IOD
-            ):
+            elif end_s - before.stop_s <= PLATEAU_S and (goes_on or math.dist(end, before.last) < _SAME_LEVEL_IOD):
                 break
         kept.append(segments[index])
         index += 1
@@ -172,30 +193,31 @@ def _return(segments: list[_Rest], index: int, before: _Rest, limit: float) -> i
     return None
 
 
-def _going(place: Float32Array, start: Float32Array, end: Float32Array) -> Float32Array:
+def _going(place: Float32Array, start: _Point, end: _Point) -> Float32Array:
     """The level on the way from one rest to another: as far as the region has come and does not go back again."""
-    way = end - start
-    share = np.clip((place - start) @ way / float(way @ way), 0, 1)
+    origin = np.array(start, dtype=np.float32)
+    way = np.array(end, dtype=np.float32) - origin
+    share = np.clip((place - origin) @ way / float(way @ way), 0, 1)
     lasting = np.minimum.accumulate(share[::-1])[::-1]
-    return np.asarray(start + lasting[:, None] * way, dtype=np.float32)
+    return np.asarray(origin + lasting[:, None] * way, dtype=np.float32)
 
 
 def _distance(before: _Rest, after: _Rest) -> float:
-    return float(np.linalg.norm(after.first - before.last))
+    return math.dist(after.first, before.last)
 
 
-def _knots(grid_s: Float64Array, place: Float32Array, segments: list[_Rest]) -> tuple[Float64Array, Float32Array]:
+def _knots(grid_s: Float64Array, place: _Place, segments: list[_Rest]) -> tuple[Float64Array, Float64Array]:
     """Times and places that the resting level passes through: every quarter of a second of each rest."""
     step = float(grid_s[1] - grid_s[0])
-    edges = [
-        _parts(rest.start, rest.stop, max(round((rest.stop - rest.start) * step / _KNOT_S), 1)) for rest in segments
+    spans = [
+        span
+        for rest in segments
+        for span in pairwise(_parts(rest.start, rest.stop, max(round((rest.stop - rest.start) * step / _KNOT_S), 1)))
     ]
-    starts, stops = (np.concatenate([part[at] for part in edges]) for at in (slice(None, -1), slice(1, None)))
-    sums = np.concatenate([np.zeros((1, 2)), np.cumsum(place, axis=0, dtype=np.float64)])
-    means = (sums[stops] - sums[starts]) / (stops - starts)[:, None]
-    return (grid_s[starts] + grid_s[stops - 1]) / 2, means.astype(np.float32)
+    middles = np.array([(start + stop - 1) / 2 for start, stop in spans])
+    return grid_s[0] + step * middles, np.array([place.mean(*span) for span in spans])
 
 
-def _parts(start: int, stop: int, count: int) -> npt.NDArray[np.intp]:
+def _parts(start: int, stop: int, count: int) -> list[int]:
     """Where each of `count` parts of nearly one length begins, and the end."""
-    return np.linspace(start, stop, count + 1).astype(np.intp)
+    return [start + (stop - start) * part // count for part in range(count + 1)]

@@ -55,6 +55,8 @@ _BONE_WEIGHT = 4.0
 _WIDE_IOD, _NARROW_IOD = 0.05, 0.006
 _NARROWING = 0.6
 _ROUNDS = 2
+_SAME_IOD = 0.002
+"""Starts that are nearer to each other than this lead to the same answer."""
 _RIDGE = 1e-3
 PARAMETERS = 6
 
@@ -84,7 +86,10 @@ class RigidFit:
                 for the head's bit by bit: a fit stays near where it began.
         """
         flat = shift.T.ravel().astype(np.float64)
-        return min((self._descent(flat, start) for start in starts), key=lambda found: self._cost(flat, found))
+        first, *others = starts
+        apart = [other for other in others if float(np.abs(self._rows @ (other - first)).max()) > _SAME_IOD]
+        found = [self._descent(flat, start) for start in (first, *apart)]
+        return min(found, key=lambda each: self._cost(flat, each)) if apart else found[0]
 
     def _descent(self, flat: Float64Array, found: Float64Array) -> Float64Array:
         width = max(_NARROW_IOD, min(_WIDE_IOD, float(np.median(np.abs(flat - self._rows @ found))) * 3))
