@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from server.spotting.baseline import _knots, _Rest
+from server.spotting.baseline import _knots, _Place, _Rest
 
 
 @settings(max_examples=60, deadline=None)
@@ -18,13 +18,13 @@ from server.spotting.baseline import _knots, _Rest
 def test_knots_are_the_means_of_quarters_of_a_second(step, lengths, seed):
     """Each rest is cut into parts of nearly a quarter of a second; each counts once, at its middle, by its mean."""
     segments, start = [], 0
-    zero = np.zeros(2, np.float32)
+    zero = (0.0, 0.0)
     for length, gap in lengths:
         segments.append(_Rest(start, start + length, 0.0, 0.0, zero, zero))
         start += length + gap
     grid = np.arange(start + 1) * step
     place = np.random.default_rng(seed).standard_normal((start + 1, 2)).astype(np.float32)
-    times, values = _knots(grid, place, segments)
+    times, values = _knots(grid, _Place(place), segments)
     at = 0
     for rest in segments:
         count = max(round((rest.stop - rest.start) * step / 0.25), 1)
