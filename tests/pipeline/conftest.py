@@ -24,11 +24,10 @@ INTERVAL = Interval("micro", 10, 15, 20, 1.0, 1.2, 1.4, 0.04, 0.9, ("brow_inner_
 
 
 def told(step: str, movement: int = 1, **more: Any) -> Told:
-    """One step of a movement; measured where it is a candidate or an event."""
-    if step in ("candidate", "event") and "inputs" not in more:
-        more["inputs"] = {"flow": np.zeros((3, 28, 28), np.float32)}
-        more["contraction"] = {}
-    return Told(movement, 1, step, INTERVAL, **({"evidence": Evidence("good")} | more))
+    """One step of a movement; measured where it is an event."""
+    inputs = {"flow": np.zeros((3, 28, 28), np.float32)}
+    measured = {"evidence": Evidence("good"), "inputs": inputs, "contraction": {}} if step == "event" else {}
+    return Told(movement, 1, step, INTERVAL, **(measured | more))
 
 
 def picture(index: int, size: int = 100) -> LiveFrame:
