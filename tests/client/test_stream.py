@@ -32,7 +32,7 @@ from client import (
     Unreachable,
     Withdrawn,
 )
-from tests.client.conftest import EVENT, PREDICTION, Refusal
+from tests.client.conftest import EVENT, Refusal
 
 AT_ONCE = Retry(attempts=3, first_s=0.0, most_s=0.0)
 WAITING = StreamOptions(policy="wait")
