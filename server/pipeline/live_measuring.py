@@ -31,9 +31,10 @@ Run: TypeAlias = Callable[[Callable[[], Movement]], "Future[Movement]"]
 
 
 def beside(work: Callable[[], Movement]) -> Future[Movement]:
-    """In a thread of its own, for which nothing waits when the process ends."""
+    """In a thread of its own."""
     future: Future[Movement] = Future()
-    Thread(target=_answer, args=(future, work), name="glimpse-measure", daemon=True).start()
+    # Not a daemon: a process that ends by itself within the libraries of such a thread is aborted.
+    Thread(target=_answer, args=(future, work), name="glimpse-measure").start()
     return future
 
 

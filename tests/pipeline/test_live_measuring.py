@@ -187,7 +187,7 @@ def test_too_much_that_is_over_is_waited_for(measurer):
     assert len(measuring) <= 4
 
 
-def test_a_thread_is_not_waited_for():
+def test_a_stream_goes_on_while_it_is_measured():
     """What is begun beside the stream runs while the stream goes on; at once is before it goes on."""
     go_on = Event()
     future = beside(lambda: go_on.wait(60))
