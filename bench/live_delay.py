@@ -48,12 +48,13 @@ class _Session:
         """Steps of all movements, `at_s` being the capture time of the frame with which each was decided."""
         from server.media.limits import MediaLimits
         from server.pipeline.live_jobs import LiveOpen
+        from server.pipeline.live_measuring import at_once
         from server.pipeline.live_session import LiveSession
         from server.streams import FrameEncoding, LiveFrame, StreamOptions
 
         limits = MediaLimits(600.0, 200_000, source.width * source.height)
         opened = LiveOpen(StreamOptions(), limits, "flow_uvs_28", "accurate", max_faces=16, store_bytes=2**26)
-        session = LiveSession(*self._networks, opened)
+        session = LiveSession(*self._networks, opened, run=at_once)
         steps = []
         for number, data in enumerate(pictures(source)):
             encoding: FrameEncoding = "gray8" if source.encoding == "gray8" else "jpeg"

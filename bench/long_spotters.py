@@ -21,6 +21,7 @@ from server.media.limits import MediaLimits
 from server.pipeline.facelog import GAP_S
 from server.pipeline.jobs import ClipJob
 from server.pipeline.live_jobs import LiveOpen
+from server.pipeline.live_measuring import at_once
 from server.pipeline.live_session import LiveSession
 from server.pipeline.stages import Stages
 from server.streams import FrameRefused, LiveFrame, StreamOptions
@@ -50,7 +51,7 @@ def live(video: bytes, encoding: Encoding = "gray8") -> list[dict[str, Any]]:
     """Events that a live stream of the video is told of, frame by frame; candidates and withdrawn ones do not count."""
     recipe, flow = _RECIPE
     opened = LiveOpen(StreamOptions(), _LIMITS, recipe, flow, _MAX_FACES, _STORE_BYTES)
-    session = LiveSession(FaceDetector(), FaceLandmarker(), opened)
+    session = LiveSession(FaceDetector(), FaceLandmarker(), opened, run=at_once)
     events = []
     for frame in _live_frames(video, encoding):
         looked = session.push(frame)

@@ -23,7 +23,7 @@ from client.live_types import (
     StreamStats,
     Withdrawn,
 )
-from client.messages import FACES, KINDS, event, evidence, model_ref, prediction, quality, word
+from client.messages import FACES, KINDS, event, model_ref, quality, word
 
 _POLICIES: Mapping[str, pb.BufferPolicy.ValueType] = {
     "wait": pb.BUFFER_POLICY_WAIT,
@@ -141,8 +141,6 @@ def _candidate(message: pb.Candidate) -> Candidate:
         apex_s=message.apex_s,
         onset_frame=message.onset_frame,
         apex_frame=message.apex_frame,
-        evidence=evidence(message.evidence) if message.HasField("evidence") else None,
-        prediction=prediction(message.prediction) if message.HasField("prediction") else None,
     )
 
 

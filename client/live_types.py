@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from client.types import Event, EventKind, Evidence, FaceChoice, FrameEncoding, ModelRef, Prediction, Quality
+from client.types import Event, EventKind, FaceChoice, FrameEncoding, ModelRef, Quality
 
 BufferPolicy: TypeAlias = Literal["wait", "drop_oldest", "drop_latest"]
 """What happens to a frame that finds a full buffer: the sender waits, the frame that has waited longest goes, or the
@@ -119,9 +119,7 @@ class Onset:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A movement has passed its apex. `prediction` is what it looks like so far; it and `evidence` are None where
-    there is no answer yet.
-    """
+    """A movement has passed its apex; what it is, its event tells."""
 
     movement: int
     track_id: int
@@ -129,8 +127,6 @@ class Candidate:
     apex_s: float
     onset_frame: int
     apex_frame: int
-    evidence: Evidence | None
-    prediction: Prediction | None
 
 
 @dataclass(frozen=True, slots=True)

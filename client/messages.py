@@ -16,7 +16,6 @@ from client.types import (
     FaceSummary,
     ModelInfo,
     ModelRef,
-    Prediction,
     Progress,
     Quality,
     Report,
@@ -112,13 +111,6 @@ def event(message: pb.Event) -> Event:
         offset_frame=message.offset_frame,
         regions=tuple(message.regions),
         evidence=evidence(message.evidence),
-    )
-
-
-def prediction(message: pb.Prediction) -> Prediction:
-    """The class of a movement."""
-    return Prediction(
-        message.label, dict(message.probabilities), message.confidence, message.abstained, _action_units(message)
     )
 
 

@@ -32,8 +32,7 @@ def as_text(reply: client.StreamReply) -> str | None:
     """One line for people about a movement, None for everything else."""
     match reply:
         case client.Candidate():
-            said = "" if reply.prediction is None else f"  {_class(reply.prediction)}"
-            return f"{reply.apex_s:9.3f} s  candidate  face {reply.track_id}{said}\n"
+            return f"{reply.apex_s:9.3f} s  candidate  face {reply.track_id}\n"
         case client.StreamEvent():
             event = reply.event
             grade = ", ".join((event.evidence.grade, *event.evidence.reasons))
@@ -75,6 +74,6 @@ def statistics(tally: Tally) -> str:
     )
 
 
-def _class(prediction: client.Prediction) -> str:
-    label = "withheld" if prediction.abstained else prediction.label
-    return f"{label} {prediction.confidence:.2f}"
+def _class(event: client.Event) -> str:
+    label = "withheld" if event.abstained else event.label
+    return f"{label} {event.confidence:.2f}"

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
-from server.types import Event, EventKind, Evidence, FaceChoice, FaceQuality, ModelRef, Prediction
+from server.types import Event, EventKind, FaceChoice, FaceQuality, ModelRef
 
 FrameEncoding: TypeAlias = Literal["jpeg", "png", "gray8", "bgr8"]
 FRAME_ENCODINGS: tuple[FrameEncoding, ...] = get_args(FrameEncoding)
@@ -114,9 +114,7 @@ class Onset:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A movement has passed its apex. `prediction` is what it looks like so far; None where the backend failed.
-    `evidence` too is None where the model looks at the whole movement.
-    """
+    """A movement has passed its apex. What it is, its event tells."""
 
     movement: int
     track_id: int
@@ -124,8 +122,6 @@ class Candidate:
     apex_s: float
     onset_frame: int
     apex_frame: int
-    evidence: Evidence | None
-    prediction: Prediction | None
 
 
 @dataclass(frozen=True, slots=True)

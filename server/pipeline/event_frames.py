@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from server.pipeline.facelog import FaceLog
-from server.types import CROP_SIZE_PX, Crop, Float32Array, Interval
+from server.types import CROP_SIZE_PX, Crop, Float32Array, Float64Array, Interval
 
 _AVERAGE_S = 0.0101
 """Frames within this of the onset and of the apex are averaged: the face stands still there, the noise does not."""
@@ -19,7 +19,7 @@ _AVERAGE_S = 0.0101
 class EventFrames:
     """The frames of the clip that one movement is measured on, the onset and the apex themselves first; `course` are
     those between which the picture at each of `times_s` lies, and `shadow` those of `shadow_times_s`, which a second
-    model wants.
+    model wants. `near` is the frame-to-crop transform float64 [2, 3] of the face at the onset.
     """
 
     log: FaceLog
@@ -30,6 +30,7 @@ class EventFrames:
     times_s: list[float]
     shadow: list[int]
     shadow_times_s: list[float]
+    near: Float64Array
 
     @classmethod
     def of(cls, log: FaceLog, interval: Interval, times_s: list[float], shadow_times_s: list[float]) -> EventFrames:
@@ -38,7 +39,8 @@ class EventFrames:
         around, beside = (
             sorted({frame for time_s in times for frame in log.around(time_s)}) for times in (times_s, shadow_times_s)
         )
-        return cls(log, interval, onset, apex, around, times_s, beside, shadow_times_s)
+        near = log.transform_at(interval.onset_frame)
+        return cls(log, interval, onset, apex, around, times_s, beside, shadow_times_s, near)
 
     @property
     def frames(self) -> list[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from server.errors import FaceLost
@@ -30,6 +30,36 @@ class _Kept:
     @property
     def size(self) -> int:
         return len(self.picture.data) + _OVERHEAD_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Excerpt:
+    """Some pictures of a store, which outlast it there; they are decoded when they are asked for, in any thread."""
+
+    _kept: Mapping[int, _Kept]
+    _limits: MediaLimits
+
+    def frame(self, index: int, time_s: float) -> Frame:
+        """The picture of that index and time, or the nearest that is still there.
+
+        Raises `FaceLost` where that one shows another moment.
+        """
+        kept = self._kept.get(index) or _nearest(self._kept, time_s)
+        if kept is None:
+            raise FaceLost(f"frame {index} is no longer kept", stage="live", frame=index)
+        return self._decoded(kept)
+
+    def frames(self, indices: Sequence[int], time_s: float) -> list[Frame]:
+        """The first of `indices`, whose time is given, or what is nearest to it, and those others that are there."""
+        first, *others = indices
+        return [self.frame(first, time_s), *self.there(others)]
+
+    def there(self, indices: Iterable[int]) -> list[Frame]:
+        """Those of `indices` that are there."""
+        return [self._decoded(self._kept[index]) for index in indices if index in self._kept]
+
+    def _decoded(self, kept: _Kept) -> Frame:
+        return read_frame(kept.picture, kept.time_s, self._limits)
 
 
 class FrameStore:
@@ -64,26 +94,11 @@ class FrameStore:
         """The onsets and apices of movements that are under way: their pictures will be wanted."""
         self._held_s = tuple(moments_s)
 
-    def frame(self, index: int, time_s: float) -> Frame:
-        """The picture of that index and time, or the nearest that is still there, decoded anew.
-
-        Raises `FaceLost` where that one shows another moment.
-        """
-        kept = self._kept.get(index)
-        if kept is None:
-            kept = min(self._kept.values(), key=lambda known: abs(known.time_s - time_s))
-            if abs(kept.time_s - time_s) > _NEAR_S:
-                raise FaceLost(f"frame {index} is no longer kept", stage="live", frame=index)
-        return self._decoded(kept)
-
-    def frames(self, indices: Sequence[int], time_s: float) -> list[Frame]:
-        """The first of `indices`, whose time is given, or what is nearest to it, and those others that are there."""
-        first, *others = indices
-        return [self.frame(first, time_s), *self.there(others)]
-
-    def there(self, indices: Iterable[int]) -> list[Frame]:
-        """Those of `indices` that are there."""
-        return [self._decoded(self._kept[index]) for index in indices if index in self._kept]
+    def excerpt(self, indices: Iterable[int], moments_s: Iterable[float]) -> Excerpt:
+        """Those of `indices` that are there, and what is nearest to each of `moments_s`."""
+        nearest = (_nearest(self._kept, moment_s) for moment_s in moments_s)
+        wanted = {*indices, *(kept.picture.index for kept in nearest if kept is not None)}
+        return Excerpt({index: self._kept[index] for index in sorted(wanted) if index in self._kept}, self._limits)
 
     def clear(self) -> None:
         """Forget everything."""
@@ -102,9 +117,6 @@ class FrameStore:
             if index in self._kept:
                 self._drop(index)
 
-    def _decoded(self, kept: _Kept) -> Frame:
-        return read_frame(kept.picture, kept.time_s, self._limits)
-
     def _is_held(self, time_s: float) -> bool:
         return any(abs(time_s - moment_s) <= _HELD_S for moment_s in self._held_s)
 
@@ -113,3 +125,9 @@ class FrameStore:
 
     def _drop(self, index: int) -> None:
         self._bytes -= self._kept.pop(index).size
+
+
+def _nearest(known: Mapping[int, _Kept], time_s: float) -> _Kept | None:
+    """The picture that shows the moment `time_s`, if there is one."""
+    kept = min(known.values(), key=lambda each: abs(each.time_s - time_s), default=None)
+    return kept if kept is not None and abs(kept.time_s - time_s) <= _NEAR_S else None

@@ -43,8 +43,8 @@ class LiveRehearse:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """One step of a movement, of those of `server.spotting.causal`. `inputs` are the recipe's tensors, no batch axis,
-    where they were measured at this step; `still` as in `server.pipeline.jobs.Movement`. `reason` is that of what was
+    """One step of a movement, of those of `server.spotting.causal`. An event has what was measured of it: `inputs` are
+    the recipe's tensors, no batch axis, `still` as in `server.pipeline.measure.Movement`. `reason` is that of what was
     withdrawn.
     """
 

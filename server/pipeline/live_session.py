@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
-from server.errors import FaceError, GlimpseError, OptionError
+from server.errors import GlimpseError, OptionError
 from server.faces.align import apply, invert
 from server.faces.detect import FaceDetector
 from server.faces.landmarks import FaceLandmarker
@@ -22,17 +23,16 @@ from server.pipeline.facelog import GAP_S, FaceLog
 from server.pipeline.following import Following
 from server.pipeline.frame_store import FrameStore
 from server.pipeline.live_jobs import LiveOpen, Looked, Told
-from server.pipeline.measure import Measurer, Movement, StageClock
+from server.pipeline.live_measuring import Ended, LiveMeasuring, Run, Sample, beside
+from server.pipeline.measure import Measurer, StageClock
 from server.recipes.registry import RECIPES
 from server.spotting.causal import RECENT_S, WINDOW_S, CausalSpotter, News
-from server.spotting.intervals import STILL_IOD
 from server.streams import FaceState, FrameRefused, FrameResult, LiveFace, LiveFrame, WithdrawReason
 from server.types import CROP_EYE_Y_PX, CROP_IOD_PX, CROP_SIZE_PX, Frame, Interval, TrackedFace
 
 _START_S = 0.5
 """How long a face must be seen before it is known how it rests."""
 _FORGET_EVERY_S = 0.5
-_ALIKE_GAPS = 1.5
 _LARGEST_CLOCK_US = 10 * 365 * 86400 * 1_000_000
 _LARGEST_INDEX = 2**63 - 1
 _RATE_OVER_S = 1.0
@@ -43,31 +43,39 @@ _CROP_EYES = np.array(
 
 @dataclass(slots=True)
 class _Watch:
-    """One face of the stream. `numbers` are those of its movements in the stream, by those of its spotter."""
+    """One face of the stream. `numbers` are those of its movements in the stream, by those of its spotter; `measured`
+    are those of the spotter that are to be measured while they go on.
+    """
 
     log: FaceLog
     spotter: CausalSpotter = field(default_factory=CausalSpotter)
     numbers: dict[int, int] = field(default_factory=dict)
-    measurements: dict[int, Movement] = field(default_factory=dict)
+    measured: set[int] = field(default_factory=set)
     forget_s: float = -math.inf
 
     @property
     def moments_s(self) -> list[float]:
         """What a movement that is under way would be measured on."""
-        return [moment_s for each in self.spotter.under_way for moment_s in (each.onset_s, each.apex_s)]
+        return [moment_s for each in self.spotter.under_way.values() for moment_s in (each.onset_s, each.apex_s)]
 
 
 class LiveSession:
-    """One stream. Not thread-safe; made anew for each stream, on face networks that are shared."""
+    """One stream. Not thread-safe; made anew for each stream, on face networks that are shared.
 
-    def __init__(self, detector: FaceDetector, landmarker: FaceLandmarker, opened: LiveOpen) -> None:
+    `run` says where movements are measured: `live_measuring.beside` the stream, or `live_measuring.at_once`.
+    """
+
+    def __init__(
+        self, detector: FaceDetector, landmarker: FaceLandmarker, opened: LiveOpen, *, run: Run = beside
+    ) -> None:
         self._opened = opened
         everyone = opened.options.faces == "all"
         self.clock = StageClock()
         self._following = Following(
             detector, landmarker, self.clock, most=opened.max_faces if everyone else 1, thorough=everyone
         )
-        self._measurer = Measurer(detector, landmarker)
+        wanted = (opened.recipe, opened.flow)
+        self._measuring = LiveMeasuring(Measurer(detector, landmarker), wanted, self.clock, run)
         self._store = FrameStore(opened.limits, opened.store_bytes)
         self._watches: dict[int, _Watch] = {}
         self._count = 0
@@ -88,11 +96,15 @@ class LiveSession:
         for face in faces:
             told += self._spot(face.track_id)
         told += self._part(frame.time_s)
+        told += self._measured()
         seen = tuple(self._public(face) for face in faces)
         return Looked(FrameResult(picture.index, picture.capture_us, frame.time_s, seen), tuple(told))
 
     def end(self) -> tuple[Told, ...]:
-        """The stream is over. What is under way of a face in view ends with it, as in a clip; the rest is withdrawn."""
+        """The stream is over. What is under way of a face in view ends with it, as in a clip; the rest is withdrawn.
+
+        Waits until all that has ended is measured.
+        """
         told: list[Told] = []
         for watch in self._watches.values():
             if self._last is not None and self._last[1] - watch.log.last_s > GAP_S:
@@ -101,7 +113,7 @@ class LiveSession:
             with self.clock.time("spotting"):
                 news = watch.spotter.finish(watch.log.stretch())
             told += [step for each in news for step in self._tell(watch, each)]
-        return tuple(told)
+        return (*told, *map(_event, self._measuring.ended(wait=True)))
 
     def _read(self, picture: LiveFrame) -> Frame:
         zero_us = picture.capture_us if self._zero_us is None else self._zero_us
@@ -159,36 +171,32 @@ class LiveSession:
         if number is None:
             self._count += 1
             number = watch.numbers[news.movement] = self._count
-        base = (number, watch.log.track_id, news.step, news.interval)
         if news.step == "withdrawn":
             return self._withdraw(watch, news, "not-an-expression")
-        if news.step == "onset" or (news.step == "candidate" and RECIPES[self._opened.recipe].frames):
-            return [Told(*base)]
-        fps = 1 / float(np.median(np.diff(watch.log.recent(_RATE_OVER_S).times_s)))
-        known = watch.measurements.get(news.movement)
-        fresh = known is None or not _alike(known.interval, news.interval, _ALIKE_GAPS / fps)
-        if fresh:
-            try:
-                known = watch.measurements[news.movement] = self._measure(watch.log, news.interval, fps)
-            except FaceError:
-                return self._withdraw(watch, news, "unmeasured") if news.step == "event" else [Told(*base)]
-        assert known is not None
-        told = Told(
-            *base,
-            evidence=known.evidence,
-            still=news.interval.peak_iod < STILL_IOD,
-            inputs=known.measured.inputs if fresh else None,
-            contraction=known.measured.contraction if fresh else None,
-        )
         if news.step == "event":
+            # Its pictures are gathered now, in case they are still to be measured: later they are gone.
+            self._measuring.end(number, self._sample(watch, news.interval))
             self._close(watch, news.movement)
-        return [told]
+            return []
+        if news.step == "candidate" and not RECIPES[self._opened.recipe].frames:
+            watch.measured.add(news.movement)
+        return [Told(number, watch.log.track_id, news.step, news.interval)]
 
-    def _measure(self, log: FaceLog, interval: Interval, fps: float) -> Movement:
+    def _measured(self) -> list[Told]:
+        """The events that can be told, and the next movement of those that go on to be measured."""
+        told = [_event(each) for each in self._measuring.ended()]
+        for watch in self._watches.values():
+            for movement, interval in watch.spotter.under_way.items():
+                if movement in watch.measured:
+                    sample = partial(self._sample, watch, interval)
+                    self._measuring.consider(watch.numbers[movement], interval, sample)
+        return told
+
+    def _sample(self, watch: _Watch, interval: Interval) -> Sample:
         recipe = RECIPES[self._opened.recipe]
-        plan = EventFrames.of(log, interval, recipe.times_s(interval.onset_s, interval.offset_s), [])
-        wanted = (self._opened.recipe, self._opened.flow)
-        return self._measurer.movement(plan, self._store, wanted, fps, self.clock)
+        fps = 1 / float(np.median(np.diff(watch.log.recent(_RATE_OVER_S).times_s)))
+        plan = EventFrames.of(watch.log, interval, recipe.times_s(interval.onset_s, interval.offset_s), [])
+        return Sample(plan, self._store.excerpt(plan.frames, (interval.onset_s, interval.apex_s)), fps)
 
     def _part(self, now_s: float) -> list[Told]:
         """Faces that were out of sight for too long to come back as themselves."""
@@ -207,11 +215,12 @@ class LiveSession:
         self._close(watch, news.movement)
         if number is None:
             return []
+        self._measuring.forget(number)
         return [Told(number, watch.log.track_id, "withdrawn", news.interval, reason=reason)]
 
     def _close(self, watch: _Watch, movement: int) -> None:
         watch.numbers.pop(movement, None)
-        watch.measurements.pop(movement, None)
+        watch.measured.discard(movement)
 
     def _public(self, face: TrackedFace) -> LiveFace:
         watch = self._watches[face.track_id]
@@ -233,6 +242,17 @@ def _state(watch: _Watch) -> FaceState:
     return "resting" if watch.log.last_s - watch.log.first_s >= _START_S else "starting"
 
 
-def _alike(one: Interval, other: Interval, tolerance_s: float) -> bool:
-    """Whether what was measured of one movement holds for the other."""
-    return abs(one.onset_s - other.onset_s) <= tolerance_s and abs(one.apex_s - other.apex_s) <= tolerance_s
+def _event(ended: Ended) -> Told:
+    interval, measured = ended.sample.plan.interval, ended.measured
+    base = (ended.movement, ended.sample.plan.log.track_id)
+    if measured is None:
+        return Told(*base, "withdrawn", interval, reason="unmeasured")
+    return Told(
+        *base,
+        "event",
+        interval,
+        evidence=measured.evidence,
+        still=measured.still,
+        inputs=measured.measured.inputs,
+        contraction=measured.measured.contraction,
+    )

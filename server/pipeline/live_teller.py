@@ -16,44 +16,38 @@ from server.types import Prediction
 
 
 class Teller:
-    """Keeps what was measured of each movement until it has ended. One per stream."""
+    """One per stream, or one for all: it keeps nothing."""
 
     def __init__(self, predictor: Predictor, served: Served, observer: Observer, *, inference_s: float) -> None:
         self._predictor = predictor
         self._served = served
         self._observer = observer
         self._inference_s = inference_s
-        self._measured: dict[int, Told] = {}
-        self._predictions: dict[int, Prediction] = {}
 
     async def tell(self, told: Told) -> Onset | Candidate | LiveEvent | Withdrawn:
-        """One step. An event that cannot be classified, since the backend fails again, is withdrawn."""
+        """One step. An event that cannot be classified, since the backend fails, is withdrawn."""
         movement, track_id, where = told.movement, told.track_id, told.interval
-        if told.step == "onset":
-            return Onset(movement, track_id, round(where.onset_s, 4), where.onset_frame)
-        if told.step == "withdrawn":
-            self._forget(movement)
-            return Withdrawn(movement, track_id, told.reason)
-        if told.inputs is not None:
-            self._measured[movement] = told
-            self._predictions.pop(movement, None)
-        prediction = await self._predict(movement)
-        if told.step == "candidate":
-            moments = (round(where.onset_s, 4), round(where.apex_s, 4), where.onset_frame, where.apex_frame)
-            return Candidate(movement, track_id, *moments, told.evidence, prediction)
-        self._forget(movement)
-        if prediction is None or told.evidence is None:
+        match told.step:
+            case "onset":
+                return Onset(movement, track_id, round(where.onset_s, 4), where.onset_frame)
+            case "candidate":
+                moments = (round(where.onset_s, 4), round(where.apex_s, 4), where.onset_frame, where.apex_frame)
+                return Candidate(movement, track_id, *moments)
+            case "withdrawn":
+                return Withdrawn(movement, track_id, told.reason)
+        assert told.evidence is not None
+        prediction = await self._predict(told)
+        if prediction is None:
             return Withdrawn(movement, track_id, "not-classified")
         found = replace(prediction, abstained=prediction.abstained or told.still)
         ended = event(track_id, where, told.evidence, found)
         self._observer.observe_event(self._served.info.name, ended)
         return LiveEvent(movement, ended)
 
-    async def _predict(self, movement: int) -> Prediction | None:
-        """The model's answer to what was measured of a movement; None where nothing was, or the backend fails."""
-        known, told = self._predictions.get(movement), self._measured.get(movement)
-        if known is not None or told is None or told.inputs is None or told.contraction is None:
-            return known
+    async def _predict(self, told: Told) -> Prediction | None:
+        """The model's answer to what was measured of a movement; None where the backend fails."""
+        assert told.inputs is not None
+        assert told.contraction is not None
         info, contract = self._served.info, self._served.contract
         batch = {name: values[None] for name, values in told.inputs.items()}
         started = time.monotonic()
@@ -66,9 +60,4 @@ class Teller:
             return None
         self._observer.observe_inference(contract.name, info.backend, time.monotonic() - started)
         (found,) = predictions(outputs, contract, [told.contraction])
-        self._predictions[movement] = found
         return found
-
-    def _forget(self, movement: int) -> None:
-        self._measured.pop(movement, None)
-        self._predictions.pop(movement, None)

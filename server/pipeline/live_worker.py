@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from server.errors import WorkerCrashed
 from server.faces.detect import FaceDetector
 from server.faces.landmarks import FaceLandmarker
@@ -10,11 +12,17 @@ from server.pipeline.live_session import LiveSession
 from server.pipeline.rehearsal import frame_cost_s
 from server.pipeline.stages import OnProgress
 
+_SWITCH_S = 0.001
+"""How long the thread that measures movements may keep the one that looks at pictures from Python; the default is 5 ms,
+a frame of a fast camera, and a picture needs its turn more than once.
+"""
+
 
 class LiveStages:
     """Built once in each worker of live streams; holds the face networks, and one stream while it is open."""
 
     def __init__(self) -> None:
+        sys.setswitchinterval(_SWITCH_S)
         self._detector = FaceDetector()
         self._landmarker = FaceLandmarker()
         self._session: LiveSession | None = None

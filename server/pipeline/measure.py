@@ -28,7 +28,7 @@ from server.types import Contraction, EventSample, Evidence, Float32Array, Float
 
 
 class StageClock:
-    """Seconds spent in each stage."""
+    """Seconds spent in each stage, by one thread."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
@@ -41,6 +41,11 @@ class StageClock:
             yield
         finally:
             self.seconds[stage] += time.perf_counter() - start
+
+    def add(self, other: StageClock) -> None:
+        """Take in what another thread has spent."""
+        for stage, seconds in other.seconds.items():
+            self.seconds[stage] += seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,12 @@ class Movement:
     measured: Measured
     evidence: Evidence
     still: bool
+
+    @classmethod
+    def of(cls, measured: Measured, interval: Interval, fps: float) -> Movement:
+        """What the pictures of `measured` say of a movement with these bounds, among `fps` frames per second."""
+        still = interval.peak_iod < STILL_IOD
+        return cls(interval, measured, evidence_of(measured.aligned, fps, still=still, interval=interval), still)
 
 
 class Pictures(Protocol):
@@ -144,12 +155,9 @@ class Measurer:
             course = pictures.there(plan.course)
         if plan.course and not course:
             raise FaceLost("the pictures of the movement are no longer kept", stage="live")
-        near = plan.log.transform_at(plan.interval.onset_frame)
         of = (plan.interval, fps)
-        measured = self.measure(onset, apex, wanted, clock, near=near, course=course, times_s=plan.times_s, of=of)
-        still = plan.interval.peak_iod < STILL_IOD
-        evidence = evidence_of(measured.aligned, fps, still=still, interval=plan.interval)
-        return Movement(plan.interval, measured, evidence, still)
+        measured = self.measure(onset, apex, wanted, clock, near=plan.near, course=course, times_s=plan.times_s, of=of)
+        return Movement.of(measured, plan.interval, fps)
 
     def align(self, anchor: Frame, frames: Sequence[Frame], *, near: Float64Array | None = None) -> AlignedSet:
         """`faces.pair.align_to` with the networks at hand."""

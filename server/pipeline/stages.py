@@ -136,7 +136,7 @@ class Stages:
                 warnings.append(unmeasured(plan.log.track_id, plan.interval))
                 continue
             onset, *_ = pictures.there(plan.onset)
-            align = partial(self._measurer.align, onset, near=plan.log.transform_at(plan.interval.onset_frame))
+            align = partial(self._measurer.align, onset, near=plan.near)
             second = shadow.make(found.measured.sample, align, pictures.there(plan.shadow), plan.shadow_times_s)
             measured = (found.measured.inputs, found.measured.contraction)
             findings.append(Finding(plan.log.track_id, plan.interval, found.evidence, found.still, *measured, second))

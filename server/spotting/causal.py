@@ -98,9 +98,9 @@ class CausalSpotter:
         return any(each.told for each in self._watched)
 
     @property
-    def under_way(self) -> list[Interval]:
-        """What is followed, told of or not, as it was last seen."""
-        return [each.interval for each in self._watched]
+    def under_way(self) -> dict[int, Interval]:
+        """What is followed, told of or not, as it was last seen, by the number of the movement."""
+        return {each.number: each.interval for each in self._watched}
 
     def due(self, recent: MotionSignal) -> bool:
         """Whether `update` would look, by the last `RECENT_S` seconds alone: asking costs far less than looking."""
@@ -168,7 +168,7 @@ class CausalSpotter:
 
     def _is_rest_of_another(self, interval: Interval) -> bool:
         """Whether it is what is left of a movement that is none any more: the end of a way to a new resting level."""
-        known = [*self._taken_back, *self.under_way]
+        known = [*self._taken_back, *self.under_way.values()]
         return any(_same(interval, each) and not _continues(each, interval) for each in known)
 
     def _follow(self, watched: _Watched, found: list[Interval], now_s: float, gap_s: float) -> list[News]:

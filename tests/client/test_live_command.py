@@ -19,13 +19,12 @@ from client.messages import event
 from server import live_meter
 from server.cli import main
 from server.live_meter import Meter
-from tests.client.conftest import EVENT, PREDICTION, Refusal
+from tests.client.conftest import EVENT, Refusal
 
 TOLD = {
     2: [
         pb.LiveResponse(onset=pb.Onset(movement=1, track_id=1)),
-        pb.LiveResponse(candidate=pb.Candidate(movement=1, track_id=1, apex_s=0.2, prediction=PREDICTION)),
-        pb.LiveResponse(candidate=pb.Candidate(movement=2, track_id=1, apex_s=0.2)),
+        pb.LiveResponse(candidate=pb.Candidate(movement=1, track_id=1, apex_s=0.2)),
         pb.LiveResponse(event=pb.StreamEvent(movement=1, event=EVENT)),
         pb.LiveResponse(withdrawn=pb.Withdrawn(movement=2, track_id=1, reason=pb.WITHDRAW_REASON_FACE_LOST)),
     ]
@@ -64,9 +63,8 @@ def test_events_are_lines_on_stdout(glimpse, service, video):
     service.fake.told = TOLD
     status, out, err = glimpse(video, "--target", service.target)
     assert status == 0
-    candidate, bare, told, withdrawn = out.splitlines()
-    assert candidate.split() == ["0.200", "s", "candidate", "face", "1", "positive", "0.80"]
-    assert bare.split()[-3:] == ["candidate", "face", "1"]
+    candidate, told, withdrawn = out.splitlines()
+    assert candidate.split() == ["0.200", "s", "candidate", "face", "1"]
     assert told.split()[:8] == ["0.300", "s", "event", "face", "1", "micro", "positive", "0.80"]
     assert withdrawn.split() == ["withdrawn", "face", "1", "face-lost"]
     assert err.startswith("5 frames: 5 analysed, 0 dropped, 0 refused, 0 unanswered; lag ")
@@ -78,11 +76,11 @@ def test_json_is_one_object_per_reply(glimpse, service, video):
     service.fake.told, service.fake.dropped = TOLD, {1}
     status, out, _ = glimpse(video, "--target", service.target, "--json")
     replies = [json.loads(line) for line in out.splitlines()]
-    kinds = ["opened", "frame_dropped", "onset", "candidate", "candidate", "event", "withdrawn", "stats"]
+    kinds = ["opened", "frame_dropped", "onset", "candidate", "event", "withdrawn", "stats"]
     assert status == 0
     assert [reply["type"] for reply in replies] == kinds
     assert replies[1] == {"type": "frame_dropped", "frame_index": 1, "capture_us": 20000, "reason": "oldest"}
-    assert replies[5]["event"]["probabilities"] == {"negative": 0.2, "positive": 0.8}
+    assert replies[4]["event"]["probabilities"] == {"negative": 0.2, "positive": 0.8}
 
 
 def test_options_reach_the_service(glimpse, service, video):

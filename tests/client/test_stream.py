@@ -32,7 +32,7 @@ from client import (
     Unreachable,
     Withdrawn,
 )
-from tests.client.conftest import EVENT, PREDICTION, Refusal
+from tests.client.conftest import EVENT, Refusal
 
 AT_ONCE = Retry(attempts=3, first_s=0.0, most_s=0.0)
 WAITING = StreamOptions(policy="wait")
@@ -91,12 +91,11 @@ async def test_options_reach_the_service(service, picture):
 
 
 async def test_movements_are_told_step_by_step(service, picture):
-    """Onset, candidate with and without an answer, event, withdrawal."""
+    """Onset, candidate, event, withdrawal."""
     service.fake.told = {
         0: [
             pb.LiveResponse(onset=pb.Onset(movement=1, track_id=1, onset_s=0.1, onset_frame=1)),
-            pb.LiveResponse(candidate=pb.Candidate(movement=1, track_id=1, prediction=PREDICTION)),
-            pb.LiveResponse(candidate=pb.Candidate(movement=2, track_id=1)),
+            pb.LiveResponse(candidate=pb.Candidate(movement=1, track_id=1, onset_s=0.1, apex_s=0.2, apex_frame=2)),
             pb.LiveResponse(event=pb.StreamEvent(movement=1, event=EVENT)),
             pb.LiveResponse(
                 withdrawn=pb.Withdrawn(movement=2, track_id=1, reason=pb.WITHDRAW_REASON_NOT_AN_EXPRESSION)
@@ -104,10 +103,9 @@ async def test_movements_are_told_step_by_step(service, picture):
         ]
     }
     async with AsyncClient(service.target) as client, client.stream(WAITING) as stream:
-        _, onset, answered, open_, event, withdrawn, _ = await replies_of(stream, [picture(0)])
+        _, onset, candidate, event, withdrawn, _ = await replies_of(stream, [picture(0)])
     assert onset == Onset(1, 1, 0.1, 1)
-    assert isinstance(answered, Candidate)
-    assert (answered.prediction.label, answered.evidence, open_.prediction) == ("positive", None, None)
+    assert candidate == Candidate(1, 1, 0.1, 0.2, 0, 2)
     assert isinstance(event, StreamEvent)
     assert (event.event.label, event.event.kind, event.event.evidence.grade) == ("positive", "micro", "good")
     assert withdrawn == Withdrawn(2, 1, "not-an-expression")

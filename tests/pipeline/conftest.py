@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,8 +14,10 @@ import pytest
 from server.contract import ModelContract, Provenance, TensorSpec
 from server.media.limits import MediaLimits
 from server.pipeline.live_jobs import LiveClose, LiveOpen, LivePush, Looked, Told
+from server.pipeline.live_measuring import at_once
 from server.pipeline.live_stream import LivePolicy
 from server.pipeline.live_teller import Served
+from server.pipeline.measure import Movement
 from server.streams import FrameResult, LiveFrame
 from server.testing import FakePredictor
 from server.types import Evidence, Interval
@@ -24,11 +27,10 @@ INTERVAL = Interval("micro", 10, 15, 20, 1.0, 1.2, 1.4, 0.04, 0.9, ("brow_inner_
 
 
 def told(step: str, movement: int = 1, **more: Any) -> Told:
-    """One step of a movement; measured where it is a candidate or an event."""
-    if step in ("candidate", "event") and "inputs" not in more:
-        more["inputs"] = {"flow": np.zeros((3, 28, 28), np.float32)}
-        more["contraction"] = {}
-    return Told(movement, 1, step, INTERVAL, **({"evidence": Evidence("good")} | more))
+    """One step of a movement; measured where it is an event."""
+    inputs = {"flow": np.zeros((3, 28, 28), np.float32)}
+    measured = {"evidence": Evidence("good"), "inputs": inputs, "contraction": {}} if step == "event" else {}
+    return Told(movement, 1, step, INTERVAL, **(measured | more))
 
 
 def picture(index: int, size: int = 100) -> LiveFrame:
@@ -39,6 +41,28 @@ def picture(index: int, size: int = 100) -> LiveFrame:
 def look(frame: LiveFrame) -> Looked:
     """Nothing was seen."""
     return Looked(FrameResult(frame.index, frame.capture_us, frame.capture_us / 1e6, ()))
+
+
+class Held:
+    """Measures nothing before it is told to go on."""
+
+    def __init__(self) -> None:
+        self.waiting: list[tuple[Callable[[], Movement], Future[Movement]]] = []
+
+    def __call__(self, work: Callable[[], Movement]) -> Future[Movement]:
+        """A measurement to come."""
+        self.waiting.append((work, Future()))
+        return self.waiting[-1][1]
+
+    def go_on(self) -> None:
+        """Do the one that was begun."""
+        ((work, future),) = self.waiting
+        self.waiting = []
+        done = at_once(work)
+        if done.exception() is None:
+            future.set_result(done.result())
+        else:
+            future.set_exception(done.exception())
 
 
 @dataclass

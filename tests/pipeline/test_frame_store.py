@@ -27,10 +27,14 @@ def _played(seconds, fps=100, most_bytes=1 << 30, hold=None):
     return store, most
 
 
+def _there(store, indices):
+    return store.excerpt(indices, []).there(indices)
+
+
 def test_pictures_come_back_as_they_were():
     """A kept picture is decoded to the frame that it was, with its index and time."""
     store, _ = _played(1)
-    frame = store.frame(42, 0.42)
+    frame = store.excerpt([42], []).frame(42, 0.42)
     assert (frame.index, frame.time_s) == (42, 0.42)
     assert np.array_equal(np.unique(frame.luma), [round(16 + 42 * 219 / 255)])
 
@@ -47,15 +51,15 @@ def test_bytes_are_bounded():
     bound = 150 * (SIDE * SIDE + 512)
     store, most = _played(20, most_bytes=bound)
     assert most <= bound
-    assert [frame.index for frame in store.there(range(1925, 2000))] == list(range(1925, 2000))
-    assert 0 < len(store.there(range(1850, 1925))) < 75
+    assert [frame.index for frame in _there(store, range(1925, 2000))] == list(range(1925, 2000))
+    assert 0 < len(_there(store, range(1850, 1925))) < 75
 
 
 def test_a_bound_below_one_picture_keeps_the_newest():
     """The newest picture is always there."""
     store, _ = _played(1, most_bytes=1)
     assert len(store) == 1
-    assert store.frame(99, 0.99).index == 99
+    assert _there(store, [99])[0].index == 99
 
 
 def test_moments_that_are_held_outlast_others():
@@ -64,8 +68,8 @@ def test_moments_that_are_held_outlast_others():
     free, _ = _played(4, most_bytes=bound)
     held, most = _played(4, most_bytes=bound, hold=1.0)
     assert most <= bound
-    assert not free.there(range(96, 105))
-    assert [frame.index for frame in held.there(range(96, 105))] == list(range(96, 105))
+    assert not _there(free, range(96, 105))
+    assert [frame.index for frame in _there(held, range(96, 105))] == list(range(96, 105))
 
 
 def test_more_held_than_there_is_room_for_still_ends():
@@ -73,7 +77,7 @@ def test_more_held_than_there_is_room_for_still_ends():
     bound = 5 * (SIDE * SIDE + 512)
     held, most = _played(2, most_bytes=bound, hold=1.0)
     assert most <= bound + SIDE * SIDE + 512
-    assert held.frame(199, 1.99).index == 199
+    assert _there(held, [199])[0].index == 199
 
 
 def test_the_nearest_stands_in_only_where_it_shows_the_same():
@@ -81,10 +85,19 @@ def test_the_nearest_stands_in_only_where_it_shows_the_same():
     store = FrameStore(LIMITS, 1 << 20)
     for index in (0, 1, 2, 3, 5, 6):
         store.add(_picture(index), index / 30)
-    assert store.frame(4, 4 / 30).index in (3, 5)
-    assert [frame.index for frame in store.frames([4, 3, 9], 4 / 30)][1:] == [3]
+    excerpt = store.excerpt([4, 3, 9, 30], [4 / 30, 1.0])
+    assert excerpt.frame(4, 4 / 30).index in (3, 5)
+    assert [frame.index for frame in excerpt.frames([4, 3, 9], 4 / 30)][1:] == [3]
     with pytest.raises(FaceLost, match="frame 30"):
-        store.frame(30, 1.0)
+        excerpt.frame(30, 1.0)
+
+
+def test_an_excerpt_outlasts_its_pictures_in_the_store():
+    """What is to be measured is there when it is, whatever the store has let go of by then, and nothing else is."""
+    store, _ = _played(1)
+    excerpt = store.excerpt([10, 11], [0.5])
+    store.clear()
+    assert [frame.index for frame in excerpt.there(range(100))] == [10, 11, 50]
 
 
 def test_everything_can_be_forgotten():

@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 
 from server.contract import ModelContract
+from server.errors import FaceLost
 from server.faces.detect import FaceDetector
 from server.faces.landmarks import FaceLandmarker
 from server.pipeline.jobs import ClipJob, Finding
 from server.pipeline.live_jobs import LiveOpen
+from server.pipeline.live_measuring import at_once, beside
 from server.pipeline.live_session import LiveSession
 from server.pipeline.live_teller import Served, Teller
 from server.pipeline.stages import Stages
@@ -27,7 +29,7 @@ from server.spotting.signal import REGIONS
 from server.streams import FrameRefused, FrameResult, LiveEvent, LiveFrame, StreamOptions
 from server.telemetry.metrics import Metrics
 from tests.end_to_end.conftest import ROOT, SAMPLES, decode
-from tests.pipeline.conftest import LIMITS
+from tests.pipeline.conftest import LIMITS, Held
 
 MODEL = "glimpse_flow"
 GREY = np.full((480, 640, 3), 90, np.uint8)
@@ -48,8 +50,9 @@ def positive():
 def start(networks):
     """Opens sessions."""
 
-    def begin(recipe="flow_uvs_28", store_bytes=64 << 20, **options):
-        return LiveSession(*networks, LiveOpen(StreamOptions(**options), LIMITS, recipe, "accurate", 4, store_bytes))
+    def begin(recipe="flow_uvs_28", store_bytes=64 << 20, run=at_once, **options):
+        opened = LiveOpen(StreamOptions(**options), LIMITS, recipe, "accurate", 4, store_bytes)
+        return LiveSession(*networks, opened, run=run)
 
     return begin
 
@@ -160,16 +163,62 @@ def test_unwanted_kinds_are_withdrawn(start, positive):
 
 
 def test_models_of_a_whole_movement_wait_for_its_end(start, positive):
-    """Their candidate has no tensors, their event those of the clip: as many frames, from the same moments."""
+    """Nothing is measured before the offset is known; then it is as in the clip: as many frames, the same moments."""
     recipe = "clip_gray_18x64"
-    _, steps = _play(start(recipe), positive, encoding="bgr8")
+    measured = []
+
+    def run(work):
+        measured.append(work)
+        return at_once(work)
+
+    _, steps = _play(start(recipe, run=run), positive, encoding="bgr8")
     (finding,) = Stages()(_job("positive", recipe), lambda _: None).findings
-    _, candidate, event = steps
-    assert candidate.inputs is None
+    _, _, event = steps
+    assert len(measured) == 1
     assert set(event.inputs) == set(finding.inputs)
     for name, values in finding.inputs.items():
         assert event.inputs[name].shape == values.shape
         assert np.corrcoef(event.inputs[name].ravel(), values.ravel())[0, 1] > 0.97
+
+
+def test_pictures_do_not_wait_for_a_measurement(start, positive):
+    """The candidate is told before it is measured, and the event with the first picture after it was, of the pictures
+    that the store no longer has.
+    """
+    held = Held()
+    session = start(run=held)
+    answers, steps = _play(session, positive)
+    assert len(answers) == 75
+    assert [step.step for step in steps] == ["onset", "candidate"]
+    session._store.clear()
+    held.go_on()
+    _, (event,) = _play(session, positive[-1:], first=75)
+    prompt = _play(start(), positive)[1][-1]
+    assert (event.step, event.interval) == ("event", prompt.interval)
+    assert np.allclose(event.inputs["flow"], prompt.inputs["flow"], atol=0.05)
+
+
+def test_a_movement_that_cannot_be_measured_is_withdrawn(start, positive, monkeypatch):
+    """Once it is over, since until then it may still be seen."""
+
+    def fail(*_):
+        raise FaceLost("turned away")
+
+    session = start()
+    monkeypatch.setattr(session._measuring._measurer, "movement", fail)
+    _, steps = _play(session, positive)
+    assert [step.step for step in steps] == ["onset", "candidate", "withdrawn"]
+    assert steps[-1].reason == "unmeasured"
+
+
+def test_the_end_waits_for_what_is_measured(start, positive):
+    """In a thread beside it, so that no event is lost for want of another picture."""
+    session = start(run=beside)
+    at = _until_candidate(session, positive)
+    (event,) = session.end()
+    assert (event.step, event.movement) == ("event", 1)
+    assert event.interval.offset_s <= at / 30
+    assert event.inputs["flow"].shape == (3, 28, 28)
 
 
 def test_a_full_store_keeps_what_is_under_way(start, positive):
@@ -178,9 +227,8 @@ def test_a_full_store_keeps_what_is_under_way(start, positive):
     session = start(store_bytes=10 * size)
     _, steps = _play(session, positive)
     assert [step.step for step in steps] == ["onset", "candidate", "event"]
-    candidate = steps[1]
-    roomy = _play(start(), positive)[1][1]
-    assert np.allclose(candidate.inputs["flow"], roomy.inputs["flow"], atol=0.05)
+    roomy = _play(start(), positive)[1]
+    assert np.allclose(steps[-1].inputs["flow"], roomy[-1].inputs["flow"], atol=0.05)
     assert session._store.bytes <= 10 * size
 
 
@@ -342,7 +390,7 @@ def test_memory_is_bounded(start, positive, monkeypatch):
         looked = session.push(replace(first, index=number, capture_us=round(number * 1e6 / 60)))
         assert looked.told == ()
         (watch,) = session._watches.values()
-        kept = len(watch.measurements) + len(watch.numbers)
+        kept = len(session._measuring) + len(watch.numbers)
         sizes.append((len(watch.log), len(watch.log._qualities), session._store.bytes, kept))
     log, qualities, store, kept = (max(column) for column in zip(*sizes, strict=True))
     assert log <= 6.6 * 60

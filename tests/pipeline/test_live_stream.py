@@ -293,14 +293,14 @@ async def test_nothing_but_refusals_ends_the_stream(drive):
 
 
 async def test_steps_are_told_with_the_models_answer(drive, predictor):
-    """Onset, candidate with a prediction, event: counted, and the model is asked once for what was measured once."""
-    steps = {2: (told("onset"),), 4: (told("candidate"),), 6: (told("event", inputs=None),)}
+    """Onset, candidate, event with a class: counted, and the model is asked once."""
+    steps = {2: (told("onset"),), 4: (told("candidate"),), 6: (told("event"),)}
     process = FakeProcess(look=lambda frame: replace(look(frame), told=steps.get(frame.index, ())))
     driven = await drive(process, options=StreamOptions(policy="wait")).play(10)
     assert driven.check(10).events == 1
     onset, candidate, event = driven.steps
     assert (type(onset), type(candidate), type(event)) == (Onset, Candidate, LiveEvent)
-    assert candidate.prediction.label == event.event.label == "negative"
+    assert event.event.label == "negative"
     assert len(predictor.calls) == 1
 
 
@@ -329,13 +329,12 @@ async def test_an_error_in_the_teller_costs_one_movement(drive, served, predicto
 
 
 async def test_a_backend_that_fails_withdraws_the_event(drive, predictor):
-    """Without a class there is no event: the candidate has no prediction, the movement ends as not classified."""
+    """Without a class there is no event: the movement ends as not classified."""
     predictor.error = BackendUnavailable("down")
     steps = {2: (told("onset"), told("candidate"), told("event"))}
     process = FakeProcess(look=lambda frame: replace(look(frame), told=steps.get(frame.index, ())))
     driven = await drive(process, options=StreamOptions(policy="wait")).play(5)
-    _, candidate, withdrawn = driven.steps
-    assert candidate.prediction is None
+    *_, withdrawn = driven.steps
     assert withdrawn.reason == "not-classified"
     driven.check(5)
 

@@ -119,8 +119,6 @@ def _movement(told: Onset | Candidate | LiveEvent | Withdrawn) -> pb.LiveRespons
                 apex_s=told.apex_s,
                 onset_frame=told.onset_frame,
                 apex_frame=told.apex_frame,
-                evidence=_evidence(told.evidence) if told.evidence else None,
-                prediction=_prediction(told.prediction) if told.prediction else None,
             )
             return pb.LiveResponse(candidate=candidate)
         case LiveEvent(movement, event):

@@ -1051,6 +1051,8 @@ Global___Onset: typing_extensions.TypeAlias = Onset
 
 @typing.final
 class Candidate(google.protobuf.message.Message):
+    """A movement has passed its apex; what it is, its event tells."""
+
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     MOVEMENT_FIELD_NUMBER: builtins.int
@@ -1059,22 +1061,12 @@ class Candidate(google.protobuf.message.Message):
     APEX_S_FIELD_NUMBER: builtins.int
     ONSET_FRAME_FIELD_NUMBER: builtins.int
     APEX_FRAME_FIELD_NUMBER: builtins.int
-    EVIDENCE_FIELD_NUMBER: builtins.int
-    PREDICTION_FIELD_NUMBER: builtins.int
     movement: builtins.int
     track_id: builtins.int
     onset_s: builtins.float
     apex_s: builtins.float
     onset_frame: builtins.int
     apex_frame: builtins.int
-    @property
-    def evidence(self) -> Global___Evidence:
-        """Absent where the model looks at the whole movement."""
-
-    @property
-    def prediction(self) -> Global___Prediction:
-        """Absent where there is no answer yet."""
-
     def __init__(
         self,
         *,
@@ -1084,12 +1076,8 @@ class Candidate(google.protobuf.message.Message):
         apex_s: builtins.float = ...,
         onset_frame: builtins.int = ...,
         apex_frame: builtins.int = ...,
-        evidence: Global___Evidence | None = ...,
-        prediction: Global___Prediction | None = ...,
     ) -> None: ...
-    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["evidence", b"evidence", "prediction", b"prediction"]
-    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["apex_frame", b"apex_frame", "apex_s", b"apex_s", "evidence", b"evidence", "movement", b"movement", "onset_frame", b"onset_frame", "onset_s", b"onset_s", "prediction", b"prediction", "track_id", b"track_id"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["apex_frame", b"apex_frame", "apex_s", b"apex_s", "movement", b"movement", "onset_frame", b"onset_frame", "onset_s", b"onset_s", "track_id", b"track_id"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___Candidate: typing_extensions.TypeAlias = Candidate
