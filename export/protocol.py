@@ -12,6 +12,7 @@ from export.data.dual_images import DUAL_RECIPE
 from export.data.flow_images import FlowImages, check_takes_images
 from export.evaluation import Evaluation, evaluate
 from export.networks.registry import find_network
+from export.onnx_series import OnnxSeries
 from export.per_subject import load_per_subject, model_names
 from export.repository import read_published
 from export.scoring import Backend, open_backend, torch_score
@@ -78,7 +79,10 @@ def publish_per_subject(
     *,
     report: Report = lambda _: None,
 ) -> None:
-    """One model for each subject of `checkpoints`, called as `names` says, into an empty `repository`."""
+    """One model for each subject of `checkpoints`, which are of one network, called as `names` says, into an empty
+    `repository`.
+    """
+    series = OnnxSeries()
     for count, (subject, checkpoint) in enumerate(checkpoints.items(), start=1):
         report(f"exporting weights {count} of {len(checkpoints)}: {subject}")
-        publish_checkpoint(checkpoint, repository, name=names[subject], command="")
+        publish_checkpoint(checkpoint, repository, name=names[subject], command="", exported=series)

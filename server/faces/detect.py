@@ -51,15 +51,16 @@ class FaceDetector:
         self._network = Network(DETECTOR, ("boxes", "logits"), threads)
         self._anchors = _anchors()
 
-    def detect(self, rgb: UInt8Array, *, thorough: bool = False) -> list[Detection]:
+    def detect(self, rgb: UInt8Array, *, thorough: bool = False, coarse: bool = False) -> list[Detection]:
         """Faces in `rgb` uint8 [H, W, 3], best first.
 
         The network sees faces of about a fifth of its window and more. When the whole picture shows none for sure,
         smaller and smaller overlapping windows are looked at until one does; `thorough` looks at all sizes in any
-        case. A score below 0.75 is often no face: let the landmark network judge.
+        case, `coarse` at nothing smaller than windows of the picture's short side. A score below 0.75 is often no face:
+        let the landmark network judge.
         """
         found = self._scan(rgb, [_whole(rgb)])
-        for side in _tile_sides(rgb):
+        for side in _tile_sides(rgb)[: 1 if coarse else None]:
             if not thorough and any(detection.score >= SURE_SCORE for detection in found):
                 break
             found = _suppress_across(found + self._scan(rgb, _tiles(rgb, side)))

@@ -21,17 +21,31 @@ _MISFIT_IOD = 0.006
 
 
 class Following:
-    """Up to `most` faces and the log of each, by track; `thorough` as for `FaceTracker`. `clock` is told what the faces
-    and their motion take.
+    """Up to `most` faces and the log of each, by track; `thorough` and `prefer_larger` as for `FaceTracker`. `clock` is
+    told what the faces and their motion take.
     """
 
     def __init__(
-        self, detector: FaceDetector, landmarker: FaceLandmarker, clock: StageClock, *, most: int, thorough: bool
+        self,
+        detector: FaceDetector,
+        landmarker: FaceLandmarker,
+        clock: StageClock,
+        *,
+        most: int,
+        thorough: bool,
+        prefer_larger: bool = False,
     ) -> None:
-        self._tracker = FaceTracker(detector, landmarker, max_faces=most, thorough=thorough)
+        self._tracker = FaceTracker(
+            detector, landmarker, max_faces=most, thorough=thorough, prefer_larger=prefer_larger
+        )
         self._clock = clock
         self._anchored: dict[int, tuple[int, float]] = {}
         self.logs: dict[int, FaceLog] = {}
+
+    @property
+    def replaced(self) -> frozenset[int]:
+        """Who gave their place to a larger face with the last frame."""
+        return self._tracker.replaced
 
     def update(self, frame: Frame) -> list[TrackedFace]:
         """The faces of the next frame, each of which is in its log now."""

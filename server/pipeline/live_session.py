@@ -72,7 +72,12 @@ class LiveSession:
         everyone = opened.options.faces == "all"
         self.clock = StageClock()
         self._following = Following(
-            detector, landmarker, self.clock, most=opened.max_faces if everyone else 1, thorough=everyone
+            detector,
+            landmarker,
+            self.clock,
+            most=opened.max_faces if everyone else 1,
+            thorough=everyone,
+            prefer_larger=not everyone,
         )
         wanted = (opened.recipe, opened.flow)
         self._measuring = LiveMeasuring(Measurer(detector, landmarker), wanted, self.clock, run)
@@ -199,8 +204,9 @@ class LiveSession:
         return Sample(plan, self._store.excerpt(plan.frames, (interval.onset_s, interval.apex_s)), fps)
 
     def _part(self, now_s: float) -> list[Told]:
-        """Faces that were out of sight for too long to come back as themselves."""
-        gone = [watch for watch in self._watches.values() if now_s - watch.log.last_s > MEMORY_S]
+        """Faces that gave way to a larger one, or were out of sight for too long to come back as themselves."""
+        replaced = self._following.replaced
+        gone = [x for x in self._watches.values() if x.log.track_id in replaced or now_s - x.log.last_s > MEMORY_S]
         told = [step for watch in gone for step in self._end(watch, "face-lost")]
         for watch in gone:
             self._following.let_go(watch.log.track_id)

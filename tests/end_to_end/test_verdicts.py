@@ -1,6 +1,7 @@
 """A clip in, a verdict out: every sample through the running service, the command line and a real Triton."""
 
 import csv
+import functools
 import io
 import json
 import shutil
@@ -28,14 +29,28 @@ def assert_true_verdict(report, truth):
         assert overlap / union >= 0.5
 
 
+@pytest.fixture(scope="module")
+def reported(service):
+    """The service's answer to a sample, of which each is analysed once."""
+    return functools.cache(lambda stem: service.analyze((SAMPLES / f"{stem}.mp4").read_bytes()))
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory):
+    """The default model alone, which is all that these tests ask of Triton: the zoo is served elsewhere."""
+    folder = tmp_path_factory.mktemp("models")
+    shutil.copytree(ROOT / "model_repository" / "glimpse_flow", folder / "glimpse_flow")
+    return folder
+
+
 def _truth(stem):
     return json.loads((SAMPLES / f"{stem}.json").read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("stem", STEMS)
-def test_every_sample_gets_its_true_verdict_from_the_service(service, stem):
+def test_every_sample_gets_its_true_verdict_from_the_service(reported, stem):
     """Label, kind, apex and extent of every event are those of the ground truth."""
-    answer = service.analyze((SAMPLES / f"{stem}.mp4").read_bytes())
+    answer = reported(stem)
     assert answer.status_code == 200
     assert_true_verdict(answer.json(), _truth(stem))
 
@@ -65,15 +80,15 @@ def test_the_command_line_gives_the_same_report():
         assert_true_verdict(report.get("report", report), _truth(stem))
 
 
-def test_triton_gives_the_same_report(service, start_service, triton_server_factory):
+def test_triton_gives_the_same_report(reported, start_service, triton_server_factory, repository):
     """The same clip gives the same events on both backends, probabilities within 1e-4."""
-    triton = triton_server_factory(ROOT / "model_repository")
+    triton = triton_server_factory(repository)
     settings = {"GLIMPSE_BACKEND__KIND": "triton", "GLIMPSE_BACKEND__TRITON_ADDRESS": triton.grpc_address}
     with start_service(**settings) as remote:
         assert remote.client.get("/readyz").status_code == 200
         for stem in STEMS:
             clip = (SAMPLES / f"{stem}.mp4").read_bytes()
-            mine, theirs = service.analyze(clip).json(), remote.analyze(clip).json()
+            mine, theirs = reported(stem).json(), remote.analyze(clip).json()
             assert theirs["model"] == {**mine["model"], "backend": "triton"}
             assert len(mine["events"]) == len(theirs["events"])
             for one, other in zip(mine["events"], theirs["events"], strict=True):
@@ -82,11 +97,12 @@ def test_triton_gives_the_same_report(service, start_service, triton_server_fact
                 assert abs(one.pop("confidence") - other.pop("confidence")) <= 1e-4
                 assert one == other
         assert remote.metric("glimpse_inference_seconds_count", backend="triton") > 0
+    triton.stop()
 
 
-def test_a_dead_triton_is_a_typed_error_and_comes_back(start_service, triton_server_factory):
+def test_a_dead_triton_is_a_typed_error_and_comes_back(start_service, triton_server_factory, repository):
     """Triton dying half-way costs requests a 503 with a reason, never the service; a new one is used again."""
-    first = triton_server_factory(ROOT / "model_repository")
+    first = triton_server_factory(repository)
     port = int(first.grpc_address.rsplit(":", 1)[1])
     settings = {"GLIMPSE_BACKEND__KIND": "triton", "GLIMPSE_BACKEND__TRITON_ADDRESS": first.grpc_address}
     clip = (SAMPLES / "positive.mp4").read_bytes()
@@ -97,7 +113,7 @@ def test_a_dead_triton_is_a_typed_error_and_comes_back(start_service, triton_ser
         assert (answer.status_code, answer.json()["code"]) == (503, "backend-unavailable")
         assert answer.json()["retryable"] is True
         assert remote.client.get("/livez").status_code == 200
-        triton_server_factory(ROOT / "model_repository", grpc_port=port)
+        triton_server_factory(repository, grpc_port=port)
         # The breaker leaves a dead backend alone for some seconds, in which a fast machine asks many times.
         assert any(remote.analyze(clip).status_code == 200 for _ in range(200))
         assert remote.analyze(clip).status_code == 200

@@ -41,10 +41,19 @@ class Stage:
     def frame(self, heads: list[Any], index: int, fps: float, **light: float) -> Frame:
         return self.studio.shoot(heads, index, index / fps, **light)
 
+    def largest(self) -> FaceTracker:
+        """The tracker of a live stream with `faces=largest`."""
+        return FaceTracker(self.detector, self.landmarker, max_faces=1, thorough=False, prefer_larger=True)
+
     def play(
-        self, script: Script, seconds: float, fps: float = 30, max_faces: int = 3
+        self,
+        script: Script,
+        seconds: float,
+        fps: float = 30,
+        max_faces: int = 3,
+        tracker: FaceTracker | None = None,
     ) -> list[tuple[float, list[TrackedFace]]]:
-        tracker = self.tracker(max_faces)
+        tracker = tracker or self.tracker(max_faces)
         times = [index / fps for index in range(round(seconds * fps))]
         return [(t, tracker.update(self.frame(script(t), i, fps))) for i, t in enumerate(times)]
 
@@ -141,6 +150,89 @@ def test_the_largest_faces_are_followed_first(stage: Stage, make_head: Any) -> N
     heads = [make_head(stage.studio.head, 150, 240, 40), make_head(stage.studio.other, 450, 240, 70)]
     seen = stage.play(lambda _t: heads, 0.3, fps=15, max_faces=1)
     assert all(len(found) == 1 and centre_px(found[0].transform)[0] > 300 for _, found in seen)
+
+
+def _left(face: TrackedFace) -> bool:
+    return bool(centre_px(face.transform)[0] < 300)
+
+
+def test_a_much_larger_face_that_stays_takes_over(stage: Stage, make_head: Any) -> None:
+    """Where one face is followed, one that comes later and is half as large again replaces it within 2.5 s, under a new
+    name. The old one is not seen while the larger is there, and has a new name afterwards.
+    """
+    near, far = make_head(stage.studio.other, 450, 240, 72), make_head(stage.studio.head, 150, 240, 42)
+    seen = stage.play(lambda t: [far, near] if 0.45 < t < 3.5 else [far], 5.5, fps=8, tracker=stage.largest())
+    assert all(len(found) == 1 for t, found in seen if not 3.4 < t < 5)
+    names = {(face.track_id, _left(face)) for _, found in seen for face in found}
+    assert names == {(1, True), (2, False), (3, True)}
+    of_near = [t for t, found in seen if found and found[0].track_id == 2]
+    assert of_near[0] < 0.45 + 2.5
+    assert of_near == [t for t, _ in seen if of_near[0] <= t < 3.5]
+
+
+@pytest.mark.parametrize(("size", "seconds"), [(54, 9.0), (72, 0.9)], ids=["a-bit-larger", "passing-by"])
+def test_others_do_not_take_over(stage: Stage, make_head: Any, size: float, seconds: float) -> None:
+    """A face that is just a bit larger, or is gone within a second, changes nothing."""
+    other, head = make_head(stage.studio.other, 450, 240, size), make_head(stage.studio.head, 150, 240, 42)
+    script = lambda t: [head, other] if 0.45 < t < 0.45 + seconds else [head]  # noqa: E731 - as short as it is
+    seen = stage.play(script, 4, fps=5, tracker=stage.largest())
+    assert {(face.track_id, _left(face)) for _, found in seen for face in found} == {(1, True)}
+    assert all(found for _, found in seen)
+
+
+@pytest.mark.parametrize("hidden_s", [0.3, 0.8])
+def test_a_bystander_gets_no_place_for_a_moment(stage: Stage, make_head: Any, hidden_s: float) -> None:
+    """The one face that is followed comes back as itself from behind a hand, whoever else stands there."""
+    head, other = make_head(stage.studio.head, 150, 240, 60), make_head(stage.studio.other, 470, 240, 55)
+    script = lambda t: [other] if 0.5 < t < 0.5 + hidden_s else [head, other]  # noqa: E731 - as short as it is
+    seen = stage.play(script, 1.7, fps=15, tracker=stage.largest())
+    assert {(face.track_id, _left(face)) for _, found in seen for face in found} == {(1, True)}
+    assert all(found for t, found in seen if t < 0.5 or t > 0.5 + hidden_s + 0.15)
+
+
+def test_who_stays_away_frees_the_place(stage: Stage, make_head: Any) -> None:
+    """A bystander is followed once the other has been out of sight for longer than anybody is remembered."""
+    head, other = make_head(stage.studio.head, 150, 240, 60), make_head(stage.studio.other, 470, 240, 55)
+    seen = stage.play(lambda t: [head, other] if t < 0.5 else [other], 2, fps=10, tracker=stage.largest())
+    assert [face.track_id for face in seen[-1][1]] == [2]
+    assert all(found for t, found in seen if t > 1.8)
+
+
+@pytest.mark.parametrize("hidden_s", [0.3, 0.8])
+def test_two_faces_keep_their_names_when_one_is_hidden(stage: Stage, make_head: Any, hidden_s: float) -> None:
+    """First one and then the other is behind a hand; each comes back as itself, and the one in view stays."""
+    head, other = make_head(stage.studio.head, 150, 240, 60), make_head(stage.studio.other, 470, 240, 55)
+
+    def script(t: float) -> list[Any]:
+        return [each for each, from_s in ((head, 0.25), (other, 1.45)) if not from_s < t < from_s + hidden_s]
+
+    seen = stage.play(script, 2.7, fps=10)
+    names = {(face.track_id, _left(face)) for _, found in seen for face in found}
+    assert len({name for name, _ in names}) == len(names) == 2
+    assert all(len(found) == len(script(t)) for t, found in seen if len(script(t)) == len(script(t - 0.2)))
+
+
+@pytest.mark.parametrize(("larger", "looks"), [(False, [0]), (True, [0, 5, 10])])
+def test_who_is_followed_alone_costs_a_look_a_second(
+    stage: Stage, make_head: Any, monkeypatch: pytest.MonkeyPatch, larger: bool, looks: list[int]
+) -> None:
+    """With all places taken nobody is looked for, but once a second where a larger face is preferred; and no landmarks
+    are taken of the face that is followed.
+    """
+    asked: list[tuple[str, int]] = []
+    for part, name in (
+        (stage.detector, "detect"),
+        (stage.landmarker, "landmarks"),
+        (stage.landmarker, "landmarks_near"),
+    ):
+        true = getattr(part, name)
+        monkeypatch.setattr(part, name, lambda *a, n=name, f=true, **k: asked.append((n, index)) or f(*a, **k))
+    tracker = FaceTracker(stage.detector, stage.landmarker, max_faces=1, thorough=False, prefer_larger=larger)
+    head = make_head(stage.studio.head, 320, 240, 60)
+    for index in range(12):
+        assert len(tracker.update(stage.frame([head], index, 5))) == 1
+    assert [at for name, at in asked if name == "detect"] == looks
+    assert {at for name, at in asked if name != "detect"} == {0}
 
 
 def test_a_face_that_leaves_the_picture_is_dropped(stage: Stage, make_head: Any) -> None:

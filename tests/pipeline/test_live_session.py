@@ -358,6 +358,28 @@ def test_a_face_that_leaves_is_let_go(start, positive):
     assert session._watches == {}
 
 
+def test_a_larger_face_takes_over_in_the_midst_of_a_movement(start, positive):
+    """Whose expressions are told changes within 2.5 s; what the other had begun is withdrawn with the same picture."""
+    far = [cv2.resize(rgb, (320, 240), interpolation=cv2.INTER_AREA) for rgb in [*positive[:1] * 25, *positive]]
+    near = [cv2.resize(rgb, (560, 420), interpolation=cv2.INTER_AREA) for rgb in positive[:75]]
+    canvas = np.full((420, 880, 3), 90, np.uint8)
+    pictures = []
+    for number in range(75):
+        canvas[:240, :320] = far[number]
+        if number >= 20:
+            canvas[:, 320:] = near[number - 20]
+        pictures.append(canvas.copy())
+    session = start()
+    looked = [session.push(_live(rgb, n, round(n * 1e6 / 30))) for n, rgb in enumerate(pictures)]
+    ids = [[face.track_id for face in each.answer.faces] for each in looked]
+    taken = ids.index([2])
+    assert taken / 30 < 20 / 30 + 2.5
+    assert ids == [[1]] * taken + [[2]] * (75 - taken)
+    assert looked[taken - 1].answer.faces[0].state == "moving"
+    assert [(step.track_id, step.step, step.reason) for step in looked[taken].told] == [(1, "withdrawn", "face-lost")]
+    assert list(session._watches) == list(session._following.logs) == [2]
+
+
 def test_two_faces_keep_their_names_behind_a_hand(start, positive):
     """One hides for a third of a second while the other moves: both stay who they are, and each event has its face."""
     size = (400, 300)
