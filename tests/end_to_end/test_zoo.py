@@ -24,6 +24,8 @@ MODELS = SAMPLES.parent / "model_repository"
 SHIPPED = published_names(MODELS)
 CLIP = (SAMPLES / "surprise.mp4").read_bytes()
 STARTUP_TIMEOUT_S = 300.0
+TEST_TIMEOUT_S = 900
+"""All networks are exported, loaded and asked twice: minutes, where something else uses the machine."""
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +45,7 @@ def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.timeout(TEST_TIMEOUT_S)
 def test_every_network_answers_alike_everywhere(
     zoo: Path, start_service: Callable[..., object], triton_server_factory: Callable[..., TritonServer]
 ) -> None:
