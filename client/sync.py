@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Self
@@ -19,7 +20,7 @@ from client.tally import Tally
 from client.types import AnalyzeOptions, Classification, ModelInfo, OnProgress, Report, ServerInfo
 
 
-class _Blocking:
+class _Blocking(ABC):
     """A context manager over a portal. `close` may be called more than once."""
 
     def __init__(self) -> None:
@@ -41,8 +42,9 @@ class _Blocking:
             self._portal.call(self._leave())
             self._portal.close()
 
+    @abstractmethod
     async def _leave(self) -> None:
-        raise NotImplementedError
+        """Close what is asynchronous."""
 
 
 class RestClient(_Blocking):

@@ -17,6 +17,7 @@ from server.types import Crop, FaceQuality, FaceSummary, Float64Array, Frame, Tr
 UNSTEADY_IOD = 0.02
 """Spread of the tracked points beyond which the head has turned: as large as a micro-expression itself."""
 _TURNED_RAD = math.radians(5.0)
+"""Turn since the reference picture beyond which regions do not compare with it any more."""
 GAP_S = 0.25
 """Longest time out of view across which a movement is still followed."""
 _QUALITY_EVERY_S = 0.2

@@ -18,6 +18,7 @@ _BLINK_IOD = 0.03
 _BLINK_SHARE = 0.35
 _UNSTEADY_SHARE = 0.5
 _MOST_YAW = math.radians(4.0)
+"""Turn to and fro within one movement, of whatever size, that makes it the head's."""
 _TURN_SHARE = 0.7
 """A head that turns by an angle may leave this share of it, in IOD per radian, in regions that stand out further or
 less far than those of a common face."""

@@ -1,8 +1,8 @@
 """When a face speaks: the mouth goes to and fro, again and again, as no expression does.
 
-A micro-expression goes out and comes back once. A mouth that does so twice without a pause, each way within a third of
-a second and larger than noise explains, articulates: syllables follow each other at 3 to 6 Hz. Movements of the mouth
-alone are not expressions then; what the brows do meanwhile may be one.
+A micro-expression goes out and comes back once. A mouth that goes out again without a pause, each way within a third
+of a second and larger than noise explains, articulates: syllables follow each other at 3 to 6 Hz. Movements of the
+mouth alone are not expressions then; what the brows do meanwhile may be one.
 """
 
 from __future__ import annotations
