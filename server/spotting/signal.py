@@ -69,7 +69,8 @@ class MotionSignal:
 
     `frames` int64 [T] indices in the clip; `times_s` float64 [T], strictly increasing; `displacement` float32
     [T, R, 2], x and y in IOD, without what the head does; `unsteady` bool [T]: the face does not fit its alignment,
-    has turned away from it or is burnt out, so motion is in doubt; `turn` float32 [T, 2]: how far the head has turned and nodded, radians.
+    has turned away from it or is burnt out, so motion is in doubt; `turn` float32 [T, 2]: how far the head has turned
+    and nodded, radians.
     """
 
     frames: np.ndarray[tuple[int, ...], np.dtype[np.int64]]
