@@ -67,14 +67,21 @@ def similarity(scale: float, angle_rad: float, shift: tuple[float, float]) -> Fl
 
 def compose(outer: Float64Array, inner: Float64Array) -> Float64Array:
     """The transform that applies `inner` first and `outer` to its result."""
-    linear = outer[:, :2]
-    return np.column_stack([linear @ inner[:, :2], linear @ inner[:, 2] + outer[:, 2]])
+    (a, b, c), (d, e, f) = outer.tolist()
+    (u, v, w), (x, y, z) = inner.tolist()
+    return np.array(
+        [[a * u + b * x, a * v + b * y, a * w + b * z + c], [d * u + e * x, d * v + e * y, d * w + e * z + f]]
+    )
 
 
 def invert(transform: Float64Array) -> Float64Array:
     """The inverse. Raises `numpy.linalg.LinAlgError` for a singular transform."""
-    linear = np.linalg.inv(transform[:, :2])
-    return np.column_stack([linear, -linear @ transform[:, 2]])
+    (a, b, c), (d, e, f) = transform.tolist()
+    determinant = a * e - b * d
+    if determinant == 0.0:
+        raise np.linalg.LinAlgError("the transform is singular")
+    a, b, d, e = e / determinant, -b / determinant, -d / determinant, a / determinant
+    return np.array([[a, b, -a * c - b * f], [d, e, -d * c - e * f]])
 
 
 def apply(transform: Float64Array, points: npt.NDArray[np.floating]) -> Float64Array:
@@ -114,14 +121,19 @@ def fit_similarity(
     used = prior > 0
     start, goal = _complex(source)[used], _complex(target)[used]
     prior = prior[used]
-    factor, shift = _procrustes(start, goal, prior)
+    if len(prior) == 0:
+        raise ValueError("no point has weight")
+    centre, aim = complex(start.mean()), complex(goal.mean())
+    start, goal = start - centre, goal - aim
+    products = _products(start, goal)
+    factor, shift = _procrustes(prior @ products)
     distances = np.abs(goal - factor * start - shift)
     for _ in range(_FIT_ROUNDS):
         spread = max(_median(distances), _MIN_SPREAD_PX)
         pull = prior / (1 + (distances / spread) ** 2) ** 2
-        factor, shift = _procrustes(start, goal, pull)
+        factor, shift = _procrustes(pull @ products)
         distances = np.abs(goal - factor * start - shift)
-    return _from_complex(factor, shift), _median(distances)
+    return _from_complex(factor, shift + aim - factor * centre), _median(distances)
 
 
 def warp(luma: UInt8Array, transform: Float64Array) -> Float32Array:
@@ -131,30 +143,30 @@ def warp(luma: UInt8Array, transform: Float64Array) -> Float32Array:
 
 def warp_with_chin(luma: UInt8Array, transform: Float64Array) -> Float32Array:
     """The crop of one frame continued downwards, where the chin is: float32 [320, 256], otherwise as `warp`."""
-    beside = np.array([[1.0, 0.0, _BELOW_PX / 2], [0.0, 1.0, 0.0]])
-    square = sample(luma, compose(beside, transform), CROP_SIZE_PX + _BELOW_PX)
-    return np.ascontiguousarray(square[:, _BELOW_PX // 2 : _BELOW_PX // 2 + CROP_SIZE_PX])
+    return sample(luma, transform, CROP_SIZE_PX, CROP_SIZE_PX + _BELOW_PX)
 
 
-def sample(image: UInt8Array, transform: Float64Array, size: int) -> Float32Array:
-    """A square of `size` px cut out of uint8 [H, W] or [H, W, 3]; float32 [size, size] or [size, size, 3].
+def sample(image: UInt8Array, transform: Float64Array, width: int, height: int | None = None) -> Float32Array:
+    """A box of `width` x `height` px, a square where no height is given, cut out of uint8 [H, W] or [H, W, 3]; float32
+    [height, width] or [height, width, 3].
 
-    Bilinear with exact coordinates. Where the square is smaller than its source by more than a factor of about 1.7,
+    Bilinear with exact coordinates. Where the box is smaller than its source by more than a factor of about 1.7,
     whole pixels are averaged first, so that nothing aliases. Outside the picture its border repeats.
     """
+    size = (width, width if height is None else height)
     scale = scale_of(transform)
     step = max(1, round(1 / scale)) if scale < _AVERAGE_BELOW else 1
-    x0, y0, x1, y1 = _source_box(image.shape[1], image.shape[0], transform, size, step)
+    x0, y0, x1, y1 = _source_box((image.shape[1], image.shape[0]), transform, size, step)
     patch = image[y0:y1, x0:x1]
     if step > 1:
-        width, height = (x1 - x0) // step, (y1 - y0) // step
-        patch = np.asarray(cv2.resize(patch, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+        averaged = ((x1 - x0) // step, (y1 - y0) // step)
+        patch = np.asarray(cv2.resize(patch, averaged, interpolation=cv2.INTER_AREA), np.uint8)
     centre = (step - 1) / 2
     local = np.array([[step, 0, x0 + centre], [0, step, y0 + centre]], np.float64)
     return cv2.warpAffine(
         patch.astype(np.float32),
         compose(transform, local),
-        (size, size),
+        size,
         flags=cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REPLICATE,
     ).astype(np.float32, copy=False)
@@ -167,31 +179,40 @@ def inside_share(transform: Float64Array, width: int, height: int) -> float:
     return float(np.count_nonzero(within)) / len(_GRID)
 
 
-def _source_box(width: int, height: int, transform: Float64Array, size: int, step: int) -> tuple[int, int, int, int]:
-    """The part of the picture that the square needs, in whole steps, so that averaging has one grid per picture."""
-    corners = apply(invert(transform), np.array([[0, 0], [size, 0], [0, size], [size, size]]))
-    low, high = corners.min(axis=0) - 2 * step, corners.max(axis=0) + 2 * step
+def _source_box(
+    whole: tuple[int, int], transform: Float64Array, size: tuple[int, int], step: int
+) -> tuple[int, int, int, int]:
+    """The part of the picture that the box needs, in whole steps, so that averaging has one grid per picture."""
+    width, height = size
+    corners = apply(invert(transform), np.array([[0, 0], [width, 0], [0, height], [width, height]]))
     bounds = []
-    for first, last, limit in ((low[0], high[0], width), (low[1], high[1], height)):
-        start = min(max(int(first // step), 0), limit // step - 1)
-        stop = min(max(int(last // step) + 1, start + 1), limit // step)
+    for low, high, limit in zip(corners.min(axis=0).tolist(), corners.max(axis=0).tolist(), whole, strict=True):
+        start = min(max(int((low - 2 * step) // step), 0), limit // step - 1)
+        stop = min(max(int((high + 2 * step) // step) + 1, start + 1), limit // step)
         bounds.append((start * step, stop * step))
     return bounds[0][0], bounds[1][0], bounds[0][1], bounds[1][1]
 
 
-def _procrustes(
-    source: npt.NDArray[np.complex128], target: npt.NDArray[np.complex128], weights: Float64Array
-) -> tuple[complex, complex]:
-    total = weights.sum()
+def _products(source: npt.NDArray[np.complex128], target: npt.NDArray[np.complex128]) -> Float64Array:
+    """What the sums of the closed form are sums of, [N, 8]: they are summed anew with every change of weights."""
+    cross = source.conj() * target
+    squares = source.real**2 + source.imag**2
+    columns = (source.real, source.imag, target.real, target.imag, squares, cross.real, cross.imag)
+    return np.stack([np.ones(len(source)), *columns], axis=1)
+
+
+def _procrustes(sums: Float64Array) -> tuple[complex, complex]:
+    """Factor and shift of the similarity that fits best, by the weighted sums of `_products`."""
+    total, *means = sums.tolist()
     if total <= 0:
         raise ValueError("no point has weight")
-    source_mean, target_mean = weights @ source / total, weights @ target / total
-    centred = source - source_mean
-    spread = float(weights @ (centred.real**2 + centred.imag**2)) / total
+    x, y, u, v, squares, real, imaginary = (each / total for each in means)
+    source_mean, target_mean = complex(x, y), complex(u, v)
+    spread = squares - abs(source_mean) ** 2
     if spread < _MIN_SPREAD_PX**2:
         raise ValueError("a similarity needs two distinct points")
-    factor = (weights * centred.conj()) @ (target - target_mean) / (spread * total)
-    return complex(factor), complex(target_mean - factor * source_mean)
+    factor = (complex(real, imaginary) - source_mean.conjugate() * target_mean) / spread
+    return factor, target_mean - factor * source_mean
 
 
 def _median(values: Float64Array) -> float:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from server.contrast import even_light
 from server.faces.align import apply, compose, crop_transform, fit_similarity, invert, sample, scale_of
 from server.types import CROP_IOD_PX, CROP_SIZE_PX, Face, Float32Array, Float64Array, UInt8Array
 
@@ -27,9 +28,7 @@ _POINTS = 68
 _WINDOW_PX = 13
 _LEVELS = 2
 _MARGIN_PX = 4
-_BLUR_PX = 31
-_CONTRAST_FLOOR = 6.0
-_CONTRAST = 36.0
+_CELL_PX, _CELLS = 4, 7
 _FAR_PX = 2.0
 _MAX_STEP_SCALE = 1.5
 _AGREE = 3.0
@@ -80,11 +79,7 @@ def make_anchor(luma: UInt8Array, face: Face) -> Anchor:
 def normalised(luma: UInt8Array, transform: Float64Array) -> UInt8Array:
     """The crop at half size with light taken out: local mean 128, local contrast equal; uint8 [128, 128]."""
     crop = sample(luma, compose(_TO_TEMPLATE, transform), TEMPLATE_PX)
-    kernel = (_BLUR_PX, _BLUR_PX)
-    detail = crop - cv2.boxFilter(crop, cv2.CV_32F, kernel)
-    energy = cv2.boxFilter(detail * detail, cv2.CV_32F, kernel)
-    flat = detail * (_CONTRAST / (np.sqrt(np.maximum(energy, 0)) + _CONTRAST_FLOOR))
-    return np.asarray(cv2.convertScaleAbs(np.clip(flat + 128, 0, 255)), np.uint8)
+    return even_light(crop, cell_px=_CELL_PX, cells=_CELLS)
 
 
 def locate(anchor: Anchor, luma: UInt8Array, guess: Float64Array, *, rounds: int = 2) -> Fit | None:

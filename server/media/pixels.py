@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _STUDIO, _FULL = 1, 2  # AVCOL_RANGE_MPEG, AVCOL_RANGE_JPEG
 _CONVERTIBLE = {0, 1, 2, 4, 5, 6, 7, 9}  # AVCOL_SPC_*: RGB, BT.709, unspecified, FCC, BT.601 twice, SMPTE 240M, BT.2020
-_FULL_TO_STUDIO: UInt8Array = np.round(16 + np.arange(256) * (219 / 255)).astype(np.uint8)
+_STUDIO_BLACK, _STUDIO_PER_FULL = 16.0, 219 / 255
 _PLANAR = {f"yuv{chroma}p" for chroma in (410, 411, 420, 422, 440, 444)}
 _PLANAR_FULL = {f"yuvj{chroma}p" for chroma in (411, 420, 422, 440, 444)}
 _EIGHT_BIT_LUMA_FIRST = _PLANAR | _PLANAR_FULL | {"nv12", "nv21", "gray"}
@@ -33,7 +33,7 @@ _FULL_UNLESS_SAID = _PLANAR_FULL | {"gray"}
 
 def studio(gray: UInt8Array) -> UInt8Array:
     """Full range, uint8 [H, W], as studio range."""
-    return np.asarray(cv2.LUT(gray, _FULL_TO_STUDIO), np.uint8)
+    return np.asarray(cv2.convertScaleAbs(gray, alpha=_STUDIO_PER_FULL, beta=_STUDIO_BLACK), np.uint8)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,9 @@ import numpy as np
 
 from server.faces.align import warp_with_chin
 from server.faces.quality import grade
+from server.pipeline.pacing import Look
 from server.spotting.signal import REGIONS, MotionSignal, RegionTracker
-from server.types import Crop, FaceQuality, FaceSummary, Float64Array, Frame, TrackedFace
+from server.types import Crop, FaceQuality, FaceSummary, Float64Array, TrackedFace
 
 UNSTEADY_IOD = 0.02
 """Spread of the tracked points beyond which the head has turned: as large as a micro-expression itself."""
@@ -23,6 +24,8 @@ GAP_S = 0.25
 _QUALITY_EVERY_S = 0.2
 _QUALITIES = 64
 """How many of the last qualities are kept when the rest is forgotten."""
+_POSE, _MOTION = 6, 2 * len(REGIONS)
+"""Numbers of one frame: those of its transform, and those of its displacement."""
 _QUALITY_FIELDS = ("iod_px", "sharpness", "yaw_deg", "pitch_deg", "roll_deg", "inside")
 
 
@@ -82,23 +85,39 @@ class FaceLog:
 
     def motion(self) -> tuple[tuple[float, float], ...]:
         """The displacement of each region in the last frame, x and y in IOD, in the order of `REGIONS`."""
-        last = self._displacement[-2 * len(REGIONS) :]
+        last = self._displacement[-_MOTION:]
         return tuple(zip(last[::2], last[1::2], strict=True))
 
-    def add(self, frame: Frame, face: TrackedFace) -> None:
-        """Take in the face of one frame."""
+    def add(self, look: Look, face: TrackedFace) -> None:
+        """Take in the face of one look. In the frames that were skipped before it, the face was on its way."""
+        frame = look.frame
         crop = Crop(warp_with_chin(frame.luma, face.transform), frame.time_s, face.transform)
         displacement = self._regions.update(crop, face.anchor_id, face.landmarks_crop)
-        self._frames.append(frame.index)
-        self._times.append(frame.time_s)
-        self._transforms.frombytes(np.ascontiguousarray(face.transform, dtype=np.float64).tobytes())
-        self._displacement.frombytes(displacement.tobytes())
-        self._turn.frombytes(self._regions.turn.tobytes())
         turned = self._regions.turned_rad > _TURNED_RAD
-        self._unsteady.append(face.residual_iod > UNSTEADY_IOD or turned or _burnt_out(crop))
+        unsteady = face.residual_iod > UNSTEADY_IOD or turned or _burnt_out(crop)
+        here = np.concatenate((face.transform.ravel(), displacement.ravel(), self._regions.turn), dtype=np.float64)
+        if look.skipped and self._frames and self._frames[-1] == look.after:
+            since_s, there, then = self._times[-1], self._newest(), bool(self._unsteady[-1])
+            for index, time_s in look.skipped:
+                share = (time_s - since_s) / (frame.time_s - since_s)
+                self._append(index, time_s, there + share * (here - there), unsteady=unsteady or then)
+        self._append(frame.index, frame.time_s, here, unsteady=unsteady)
         if frame.time_s >= self._quality_due_s:
             self._qualities.extend(getattr(face.quality, name) for name in _QUALITY_FIELDS)
             self._quality_due_s = frame.time_s + _QUALITY_EVERY_S
+
+    def _newest(self) -> Float64Array:
+        """What `_append` was given last."""
+        return np.array([*self._transforms[-_POSE:], *self._displacement[-_MOTION:], *self._turn[-2:]])
+
+    def _append(self, index: int, time_s: float, measured: Float64Array, *, unsteady: bool) -> None:
+        values = measured.tolist()
+        self._frames.append(index)
+        self._times.append(time_s)
+        self._unsteady.append(unsteady)
+        self._transforms.extend(values[:_POSE])
+        self._displacement.extend(values[_POSE : _POSE + _MOTION])
+        self._turn.extend(values[_POSE + _MOTION :])
 
     def forget(self, before_s: float) -> None:
         """Let go of what is older than `before_s`, as a stream without an end must; the last frame stays."""
@@ -106,8 +125,8 @@ class FaceLog:
         for kept, width in (
             (self._frames, 1),
             (self._times, 1),
-            (self._transforms, 6),
-            (self._displacement, 2 * len(REGIONS)),
+            (self._transforms, _POSE),
+            (self._displacement, _MOTION),
             (self._unsteady, 1),
             (self._turn, 2),
         ):
@@ -138,7 +157,7 @@ class FaceLog:
         return self._since(int(gaps[-1]) + 1 if len(gaps) else 0)
 
     def _since(self, start: int) -> MotionSignal:
-        displacement = np.array(self._displacement[start * 2 * len(REGIONS) :], dtype=np.float32)
+        displacement = np.array(self._displacement[start * _MOTION :], dtype=np.float32)
         return MotionSignal(
             frames=np.array(self._frames[start:], dtype=np.int64),
             times_s=np.array(self._times[start:], dtype=np.float64),
@@ -168,7 +187,7 @@ class FaceLog:
     def transform_at(self, frame: int) -> Float64Array:
         """The frame-to-crop transform of a logged frame, float64 [2, 3]."""
         index = self._index(frame)
-        return np.array(self._transforms[6 * index : 6 * index + 6], dtype=np.float64).reshape(2, 3)
+        return np.array(self._transforms[_POSE * index : _POSE * (index + 1)], dtype=np.float64).reshape(2, 3)
 
     def _index(self, frame: int) -> int:
         return bisect_left(self._frames, frame)

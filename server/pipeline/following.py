@@ -11,6 +11,7 @@ from server.faces.landmarks import FaceLandmarker
 from server.faces.track import FaceTracker
 from server.pipeline.facelog import FaceLog
 from server.pipeline.measure import StageClock
+from server.pipeline.pacing import Pacing
 from server.types import Frame, TrackedFace
 
 _OLD_S = 10.0
@@ -39,6 +40,7 @@ class Following:
             detector, landmarker, max_faces=most, thorough=thorough, prefer_larger=prefer_larger
         )
         self._clock = clock
+        self._pacing = Pacing()
         self._anchored: dict[int, tuple[int, float]] = {}
         self.logs: dict[int, FaceLog] = {}
 
@@ -47,14 +49,17 @@ class Following:
         """Who gave their place to a larger face with the last frame."""
         return self._tracker.replaced
 
-    def update(self, frame: Frame) -> list[TrackedFace]:
-        """The faces of the next frame, each of which is in its log now."""
+    def update(self, frame: Frame) -> list[TrackedFace] | None:
+        """The faces of the next frame, each of which is in its log now; None where it is looked at with a later one."""
+        look = self._pacing.take(frame)
+        if look is None:
+            return None
         with self._clock.time("faces"):
-            faces = self._tracker.update(frame)
+            faces = self._tracker.update(look.frame)
         with self._clock.time("spotting"):
             for face in faces:
                 log = self.logs.setdefault(face.track_id, FaceLog(face.track_id))
-                log.add(frame, face)
+                log.add(look, face)
                 if self._may_renew(face, frame.time_s) and log.quiet_s >= _QUIET_S:
                     self._tracker.renew(face.track_id)
         return faces
@@ -70,6 +75,7 @@ class Following:
 
     def forget(self) -> None:
         """What comes is another scene: its faces are others."""
+        self._pacing.forget()
         self._tracker.forget()
         self._anchored.clear()
         self.logs.clear()

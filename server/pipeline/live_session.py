@@ -83,6 +83,7 @@ class LiveSession:
         self._measuring = LiveMeasuring(Measurer(detector, landmarker), wanted, self.clock, run)
         self._store = FrameStore(opened.limits, opened.store_bytes)
         self._watches: dict[int, _Watch] = {}
+        self._seen: tuple[LiveFace, ...] = ()
         self._count = 0
         self._zero_us = opened.options.clock_zero_us
         self._last: tuple[int, float, tuple[int, int]] | None = None
@@ -98,12 +99,13 @@ class LiveSession:
         self._store.add(picture, frame.time_s)
         self._store.hold(x for watch in self._watches.values() for x in watch.moments_s)
         faces = self._following.update(frame)
-        for face in faces:
-            told += self._spot(face.track_id)
-        told += self._part(frame.time_s)
-        told += self._measured()
-        seen = tuple(self._public(face) for face in faces)
-        return Looked(FrameResult(picture.index, picture.capture_us, frame.time_s, seen), tuple(told))
+        if faces is not None:
+            for face in faces:
+                told += self._spot(face.track_id)
+            told += self._part(frame.time_s)
+            told += self._measured()
+            self._seen = tuple(self._public(face) for face in faces)
+        return Looked(FrameResult(picture.index, picture.capture_us, frame.time_s, self._seen), tuple(told))
 
     def end(self) -> tuple[Told, ...]:
         """The stream is over. What is under way of a face in view ends with it, as in a clip; the rest is withdrawn.
@@ -150,6 +152,7 @@ class LiveSession:
         told = [told for watch in self._watches.values() for told in self._end(watch, "face-lost")]
         self._watches.clear()
         self._following.forget()
+        self._seen = ()
         self._store.clear()
         return told
 

@@ -92,7 +92,8 @@ class RigidFit:
         return min(found, key=lambda each: self._cost(flat, each)) if apart else found[0]
 
     def _descent(self, flat: Float64Array, found: Float64Array) -> Float64Array:
-        width = max(_NARROW_IOD, min(_WIDE_IOD, float(np.median(np.abs(flat - self._rows @ found))) * 3))
+        rest = np.abs(flat - self._rows @ found)
+        width = max(_NARROW_IOD, min(_WIDE_IOD, float(np.partition(rest, len(rest) // 2)[len(rest) // 2]) * 3))
         rounds = _ROUNDS
         while rounds:
             found = self._round(flat, found, width)

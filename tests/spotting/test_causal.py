@@ -223,6 +223,10 @@ def test_each_event_of_a_sample_has_its_steps_in_order(samples, told):
         assert steps == [list(STEPS)] * len(sample.events), sample.name
 
 
+def _unsided(region):
+    return region.removesuffix("_left").removesuffix("_right")
+
+
 def test_live_and_clip_agree_on_samples(samples, told):
     """Onset, apex and offset of each event lie within two frames of those of the whole clip; its kind is equal."""
     for sample in samples:
@@ -232,7 +236,8 @@ def test_live_and_clip_agree_on_samples(samples, told):
         for live, clip in zip(events, whole, strict=True):
             for one, other in zip(_moments(live), _moments(clip), strict=True):
                 assert abs(one - other) <= 2 / sample.fps, sample.name
-            assert live.regions[0] == clip.regions[0]
+            # Both sides of a sample move alike, so that which moves more is chance.
+            assert _unsided(live.regions[0]) == _unsided(clip.regions[0])
 
 
 def test_samples_are_told_in_time(samples, told):
