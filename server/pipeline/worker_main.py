@@ -1,6 +1,6 @@
 """What runs in a worker process: confine it, build the handler once, then answer one job after another.
 
-Started as `python -P -m server.pipeline.worker_main DESCRIPTOR`, with the pipe's end as that file descriptor.
+Started as `python -P -m server.pipeline.worker_main READER WRITER`, with the pipe's end as those file descriptors.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
-from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Any, TypeAlias
 
@@ -45,9 +44,9 @@ class _JobCancelled(BaseException):
     """Not an `Exception`, so that no handler takes it for a failure of its own."""
 
 
-def main(descriptor: int) -> None:
+def main(reader: int, writer: int) -> None:
     """Serve until the pipe ends."""
-    pipe = MessagePipe(Connection(descriptor))
+    pipe = MessagePipe.of(reader, writer)
     start: Start = pipe.receive()
     _confine(start)
     try:
@@ -124,4 +123,4 @@ def _print_location(kind: type[BaseException], _: BaseException, trace: Tracebac
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), int(sys.argv[2]))

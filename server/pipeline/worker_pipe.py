@@ -1,4 +1,4 @@
-"""Messages between the gateway and one worker, over a duplex pipe.
+"""Messages between the gateway and one worker, over a pipe each way.
 
 Large `bytes` (a clip) travel beside the pickle, as they are, so that neither end holds a second copy. A pickle may
 name only the values of the pipeline and numpy arrays: what decodes a stranger's file must not be able to run code in
@@ -7,7 +7,10 @@ the gateway by its answer.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import io
+import multiprocessing
 import pickle
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -17,6 +20,8 @@ from server.errors import GlimpseError
 from server.types import Progress
 
 _BESIDE_FROM_BYTES = 1 << 16
+_PIPE_BYTES = 1 << 20
+"""The most that Linux grants without privileges."""
 _MODULES = frozenset(
     {
         "server.errors",
@@ -123,8 +128,29 @@ class Stopped:
 class MessagePipe:
     """One end. One thread may send while another receives."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+    def __init__(self, reader: Connection, writer: Connection) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    @classmethod
+    def pair(cls) -> tuple[MessagePipe, MessagePipe]:
+        """Both ends."""
+        (here, there), (back, forth) = multiprocessing.Pipe(duplex=False), multiprocessing.Pipe(duplex=False)
+        for writer in (there, forth):
+            # The next pictures of a live stream wait in the pipe; a worker would else wait for each of their pieces.
+            with contextlib.suppress(OSError, AttributeError):
+                fcntl.fcntl(writer.fileno(), fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+        return cls(here, forth), cls(back, there)
+
+    @classmethod
+    def of(cls, reader: int, writer: int) -> MessagePipe:
+        """The end with those `descriptors`, in another process."""
+        return cls(Connection(reader, writable=False), Connection(writer, readable=False))
+
+    @property
+    def descriptors(self) -> tuple[int, int]:
+        """Where it reads and where it writes."""
+        return self._reader.fileno(), self._writer.fileno()
 
     def send(self, message: object) -> None:
         """Blocks until the other end has taken it. Raises `OSError` when that is gone, or what pickling raises."""
@@ -132,23 +158,24 @@ class MessagePipe:
         pickler = _Pickler(pickled)
         pickler.dump(message)
         # Everything is pickled before the first byte leaves: a value that cannot be pickled leaves the pipe intact.
-        self._connection.send_bytes(len(pickler.beside).to_bytes(4) + pickled.getvalue())
+        self._writer.send_bytes(len(pickler.beside).to_bytes(4) + pickled.getvalue())
         for blob in pickler.beside:
-            self._connection.send_bytes(blob)
+            self._writer.send_bytes(blob)
 
     def receive(self) -> Any:
         """Blocks for the next message. Raises `EOFError` or `OSError` when the other end is gone."""
-        head = self._connection.recv_bytes()
-        beside = [self._connection.recv_bytes() for _ in range(int.from_bytes(head[:4]))]
+        head = self._reader.recv_bytes()
+        beside = [self._reader.recv_bytes() for _ in range(int.from_bytes(head[:4]))]
         return _Unpickler(io.BytesIO(head[4:]), beside).load()
 
     def waiting(self) -> bool:
         """Whether a message, or the end, can be received at once."""
-        return self._connection.poll(0)
+        return self._reader.poll(0)
 
     def close(self) -> None:
         """Release this end."""
-        self._connection.close()
+        self._reader.close()
+        self._writer.close()
 
 
 class _Pickler(pickle.Pickler):

@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import multiprocessing
 import os
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor
-from multiprocessing.connection import Connection
 from typing import Any
 
 from server.errors import ConfigurationError, Overloaded, WorkerCrashed
@@ -132,8 +130,8 @@ class WorkerProcess:
 
     def _attend(self, start: Start) -> None:
         """Thread: start the process, pass on what it says, and see it end."""
-        ours, theirs = multiprocessing.Pipe()
-        pipe = self._pipe = MessagePipe(ours)
+        pipe, theirs = MessagePipe.pair()
+        self._pipe = pipe
         try:
             process = self._process = _spawn(theirs)
         except OSError as error:
@@ -214,9 +212,9 @@ def _look_at(sending: asyncio.Future[None]) -> None:
         sending.exception()
 
 
-def _spawn(end: Connection) -> subprocess.Popen[bytes]:
+def _spawn(end: MessagePipe) -> subprocess.Popen[bytes]:
     # No setting reaches what decodes a stranger's file: one of them is a key.
     inherited = {name: value for name, value in os.environ.items() if not name.upper().startswith("GLIMPSE_")}
     environment = {**inherited, **_ONE_THREAD, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    command = [sys.executable, "-P", "-m", "server.pipeline.worker_main", str(end.fileno())]
-    return subprocess.Popen(command, pass_fds=[end.fileno()], stdin=subprocess.DEVNULL, env=environment)
+    command = [sys.executable, "-P", "-m", "server.pipeline.worker_main", *map(str, end.descriptors)]
+    return subprocess.Popen(command, pass_fds=end.descriptors, stdin=subprocess.DEVNULL, env=environment)

@@ -2,7 +2,6 @@
 
 import os
 import pickle
-from multiprocessing import Pipe
 
 import numpy as np
 import pytest
@@ -22,8 +21,7 @@ class Attack:
 
 @pytest.fixture
 def ends():
-    one, other = Pipe()
-    pipes = MessagePipe(one), MessagePipe(other)
+    pipes = MessagePipe.pair()
     yield pipes
     for pipe in pipes:
         pipe.close()
@@ -59,3 +57,20 @@ def test_code_does_not_cross(ends):
     ends[0].send(Done(1, Attack()))
     with pytest.raises(pickle.UnpicklingError, match="system"):
         ends[1].receive()
+
+
+def test_two_pictures_of_a_camera_wait_in_the_pipe(ends):
+    """What comes next is there before the other end asks for it: sending it keeps nobody waiting."""
+    blobs = [bytes(640 * 480), bytes(640 * 480)]
+    for number, blob in enumerate(blobs):
+        ends[0].send(Done(number, blob))
+    assert [ends[1].receive().result for _ in blobs] == blobs
+
+
+def test_the_end_of_one_side_is_seen_by_the_other(ends):
+    """Whoever waits for a message of a process that is gone waits no longer; nor does who has one for it."""
+    ends[1].close()
+    with pytest.raises(EOFError):
+        ends[0].receive()
+    with pytest.raises(BrokenPipeError):
+        ends[0].send(Done(1, None))
