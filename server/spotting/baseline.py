@@ -251,7 +251,7 @@ def _knots(
     """Times and places that the resting level of each region passes through: every quarter of a second of each rest."""
     step = float(grid_s[1] - grid_s[0])
     spans = np.array([(region, rest.start, rest.stop) for region, found in enumerate(rests) for rest in found])
-    regions, starts, stops = _parts(*spans.T, _KNOT_S / step)
+    regions, starts, stops = _parts(spans[:, 0], spans[:, 1], spans[:, 2], _KNOT_S / step)
     times, places = grid_s[0] + step * (starts + stops - 1) / 2, _means(sums, regions, starts, stops)
     bounds = np.searchsorted(regions, np.arange(len(rests) + 1)).tolist()
     for first, last in pairwise(bounds):

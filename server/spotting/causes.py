@@ -70,7 +70,10 @@ def is_supported(excess: Float32Array, members: list[int]) -> bool:
 
 def _is_turn(turn: Float32Array, peak_iod: float) -> bool:
     """Whether a head that turned or nodded meanwhile, `turn` float32 [T, 2] in radians, explains as much."""
-    return len(turn) > 0 and turns_explain(*(float(x) for x in np.ptp(turn, axis=0)), peak_iod)
+    if not len(turn):
+        return False
+    yaw, pitch = (float(x) for x in np.ptp(turn, axis=0))
+    return turns_explain(yaw, pitch, peak_iod)
 
 
 def _is_blink(lowered: Float32Array, peak_iod: float) -> bool:
