@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from server.spotting.baseline import MAX_RATE_HZ, BoolArray, at_rest, regular
+from server.spotting.baseline import MAX_RATE_HZ, BoolArray, at_rest, lengths, regular
 from server.spotting.causes import Scene, is_supported
 from server.spotting.movements import Movement, group, movements_in
 from server.spotting.signal import LIDS, REGIONS, MotionSignal
@@ -68,7 +68,7 @@ def spot(signal: MotionSignal, max_rate_hz: float = MAX_RATE_HZ, *, goes_on: boo
     grid, measured = regular(signal.times_s[steady], measured[steady], max_rate_hz)
     displacement = measured[:, :-1]
     levels, resting = at_rest(grid, displacement, measured[:, -1], goes_on=goes_on)
-    size = np.linalg.norm((displacement - levels) * _WEIGHTS, axis=-1).astype(np.float32)
+    size = lengths((displacement - levels) * _WEIGHTS)
     thresholds = _thresholds(size, resting)
     speech = speech_in(grid, displacement)
     movements = [
@@ -78,7 +78,8 @@ def spot(signal: MotionSignal, max_rate_hz: float = MAX_RATE_HZ, *, goes_on: boo
     ]
     events = group(movements)
     scene = Scene(grid, size, thresholds, (displacement - levels)[:, list(LIDS), 1], signal)
-    found = (_interval(event, scene) for event in events)
+    gap_s = float(np.median(np.diff(signal.times_s)))
+    found = (_interval(event, scene, gap_s) for event in events)
     return _apart([interval for interval in found if interval is not None])
 
 
@@ -145,7 +146,7 @@ def _medians(size: Float32Array, resting: BoolArray) -> Float32Array:
     return np.where(counts > 0, both.mean(axis=0), 0).astype(np.float32)
 
 
-def _interval(together: list[Movement], scene: Scene) -> Interval | None:
+def _interval(together: list[Movement], scene: Scene, gap_s: float) -> Interval | None:
     grid, size, signal = scene.grid_s, scene.size, scene.signal
     lead = together[0]
     excess = size[lead.apex] / scene.thresholds
@@ -168,7 +169,7 @@ def _interval(together: list[Movement], scene: Scene) -> Interval | None:
         return None
     frames = [int(signal.frames[np.argmin(np.abs(signal.times_s - t))]) for t in (onset_s, apex_s, offset_s)]
     return Interval(
-        kind=kind_of(length, float(np.median(np.diff(signal.times_s)))),
+        kind=kind_of(length, gap_s),
         onset_frame=frames[0],
         apex_frame=frames[1],
         offset_frame=frames[2],

@@ -129,9 +129,9 @@ def turning_points(place: Float32Array, swing: float) -> list[int]:
         return found
     low = high = 0
     rising: bool | None = None
-    values = place.tolist()
-    for index in _extremes(place):
-        value = values[index]
+    extremes = _extremes(place)
+    values = dict(zip(extremes, place[extremes].tolist(), strict=True))
+    for index, value in values.items():
         low = index if value < values[low] else low
         high = index if value > values[high] else high
         if rising is not False and value <= values[high] - swing:
