@@ -62,25 +62,34 @@ def speaking(signal: MotionSignal) -> list[tuple[float, float]]:
 def speech_in(grid_s: Float64Array, displacement: Float32Array) -> Speech:
     """The same for regular samples: times float64 [G] and displacement float32 [G, R, 2].
 
-    A jaw that speaks takes the chin or several regions of the mouth along. A lip or a corner of the mouth that
-    articulates alone is one whose points are lost from sight, as on a mouth that opens or a head that turns.
+    A jaw that speaks takes the chin or several regions of the mouth along, if not all of them without a pause. A lip or
+    a corner of the mouth that articulates while no other region goes to and fro is one whose points are lost from
+    sight, as on a mouth that opens or a head that turns.
     """
-    spans = sorted(
-        (*span, region)
-        for region in _ARTICULATING
-        for axis in range(2)
-        for span in _articulation(grid_s, displacement[:, region, axis])
-    )
+    swings = [
+        (region, _fast_swings(grid_s, displacement[:, region, axis])) for region in _ARTICULATING for axis in range(2)
+    ]
+    spans = sorted((*span, region) for region, fast in swings for span in _articulation(fast))
     spells: list[tuple[float, float, set[int]]] = []
     for start, stop, region in spans:
         if spells and start - spells[-1][1] <= _PAUSE_S:
             spells[-1] = (spells[-1][0], max(stop, spells[-1][1]), spells[-1][2] | {region})
         else:
             spells.append((start, stop, {region}))
-    first, last = float(grid_s[0]), float(grid_s[-1])
-    wide = [(max(start - _MARGIN_S, first), min(stop + _MARGIN_S, last), regions) for start, stop, regions in spells]
-    alone = [(start, stop, min(regions)) for start, stop, regions in wide if len(regions) == 1 and _CHIN not in regions]
-    return Speech(_merged([(start, stop) for start, stop, r in wide if len(r) > 1 or _CHIN in r], 0.0), alone)
+    speech, alone = [], []
+    for start, stop, regions in spells:
+        wide = max(start - _MARGIN_S, float(grid_s[0])), min(stop + _MARGIN_S, float(grid_s[-1]))
+        along = {region for region, fast in swings if _count(fast, start, stop) >= _HALF_WAVES}
+        if len(regions | along) > 1 or _CHIN in regions:
+            speech.append(wide)
+        else:
+            alone.append((*wide, min(regions)))
+    return Speech(_merged(speech, 0.0), alone)
+
+
+def _count(swings: list[tuple[float, float]], start_s: float, stop_s: float) -> int:
+    """How many of `swings` lie between two times, give or take a moment."""
+    return sum(start_s - _HOLD_S <= start and stop <= stop_s + _HOLD_S for start, stop in swings)
 
 
 def _merged(spans: list[tuple[float, float]], gap_s: float) -> list[tuple[float, float]]:
@@ -94,13 +103,16 @@ def _merged(spans: list[tuple[float, float]], gap_s: float) -> list[tuple[float,
     return merged
 
 
-def _articulation(grid_s: Float64Array, place: Float32Array) -> list[tuple[float, float]]:
-    """Stretches in which `place` [G] swings to and fro fast enough for syllables."""
-    swings = [(float(grid_s[start]), float(grid_s[stop])) for start, stop in _swings(place)]
+def _fast_swings(grid_s: Float64Array, place: Float32Array) -> list[tuple[float, float]]:
+    """Each way of `place` [G] from one turning point to the next that is fast enough for a syllable."""
+    swings = ((float(grid_s[start]), float(grid_s[stop])) for start, stop in _swings(place))
+    return [(start, stop) for start, stop in swings if stop - start <= _HALF_WAVE_S]
+
+
+def _articulation(swings: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Stretches in which fast swings follow each other without a pause."""
     chains: list[list[tuple[float, float]]] = []
     for start, stop in swings:
-        if stop - start > _HALF_WAVE_S:
-            continue
         if chains and start - chains[-1][-1][1] <= _HOLD_S:
             chains[-1].append((start, stop))
         else:
