@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator
 from itertools import pairwise
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import cv2
 import numpy as np
@@ -14,6 +14,7 @@ import numpy.typing as npt
 from server.types import Float32Array, Float64Array
 
 BoolArray: TypeAlias = npt.NDArray[np.bool_]
+IntArray: TypeAlias = npt.NDArray[np.intp]
 
 SMOOTHING_S = 0.02
 """Sigma of the zero-phase low-pass: the rise of a micro-expression takes 0.07 s or more, sensor noise does not."""
@@ -31,6 +32,11 @@ _PART_S = 0.5
 _SAME_LEVEL_IOD = 0.012
 _RETURNED_SHARE = 0.5
 _MAD_TO_SIGMA = 1.4826
+_MOST_YAW = math.radians(4.0)
+"""Turn to and fro within one movement, of whatever size, that makes it the head's."""
+_TURN_SHARE = 0.7
+"""A head that turns by an angle may leave this share of it, in IOD per radian, in regions that stand out further or
+less far than those of a common face."""
 
 
 def regular(
@@ -59,8 +65,13 @@ def regular(
     return grid, np.asarray(smooth, dtype=np.float32).reshape(count, *displacement.shape[1:])
 
 
+def turns_explain(yaw: float, pitch: float, displacement_iod: float) -> bool:
+    """Whether a head that turned by `yaw` and nodded by `pitch`, radians, is why a region is elsewhere."""
+    return yaw > _MOST_YAW or displacement_iod < _TURN_SHARE * max(yaw, pitch)
+
+
 def at_rest(
-    grid_s: Float64Array, displacement: Float32Array, *, goes_on: bool = False
+    grid_s: Float64Array, displacement: Float32Array, turn: Float32Array, *, goes_on: bool = False
 ) -> tuple[Float32Array, BoolArray]:
     """The resting level under each sample, float32 [G, R, 2], and where a region is at rest, bool [G, R].
 
@@ -68,48 +79,54 @@ def at_rest(
     a head that slowly turns or tilts makes no movement, or goes along where the region moves for good. A place where an
     expression is held for a while is not rest: from there the face comes back within four seconds. A clip that is cut
     to one expression begins at its onset, so a first sample without rest after it counts as the resting face. Where a
-    stream `goes_on` after the last sample, a face that stays where it has just gone may yet come back.
+    stream `goes_on` after the last sample, a face that stays where it has just gone may yet come back, unless it is the
+    head that went: `turn` float32 [G, 2] is how far it has turned and nodded, radians.
     """
-    levels = np.empty_like(displacement)
-    resting = _quiet(grid_s, displacement)
-    for region in range(displacement.shape[1]):
-        place = _Place(displacement[:, region])
-        segments = _segments(grid_s, place, resting[:, region])
-        segments = _without_plateaus(segments, float(grid_s[-1]), place.end, goes_on=goes_on)
-        times, values = _knots(grid_s, place, segments)
-        for axis in range(2):
-            levels[:, region, axis] = np.interp(grid_s, times, values[:, axis])
-        for before, after in pairwise(segments):
+    levels, resting = np.empty_like(displacement), np.zeros(displacement.shape[:2], dtype=np.bool_)
+    slow = _quiet(grid_s, displacement)
+    for region, start, stop in zip(*(each.tolist() for each in slow), strict=True):
+        resting[start:stop, region] = True
+    sums = _sums(displacement)
+    ends = displacement[-1].tolist()
+    kept = [
+        _without_plateaus(segments, float(grid_s[-1]), (end[0], end[1]), goes_on=goes_on)
+        for segments, end in zip(_segments(grid_s, sums, _sums(turn), slow), ends, strict=True)
+    ]
+    for region, (times, values) in enumerate(_knots(grid_s, sums, kept)):
+        levels[:, region] = np.interp(grid_s, times, values.view(np.complex128)[:, 0]).view(np.float64).reshape(-1, 2)
+        for before, after in pairwise(kept[region]):
             if _distance(before, after) > _SAME_LEVEL_IOD:
                 gap = slice(before.stop, after.start)
                 levels[gap, region] = _going(displacement[gap, region], before.last, after.first)
     return levels, resting
 
 
+def runs(flags: BoolArray) -> tuple[IntArray, IntArray, IntArray]:
+    """Every run of true samples in each column of bool [G, R]: its column, its start and its stop, int [runs] each, in
+    order of column and time.
+    """
+    padded = np.zeros((flags.shape[1], len(flags) + 2), dtype=np.int8)
+    padded[:, 1:-1] = flags.T
+    change = np.diff(padded, axis=1)
+    columns, starts = np.nonzero(change > 0)
+    return columns, starts, np.nonzero(change < 0)[1]
+
+
+def lengths(ways: Float32Array) -> Float32Array:
+    """Of vectors float32 [..., 2]; `numpy.linalg.norm` takes several times as long over so short an axis."""
+    return np.asarray(np.sqrt(ways[..., 0] * ways[..., 0] + ways[..., 1] * ways[..., 1]), dtype=np.float32)
+
+
+def _sums(samples: Float32Array) -> Float64Array:
+    """Of all samples before each, and of all."""
+    return np.concatenate([np.zeros((1, *samples.shape[1:])), np.cumsum(samples, axis=0, dtype=np.float64)])
+
+
 _Point: TypeAlias = tuple[float, float]
 
 
-class _Place:
-    """Where one region is, float32 [G, 2]; its means over stretches are looked up, since there are hundreds."""
-
-    def __init__(self, place: Float32Array) -> None:
-        sums = np.concatenate([np.zeros((1, 2)), np.cumsum(place, axis=0, dtype=np.float64)])
-        self._x, self._y = sums.T.tolist()
-
-    @property
-    def end(self) -> _Point:
-        """The last sample."""
-        return self.mean(len(self._x) - 2, len(self._x) - 1)
-
-    def mean(self, start: int, stop: int) -> _Point:
-        """Over the samples from `start` up to `stop`."""
-        count = stop - start
-        return (self._x[stop] - self._x[start]) / count, (self._y[stop] - self._y[start]) / count
-
-
-@dataclass(frozen=True, slots=True)
-class _Rest:
-    """Samples `start` to `stop` of one region at rest, and its mean place at both ends."""
+class _Rest(NamedTuple):
+    """Samples `start` to `stop` of one region at rest, its mean place at both ends and how the head is turned."""
 
     start: int
     stop: int
@@ -117,10 +134,11 @@ class _Rest:
     stop_s: float
     first: _Point
     last: _Point
+    turn: _Point
 
 
-def _quiet(grid_s: Float64Array, displacement: Float32Array) -> BoolArray:
-    """Where each region is slow, for long enough to be rest."""
+def _quiet(grid_s: Float64Array, displacement: Float32Array) -> tuple[IntArray, IntArray, IntArray]:
+    """The `runs` in which each region is slow, those that are long enough to be rest."""
     step = float(grid_s[1] - grid_s[0])
     lag = max(round(_SPEED_S / 2 / step), 1)
     flat = displacement.reshape(len(displacement), -1)
@@ -128,40 +146,60 @@ def _quiet(grid_s: Float64Array, displacement: Float32Array) -> BoolArray:
     padded = np.pad(smooth, ((lag, lag), (0, 0), (0, 0)), mode="edge")
     index = np.arange(len(smooth))
     span = np.minimum(index + lag, len(smooth) - 1) - np.maximum(index - lag, 0)
-    speed = np.linalg.norm(padded[2 * lag :] - padded[: -2 * lag], axis=-1) / (span * step)[:, None]
+    speed = lengths(padded[2 * lag :] - padded[: -2 * lag]) / (span * step)[:, None]
     # What the low-pass takes away is noise; what is left of it makes a speed that is none.
     noise = _MAD_TO_SIGMA * np.median(np.abs(displacement - smooth), axis=(0, 2)) / np.sqrt(lag + 1)
     limit = np.maximum(_REST_SPEED, _NOISE_SHARE * np.sqrt(2) * noise / _SPEED_S)
-    quiet = speed < limit
-    for region in range(quiet.shape[1]):
-        for start, stop in _runs(quiet[:, region]):
-            if (stop - start) * step < _REST_S:
-                quiet[start:stop, region] = False
-    return np.asarray(quiet)
+    regions, starts, stops = runs(speed < limit)
+    lasting = (stops - starts) * step >= _REST_S
+    return regions[lasting], starts[lasting], stops[lasting]
 
 
-def _runs(flags: BoolArray) -> list[tuple[int, int]]:
-    edges = np.flatnonzero(np.diff(np.concatenate(([0], flags.view(np.int8), [0]))))
-    return [(int(start), int(stop)) for start, stop in zip(edges[::2], edges[1::2], strict=True)]
+def _segments(
+    grid_s: Float64Array, sums: Float64Array, turns: Float64Array, resting: tuple[IntArray, IntArray, IntArray]
+) -> list[list[_Rest]]:
+    """The rests of each region: its runs without their ends, in parts; and its first sample, if it is in none of them.
 
-
-def _segments(grid_s: Float64Array, place: _Place, resting: BoolArray) -> list[_Rest]:
+    `sums` float64 [G + 1, R, 2] and `turns` float64 [G + 1, 2] are those of all samples before.
+    """
     step = float(grid_s[1] - grid_s[0])
     trim, end = round(_TRIM_S / step), max(round(_KNOT_S / 2 / step), 1)
-    found = []
-    for start, stop in _runs(resting):
-        low = start if start == 0 else start + trim
-        high = stop if stop == len(resting) else stop - trim
-        if high - low < 1:
-            continue
-        # What comes back slowly enough to pass for rest is back only at its end.
-        for begin, until in pairwise(_parts(low, high, max(round((high - low) * step / _PART_S), 1))):
-            first, last = place.mean(begin, min(begin + end, until)), place.mean(max(until - end, begin), until)
-            found.append(_Rest(begin, until, float(grid_s[begin]), float(grid_s[until - 1]), first, last))
-    if not found or found[0].start > 0:
-        first_s, first = float(grid_s[0]), place.mean(0, 1)
-        found.insert(0, _Rest(0, 1, first_s, first_s, first, first))
+    regions, starts, stops = resting
+    starts = np.where(starts == 0, 0, starts + trim)
+    stops = np.where(stops == len(grid_s), stops, stops - trim)
+    lasting = stops > starts
+    regions, starts, stops = regions[lasting], starts[lasting], stops[lasting]
+    lacking = np.setdiff1d(np.arange(sums.shape[1]), regions[starts == 0])
+    regions = np.concatenate([lacking, regions])
+    starts, stops = np.concatenate([0 * lacking, starts]), np.concatenate([0 * lacking + 1, stops])
+    order = np.lexsort((starts, regions))
+    # What comes back slowly enough to pass for rest is back only at its end.
+    regions, starts, stops = _parts(regions[order], starts[order], stops[order], _PART_S / step)
+    first = _means(sums, regions, starts, np.minimum(starts + end, stops)).tolist()
+    last = _means(sums, regions, np.maximum(stops - end, starts), stops).tolist()
+    turned = ((turns[stops] - turns[starts]) / (stops - starts)[:, None]).tolist()
+    found: list[list[_Rest]] = [[] for _ in range(sums.shape[1])]
+    times = grid_s[starts].tolist(), grid_s[stops - 1].tolist()
+    for region, *rest in zip(
+        regions.tolist(), starts.tolist(), stops.tolist(), *times, first, last, turned, strict=True
+    ):
+        found[region].append(_Rest(*rest))
     return found
+
+
+def _parts(regions: IntArray, starts: IntArray, stops: IntArray, length: float) -> tuple[IntArray, IntArray, IntArray]:
+    """Each stretch in parts of about `length` samples: their regions, starts and stops."""
+    sizes = stops - starts
+    counts = np.clip(np.rint(sizes / length).astype(np.int64), 1, sizes)
+    which = np.repeat(np.arange(len(sizes)), counts)
+    part = np.arange(len(which)) - np.repeat(np.cumsum(counts) - counts, counts)
+    begin, size, count = starts[which], sizes[which], counts[which]
+    return regions[which], begin + size * part // count, begin + size * (part + 1) // count
+
+
+def _means(sums: Float64Array, regions: IntArray, starts: IntArray, stops: IntArray) -> Float64Array:
+    """Mean places float64 [N, 2] over samples `starts` to `stops` of `regions`."""
+    return np.asarray((sums[stops, regions] - sums[starts, regions]) / (stops - starts)[:, None])
 
 
 def _without_plateaus(segments: list[_Rest], end_s: float, end: _Point, *, goes_on: bool) -> list[_Rest]:
@@ -171,7 +209,7 @@ def _without_plateaus(segments: list[_Rest], end_s: float, end: _Point, *, goes_
     while index < len(segments):
         before = kept[-1]
         away = _distance(before, segments[index])
-        if away > _SAME_LEVEL_IOD:
+        if away > _SAME_LEVEL_IOD and not (goes_on and _is_turned(before, segments[index], away)):
             limit = max(_SAME_LEVEL_IOD, _RETURNED_SHARE * away)
             back = _return(segments, index, before, limit)
             if back is not None:
@@ -181,6 +219,12 @@ def _without_plateaus(segments: list[_Rest], end_s: float, end: _Point, *, goes_
         kept.append(segments[index])
         index += 1
     return kept
+
+
+def _is_turned(before: _Rest, after: _Rest, away: float) -> bool:
+    """Whether a region is elsewhere because the head is: then it rests there."""
+    yaw, pitch = (abs(one - other) for one, other in zip(after.turn, before.turn, strict=True))
+    return turns_explain(yaw, pitch, away)
 
 
 def _return(segments: list[_Rest], index: int, before: _Rest, limit: float) -> int | None:
@@ -206,18 +250,14 @@ def _distance(before: _Rest, after: _Rest) -> float:
     return math.dist(after.first, before.last)
 
 
-def _knots(grid_s: Float64Array, place: _Place, segments: list[_Rest]) -> tuple[Float64Array, Float64Array]:
-    """Times and places that the resting level passes through: every quarter of a second of each rest."""
+def _knots(
+    grid_s: Float64Array, sums: Float64Array, rests: list[list[_Rest]]
+) -> Iterator[tuple[Float64Array, Float64Array]]:
+    """Times and places that the resting level of each region passes through: every quarter of a second of each rest."""
     step = float(grid_s[1] - grid_s[0])
-    spans = [
-        span
-        for rest in segments
-        for span in pairwise(_parts(rest.start, rest.stop, max(round((rest.stop - rest.start) * step / _KNOT_S), 1)))
-    ]
-    middles = np.array([(start + stop - 1) / 2 for start, stop in spans])
-    return grid_s[0] + step * middles, np.array([place.mean(*span) for span in spans])
-
-
-def _parts(start: int, stop: int, count: int) -> list[int]:
-    """Where each of `count` parts of nearly one length begins, and the end."""
-    return [start + (stop - start) * part // count for part in range(count + 1)]
+    spans = np.array([(region, rest.start, rest.stop) for region, found in enumerate(rests) for rest in found])
+    regions, starts, stops = _parts(spans[:, 0], spans[:, 1], spans[:, 2], _KNOT_S / step)
+    times, places = grid_s[0] + step * (starts + stops - 1) / 2, _means(sums, regions, starts, stops)
+    bounds = np.searchsorted(regions, np.arange(len(rests) + 1)).tolist()
+    for first, last in pairwise(bounds):
+        yield times[first:last], places[first:last]

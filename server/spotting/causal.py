@@ -11,6 +11,7 @@ What a stream is told is therefore what a clip of it would be told, but for what
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -29,13 +30,14 @@ _STIR_IOD = 0.006
 _RATE_OVER = 32
 _LOOK_S = 0.025
 _IDLE_LOOK_S = 0.5
-_SETTLED_S = 0.02
+_SETTLED_S = 0.01
 _SETTLED_GAPS = 1.0
+_OVER_GAPS = 0.5
 _ALIKE_S = 0.05
 _LOOKS = 2
 _MISSES = 3
 _RISEN = 1.05
-_RISEN_S = 0.03
+_RISEN_S = 0.02
 _PEAKS = 32
 _SAME_SHARE = 0.5
 
@@ -45,7 +47,9 @@ _MOVES_IOD = 0.006
 _FACE = ~np.array(LIDS)
 _MOUTH = [r for r, name in enumerate(REGIONS) if name.startswith(("mouth", "lip", "chin"))]
 _JAW = ("lip_lower", "chin")
-_SYLLABLE_S = 0.2
+_SYLLABLE_S = 1 / 3
+"""Of those that follow each other at 3 to 6 Hz, the longest."""
+_NEXT_SYLLABLE_S = 0.25
 _OF_MOUTH = frozenset(name for name, coupled in zip(REGIONS, COUPLED, strict=True) if coupled)
 
 Step: TypeAlias = Literal["onset", "candidate", "event", "withdrawn"]
@@ -65,7 +69,7 @@ class News:
 
 @dataclass(slots=True)
 class _Watched:
-    """A movement that is under way; `looks` in a row at its present step, `misses` in a row of the whole of it."""
+    """A movement that is under way: seen in `looks` in a row, or not in `misses`; `peaks` are when and how large."""
 
     number: int
     interval: Interval
@@ -74,11 +78,37 @@ class _Watched:
     misses: int = 0
     peaks: list[tuple[float, float]] = field(default_factory=list)
 
+    def see(self, interval: Interval, now_s: float) -> None:
+        """What it is now."""
+        self.interval = interval
+        self.peaks = [*self.peaks[1 - _PEAKS :], (now_s, interval.peak_iod)]
+
     def has_risen(self, now_s: float, lag_s: float) -> bool:
         """Whether it is hardly larger now than `lag_s` ago."""
-        self.peaks = [*self.peaks[-_PEAKS:], (now_s, self.interval.peak_iod)]
         before = [peak for seen_s, peak in self.peaks if seen_s <= now_s - lag_s]
         return bool(before) and self.interval.peak_iod <= _RISEN * before[-1]
+
+
+@dataclass(frozen=True)
+class _Look:
+    """The signal as it is now, and the time between its frames of late."""
+
+    signal: MotionSignal
+
+    @cached_property
+    def now_s(self) -> float:
+        return float(self.signal.times_s[-1])
+
+    @cached_property
+    def gap_s(self) -> float:
+        return _gap_s(self.signal)
+
+    @cached_property
+    def mouth_moves(self) -> bool:
+        """Whether the mouth is under way in the last frames."""
+        times_s = self.signal.times_s
+        since = min(int(np.searchsorted(times_s, self.now_s - _MOVES_S)), len(times_s) - 2)
+        return bool(np.ptp(self.signal.displacement[since:, _MOUTH], axis=0).max() > _MOVES_IOD)
 
 
 class CausalSpotter:
@@ -90,7 +120,6 @@ class CausalSpotter:
         self._taken_back: list[Interval] = []
         self._count = 0
         self._look_s = -np.inf
-        self._mouth_moves = False
 
     @property
     def moving(self) -> bool:
@@ -113,17 +142,16 @@ class CausalSpotter:
         """What the newest frame of `signal` (at least two) has changed, in order of the movements."""
         if not self.due(signal):
             return []
-        now_s, gap_s = float(signal.times_s[-1]), _gap_s(signal)
-        self._look_s = now_s
-        found = self._seen(signal, now_s, goes_on=True)
-        self._mouth_moves = _mouth_moves(signal)
-        news = [step for watched in list(self._watched) for step in self._follow(watched, found, now_s, gap_s)]
+        look = _Look(signal)
+        self._look_s = look.now_s
+        found = self._seen(look, goes_on=True)
+        news = [step for watched in list(self._watched) for step in self._follow(watched, found, look)]
         for interval in found:
-            if self._is_fresh(interval, now_s, gap_s):
+            if self._is_fresh(interval, look):
                 self._count += 1
                 fresh = _Watched(self._count, interval)
                 self._watched.append(fresh)
-                news += self._advance(fresh, interval, now_s, gap_s)
+                news += self._advance(fresh, interval, look)
         return news
 
     def end(self) -> list[News]:
@@ -136,8 +164,8 @@ class CausalSpotter:
         """The stream ends with the newest frame of `signal`: what is under way ends there, as at the end of a clip."""
         if len(signal.times_s) < 2:
             return self.end()
-        now_s, gap_s = float(signal.times_s[-1]), _gap_s(signal)
-        found = self._seen(signal, now_s, goes_on=False)
+        look = _Look(signal)
+        found = self._seen(look, goes_on=False)
         news: list[News] = []
         for watched in self._watched:
             same = next((each for each in found if _continues(watched.interval, each)), None)
@@ -148,30 +176,31 @@ class CausalSpotter:
             elif watched.told:
                 news.append(News(watched.number, "withdrawn", watched.interval))
         for interval in found:
-            if self._is_fresh(interval, now_s, gap_s):
+            if self._is_fresh(interval, look):
                 self._count += 1
                 news += [News(self._count, step, interval) for step in _STEPS]
         self._watched, self._past, self._taken_back = [], [], []
         return news
 
-    def _seen(self, signal: MotionSignal, now_s: float, *, goes_on: bool) -> list[Interval]:
-        """What is in `signal` and has not been told to its end."""
+    def _seen(self, look: _Look, *, goes_on: bool) -> list[Interval]:
+        """What is in sight and has not been told to its end."""
         self._past, self._taken_back = (
-            [each for each in known if each.offset_s > now_s - WINDOW_S] for known in (self._past, self._taken_back)
+            [each for each in known if each.offset_s > look.now_s - WINDOW_S]
+            for known in (self._past, self._taken_back)
         )
-        found = spot(signal, MAX_RATE_HZ, goes_on=goes_on)
+        found = spot(look.signal, MAX_RATE_HZ, goes_on=goes_on)
         return [each for each in found if not any(_same(each, past) for past in self._past)]
 
-    def _is_fresh(self, interval: Interval, now_s: float, gap_s: float) -> bool:
+    def _is_fresh(self, interval: Interval, look: _Look) -> bool:
         """Whether it is of now, and no rest of something else."""
-        return interval.offset_s >= now_s - RECENT_S - gap_s and not self._is_rest_of_another(interval)
+        return interval.offset_s >= look.now_s - RECENT_S - look.gap_s and not self._is_rest_of_another(interval)
 
     def _is_rest_of_another(self, interval: Interval) -> bool:
         """Whether it is what is left of a movement that is none any more: the end of a way to a new resting level."""
         known = [*self._taken_back, *self.under_way.values()]
         return any(_same(interval, each) and not _continues(each, interval) for each in known)
 
-    def _follow(self, watched: _Watched, found: list[Interval], now_s: float, gap_s: float) -> list[News]:
+    def _follow(self, watched: _Watched, found: list[Interval], look: _Look) -> list[News]:
         """One step of a movement, with its share taken out of `found`."""
         same = next((each for each in found if _continues(watched.interval, each)), None)
         if same is None:
@@ -184,58 +213,48 @@ class CausalSpotter:
             return [News(watched.number, "withdrawn", watched.interval)] if watched.told else []
         found.remove(same)
         watched.misses = 0
-        return self._advance(watched, same, now_s, gap_s)
+        return self._advance(watched, same, look)
 
-    def _advance(self, watched: _Watched, interval: Interval, now_s: float, gap_s: float) -> list[News]:
-        before, watched.interval = watched.interval, interval
-        settled_s = max(_SETTLED_S, _SETTLED_GAPS * gap_s) - gap_s / 4
+    def _advance(self, watched: _Watched, interval: Interval, look: _Look) -> list[News]:
+        before_s = watched.interval.offset_s
+        watched.see(interval, look.now_s)
         told: list[Step] = []
-        if watched.told is None:
-            told = ["onset"] if self._again(watched, steady=True) else []
-        if watched.told == "onset" and (
-            now_s - interval.apex_s >= settled_s or watched.has_risen(now_s, max(_RISEN_S, 0.75 * gap_s))
-        ):
-            told += ["candidate"]
-            watched.told, watched.looks = "candidate", 0
-        if self._is_jaw(interval):
-            settled_s = max(settled_s, _SYLLABLE_S)
-        if watched.told == "candidate" and now_s - interval.offset_s >= settled_s:
-            steady = abs(interval.offset_s - before.offset_s) <= _ALIKE_S
-            # A mouth that goes on at once may speak, which the next syllable tells.
-            steady = steady and not (self._mouth_moves and interval.regions[0] in _OF_MOUTH)
-            if self._again(watched, steady=steady):
-                told += ["event"]
-                self._watched.remove(watched)
-                self._past.append(interval)
+        watched.looks += 1
+        if watched.told is None and watched.looks >= _LOOKS:
+            told.append("onset")
+            watched.told = "onset"
+        if watched.told == "onset" and self._is_past_apex(watched, look):
+            told.append("candidate")
+            watched.told = "candidate"
+        steady = abs(interval.offset_s - before_s) <= _ALIKE_S
+        if watched.told == "candidate" and steady and self._is_over(interval, look):
+            told.append("event")
+            self._watched.remove(watched)
+            self._past.append(interval)
         return [News(watched.number, step, interval) for step in told]
 
     @staticmethod
-    def _is_jaw(interval: Interval) -> bool:
-        """Whether it is what a syllable looks like: the jaw above all, and nothing but what moves with it."""
-        return interval.regions[0] in _JAW and _OF_MOUTH.issuperset(interval.regions)
+    def _is_past_apex(watched: _Watched, look: _Look) -> bool:
+        settled_s = max(_SETTLED_S, _SETTLED_GAPS * look.gap_s) - look.gap_s / 4
+        risen_s = max(_RISEN_S, 0.75 * look.gap_s)
+        return look.now_s - watched.interval.apex_s >= settled_s or watched.has_risen(look.now_s, risen_s)
+
+    def _is_over(self, interval: Interval, look: _Look) -> bool:
+        over_s = _NEXT_SYLLABLE_S if self._is_syllable(interval) else _OVER_GAPS * look.gap_s
+        # A mouth that goes on at once may speak, which the next syllable tells.
+        return look.now_s - interval.offset_s >= over_s and not (interval.regions[0] in _OF_MOUTH and look.mouth_moves)
 
     @staticmethod
-    def _again(watched: _Watched, *, steady: bool) -> bool:
-        """Whether a step was seen in enough looks in a row."""
-        watched.looks = watched.looks + 1 if steady else 1
-        if watched.looks < _LOOKS:
-            return False
-        watched.looks = 0
-        watched.told = "onset" if watched.told is None else watched.told
-        return True
+    def _is_syllable(interval: Interval) -> bool:
+        """Whether it looks like one: short, the jaw above all, and nothing but what moves with it."""
+        length_s = interval.offset_s - interval.onset_s
+        return length_s <= _SYLLABLE_S and interval.regions[0] in _JAW and _OF_MOUTH.issuperset(interval.regions)
 
 
 def _gap_s(signal: MotionSignal) -> float:
     """Between frames of late; half of the gaps are no longer."""
     gaps = np.sort(np.diff(signal.times_s[-_RATE_OVER:]))
     return float(gaps[len(gaps) // 2])
-
-
-def _mouth_moves(signal: MotionSignal) -> bool:
-    """Whether the mouth is under way in the last frames."""
-    since = min(int(np.searchsorted(signal.times_s, signal.times_s[-1] - _MOVES_S)), len(signal.times_s) - 2)
-    recent = signal.displacement[since:, _MOUTH]
-    return bool(np.ptp(recent, axis=0).max() > _MOVES_IOD)
 
 
 def _stirs(signal: MotionSignal) -> bool:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 
+from server.spotting.baseline import turns_explain
 from server.spotting.signal import LIDS, REGIONS, MotionSignal
 from server.spotting.speech import COUPLED
 from server.types import Float32Array, Float64Array
@@ -14,14 +14,13 @@ from server.types import Float32Array, Float64Array
 _UNSURE = ("brow_outer", "cheek", "chin", "lip_lower")
 _SUPPORT_SHARE = 0.5
 _STEP_SHARE = 0.7
+_STAYS_SHARE = 0.8
 _BLINK_IOD = 0.03
 _BLINK_SHARE = 0.35
+_BLINK_TIME_SHARE = 0.25
 _UNSTEADY_SHARE = 0.5
-_MOST_YAW = math.radians(4.0)
-"""Turn to and fro within one movement, of whatever size, that makes it the head's."""
-_TURN_SHARE = 0.7
-"""A head that turns by an angle may leave this share of it, in IOD per radian, in regions that stand out further or
-less far than those of a common face."""
+_TURN_S = 0.2
+"""A head that turns before or after a movement is turning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +40,20 @@ class Scene:
         self, window: slice, members: list[int], moments_s: tuple[float, float, float], peak_iod: float
     ) -> bool:
         """Whether something else explains what `members` do from onset to offset, the samples of `window`."""
-        onset_s, apex_s, offset_s = moments_s
+        onset_s, _, offset_s = moments_s
         times_s, unsteady = self.signal.times_s, self.signal.unsteady
         during = (times_s >= onset_s) & (times_s <= offset_s)
+        about = (times_s >= onset_s - _TURN_S) & (times_s <= offset_s + _TURN_S)
         return (
             _is_blink(self.lowered[window], peak_iod)
-            or _is_turn(self.signal.turn[during], peak_iod)
-            or _is_step(self.signal, members, apex_s, offset_s, peak_iod)
+            or _is_turn(self.signal.turn[about], peak_iod)
+            or (self._stays(members, peak_iod) and _is_step(self.signal, members, moments_s, peak_iod))
             or (bool(during.any()) and float(np.mean(unsteady[during])) > _UNSTEADY_SHARE)
         )
+
+    def _stays(self, members: list[int], peak_iod: float) -> bool:
+        """Whether the face is not on its way back at the end, as far as it is seen."""
+        return float(self.size[-1, members].max()) >= _STAYS_SHARE * peak_iod
 
 
 def is_supported(excess: Float32Array, members: list[int]) -> bool:
@@ -69,22 +73,29 @@ def _is_turn(turn: Float32Array, peak_iod: float) -> bool:
     if not len(turn):
         return False
     yaw, pitch = (float(x) for x in np.ptp(turn, axis=0))
-    return yaw > _MOST_YAW or peak_iod < _TURN_SHARE * max(yaw, pitch)
+    return turns_explain(yaw, pitch, peak_iod)
 
 
 def _is_blink(lowered: Float32Array, peak_iod: float) -> bool:
-    """Whether the lids, `lowered` float32 [T, lids] in IOD, went down by far more than all else moved."""
+    """Whether the lids, `lowered` float32 [T, lids] in IOD, went down by far more than all else moved.
+
+    What lasts far longer than they were down is not their doing.
+    """
     lids = float(lowered.max())
-    return lids >= _BLINK_IOD and peak_iod < _BLINK_SHARE * lids
+    if lids < _BLINK_IOD or peak_iod >= _BLINK_SHARE * lids:
+        return False
+    return float(np.mean(lowered.max(axis=1) >= lids / 2)) >= _BLINK_TIME_SHARE
 
 
-def _is_step(signal: MotionSignal, members: list[int], apex_s: float, offset_s: float, peak_iod: float) -> bool:
+def _is_step(signal: MotionSignal, members: list[int], moments_s: tuple[float, float, float], peak_iod: float) -> bool:
     """Whether the face was elsewhere from one frame to the next and stayed there until the clip ended.
 
     That is a cut, or a codec that starts anew with a key frame; muscles take several frames.
     """
+    onset_s, apex_s, offset_s = moments_s
     if offset_s < signal.times_s[-1]:
         return False
+    since = max(int(np.searchsorted(signal.times_s, onset_s)) - 1, 0)
     until = int(np.searchsorted(signal.times_s, apex_s, side="right"))
-    jumps = np.linalg.norm(np.diff(signal.displacement[:until, members], axis=0), axis=-1)
+    jumps = np.linalg.norm(np.diff(signal.displacement[since:until, members], axis=0), axis=-1)
     return bool(len(jumps)) and float(jumps.max()) > _STEP_SHARE * peak_iod

@@ -12,11 +12,11 @@ from itertools import pairwise
 
 import numpy as np
 
-from server.spotting.baseline import MAX_RATE_HZ, BoolArray, at_rest, regular
+from server.spotting.baseline import MAX_RATE_HZ, BoolArray, at_rest, lengths, regular
 from server.spotting.causes import Scene, is_supported
 from server.spotting.movements import Movement, group, movements_in
 from server.spotting.signal import LIDS, REGIONS, MotionSignal
-from server.spotting.speech import COUPLED, in_speech, speaking_in
+from server.spotting.speech import speech_in
 from server.types import EventKind, Float32Array, Interval
 
 MICRO_S = 0.5
@@ -45,9 +45,8 @@ _FOOT_SHARE = 0.1
 _SINE_FOOT = 0.5
 """On a sin^2 rise the start lies 0.69 of the way from the half to the tenth beyond the tenth; the low-pass lengthens
 the foot, so that half of the way leaves no bias (`python -m bench.spotting`)."""
-_SINE_QUARTER = 2.0
-"""... and twice the way from the half to the quarter beyond the quarter."""
-_TAIL_S = 0.06
+_SINE_QUARTER = 1.5
+"""... and twice the way from the half to the quarter beyond the quarter, of which three quarters leave no bias."""
 _RISE_AGAIN = 0.33
 
 
@@ -65,19 +64,22 @@ def spot(signal: MotionSignal, max_rate_hz: float = MAX_RATE_HZ, *, goes_on: boo
     steady = ~signal.unsteady
     if steady.sum() < 2:
         return []
-    grid, displacement = regular(signal.times_s[steady], signal.displacement[steady], max_rate_hz)
-    levels, resting = at_rest(grid, displacement, goes_on=goes_on)
-    size = np.linalg.norm((displacement - levels) * _WEIGHTS, axis=-1).astype(np.float32)
+    measured = np.concatenate([signal.displacement, signal.turn[:, None]], axis=1)
+    grid, measured = regular(signal.times_s[steady], measured[steady], max_rate_hz)
+    displacement = measured[:, :-1]
+    levels, resting = at_rest(grid, displacement, measured[:, -1], goes_on=goes_on)
+    size = lengths((displacement - levels) * _WEIGHTS)
     thresholds = _thresholds(size, resting)
-    spoken = speaking_in(grid, displacement)
+    speech = speech_in(grid, displacement)
     movements = [
         movement
         for movement in movements_in(size, thresholds)
-        if not (COUPLED[movement.region] and in_speech(float(grid[movement.apex]), spoken))
+        if not speech.explains(movement.region, float(grid[movement.apex]))
     ]
     events = group(movements)
     scene = Scene(grid, size, thresholds, (displacement - levels)[:, list(LIDS), 1], signal)
-    found = (_interval(event, scene) for event in events)
+    gap_s = float(np.median(np.diff(signal.times_s)))
+    found = (_interval(event, scene, gap_s) for event in events)
     return _apart([interval for interval in found if interval is not None])
 
 
@@ -132,11 +134,19 @@ def _thresholds(size: Float32Array, resting: BoolArray) -> Float32Array:
     base = np.array([threshold_of(name) for name in REGIONS], dtype=np.float32)
     most = np.array([_MOST_SHARE.get(name.split("_")[0], _MOST_SHARE_ELSEWHERE) for name in REGIONS], dtype=np.float32)
     usual = np.clip(_CLEAN_FACTOR * np.quantile(size, _QUIET_SHARE, axis=0), _CLEAN_SHARE * base, most * base)
-    noise = np.array([np.median(size[rest, r]) if rest.any() else 0.0 for r, rest in enumerate(resting.T)])
-    return np.asarray(np.maximum(usual, _NOISE_FACTOR * noise), dtype=np.float32)
+    return np.asarray(np.maximum(usual, _NOISE_FACTOR * _medians(size, resting)), dtype=np.float32)
 
 
-def _interval(together: list[Movement], scene: Scene) -> Interval | None:
+def _medians(size: Float32Array, resting: BoolArray) -> Float32Array:
+    """Median over the samples at rest of each region, float32 [R]; 0 where there are none."""
+    ranked = np.sort(np.where(resting, size, np.inf), axis=0)
+    counts = resting.sum(axis=0)
+    middle = np.stack([np.maximum(counts - 1, 0) // 2, counts // 2])
+    both = np.take_along_axis(ranked, np.minimum(middle, len(size) - 1), axis=0)
+    return np.where(counts > 0, both.mean(axis=0), 0).astype(np.float32)
+
+
+def _interval(together: list[Movement], scene: Scene, gap_s: float) -> Interval | None:
     grid, size, signal = scene.grid_s, scene.size, scene.signal
     lead = together[0]
     excess = size[lead.apex] / scene.thresholds
@@ -144,7 +154,7 @@ def _interval(together: list[Movement], scene: Scene) -> Interval | None:
     wave = (size[:, members] / scene.thresholds[members]).sum(axis=1)
     step = float(grid[1] - grid[0])
     start, stop = min(m.start for m in together), max(m.stop for m in together)
-    onset, apex, offset = _boundaries(wave, start, stop, _TAIL_S / step)
+    onset, apex, offset = _boundaries(wave, start, stop)
     onset_s, apex_s, offset_s = (float(grid[0] + x * step) for x in (onset, apex, offset))
     length = offset_s - onset_s
     window = slice(int(onset), int(offset) + 2)
@@ -159,7 +169,7 @@ def _interval(together: list[Movement], scene: Scene) -> Interval | None:
         return None
     frames = [int(signal.frames[np.argmin(np.abs(signal.times_s - t))]) for t in (onset_s, apex_s, offset_s)]
     return Interval(
-        kind=kind_of(length, float(np.median(np.diff(signal.times_s)))),
+        kind=kind_of(length, gap_s),
         onset_frame=frames[0],
         apex_frame=frames[1],
         offset_frame=frames[2],
@@ -172,25 +182,25 @@ def _interval(together: list[Movement], scene: Scene) -> Interval | None:
     )
 
 
-def _boundaries(wave: Float32Array, start: int, stop: int, tail: float) -> tuple[float, float, float]:
+def _boundaries(wave: Float32Array, start: int, stop: int) -> tuple[float, float, float]:
     """Onset, apex and offset of one movement in (fractional) grid samples."""
     apex = start + int(np.argmax(wave[start:stop]))
     floor = float(wave.min())
     height = float(wave[apex]) - floor
-    onset = _foot(wave[apex::-1] - floor, height, tail)
-    offset = _foot(wave[apex:] - floor, height, tail)
+    onset = _foot(wave[apex::-1] - floor, height)
+    offset = _foot(wave[apex:] - floor, height)
     return apex - onset, _summit(wave, apex), apex + offset
 
 
-def _foot(fall: Float32Array, height: float, tail: float) -> float:
-    """Samples from the summit (`fall[0]`) to where the movement begins or ends; `tail` samples may be slow."""
+def _foot(fall: Float32Array, height: float) -> float:
+    """Samples from the summit (`fall[0]`) to where the movement begins or ends."""
     lowest = np.minimum.accumulate(fall)
     again = np.flatnonzero(fall > lowest + _RISE_AGAIN * height)
     end = float(np.argmin(fall[: again[0]])) if len(again) else float(len(fall) - 1)
     half, quarter, foot = (_crossing(fall, share * height) for share in (0.5, 0.25, _FOOT_SHARE))
     if quarter is not None and half is not None:
         # A codec may hold a trace of the movement for long: the tail beyond what the quarter tells is not it.
-        end = min(end, quarter + _SINE_QUARTER * (quarter - half) + tail)
+        end = min(end, quarter + _SINE_QUARTER * (quarter - half))
         if foot is not None:
             end = min(end, foot + _SINE_FOOT * (foot - half))
     return end

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from server.spotting.baseline import runs
 from server.types import Float32Array
 
 _SPLIT_SHARE = 0.6
@@ -32,10 +33,9 @@ class Movement:
 def movements_in(size: Float32Array, thresholds: Float32Array) -> list[Movement]:
     """Movements of all regions: where `size` float32 [G, R] is above `thresholds` float32 [R], both in IOD."""
     out: list[Movement] = []
-    for region, threshold in enumerate(thresholds):
-        above = np.flatnonzero(np.diff(np.concatenate(([0], (size[:, region] > threshold).view(np.int8), [0]))))
-        for start, stop in zip(above[::2], above[1::2], strict=True):
-            out += _split(size[:, region], region, int(start), int(stop), float(threshold))
+    above = runs(size > thresholds)
+    for region, start, stop in zip(*(each.tolist() for each in above), strict=True):
+        out += _split(size[:, region], region, start, stop, float(thresholds[region]))
     return out
 
 

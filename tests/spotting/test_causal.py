@@ -2,12 +2,14 @@
 
 import itertools
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from server.spotting.causal import RECENT_S, WINDOW_S, CausalSpotter
 from server.spotting.intervals import spot
+from server.spotting.signal import REGIONS
 from server.testing import still_head
 from tests.spotting.test_intervals import BROWS, CORNERS, LIDS, _signal
 
@@ -102,6 +104,46 @@ def test_what_is_held_is_one_movement():
     assert event.kind == whole.kind == "macro"
     for live_s, clip_s in zip(_moments(event), _moments(whole), strict=True):
         assert abs(live_s - clip_s) <= 2 / fps
+
+
+CHIN = [i for i, name in enumerate(REGIONS) if name in ("chin", "lip_lower")]
+
+
+@pytest.mark.parametrize(("rise", "fall", "most_s"), [(0.2, 0.25, 0.1), (0.1, 0.12, 0.35)])
+def test_a_jaw_is_waited_for_as_long_as_it_may_speak(rise, fall, most_s):
+    """A short movement of the jaw alone may be a first syllable, so its event waits; a longer one is none."""
+    signal = _signal(np.arange(3 * 60) / 60, (CHIN, 1.2, rise, fall, 0.05, 1))
+    told = _live(signal)
+    assert [news.step for _, news in told] == list(STEPS)
+    late_s = told[-1][0] - (1.2 + rise + fall)
+    assert most_s - 0.15 <= late_s <= most_s
+
+
+def test_what_jumps_is_told_when_it_turns_back():
+    """A rise from one frame to the next may be a cut, until the face is on its way back; a jump long ago is none."""
+    times = np.arange(5 * 30) / 30
+    jump = np.zeros((len(times), len(REGIONS), 2))
+    jump[60:64, BROWS, 1] = np.array([0.04, 0.036, 0.02, 0.006])[:, None]
+    told = _live(still_head(times, _signal(times, noise=0.0004).displacement + jump))
+    assert [news.step for _, news in told] == list(STEPS)
+    assert told[1][0] - times[60] <= 0.11
+    later = _signal(times, (BROWS, 3.0, 0.2, 0.3, 0.04, 1), noise=0.0004)
+    told = _live(still_head(times, later.displacement + jump))
+    assert [news.step for _, news in told] == list(STEPS) * 2
+    assert told[4][0] - 3.2 <= 2 / 30 + 1e-6
+
+
+def test_a_head_that_has_turned_rests_there():
+    """An expression a second after a turn is told in time, though the face looks different from there on."""
+    times = np.arange(6 * 60) / 60
+    signal = _signal(times, (BROWS, 4.0, 0.15, 0.2, 0.04, 1))
+    way = np.clip((times - 2.5) / 0.4, 0, 1)[:, None]
+    turn = (np.radians([12.0, 0.0]) * way).astype(np.float32)
+    turned = signal.displacement + (0.06 * way[:, :, None]).astype(np.float32)
+    told = _live(replace(signal, displacement=turned, turn=turn))
+    (event,) = [(now_s, news.interval) for now_s, news in told if news.step == "event"]
+    assert abs(event[1].apex_s - 4.15) <= 2 / 60
+    assert event[0] - 4.35 <= 0.1
 
 
 def test_movements_follow_each_other():

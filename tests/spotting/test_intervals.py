@@ -74,6 +74,24 @@ def test_blinks_are_not_events():
     assert spot(_signal(times, *blink, *pull)) == []
 
 
+def test_a_blink_does_not_explain_what_lasts():
+    """A weak expression that is held for a second is found although the lids close once meanwhile."""
+    times = np.arange(4 * 60) / 60
+    smile = _signal(times, (CORNERS, 1.0, 0.6, 0.8, 0.034, -1), (LIDS, 1.5, 0.08, 0.15, 0.11, 1))
+    (event,) = spot(smile)
+    assert _iou((event.onset_s, event.offset_s), (1.0, 2.4)) > 0.5
+
+
+def test_a_head_that_has_just_turned_raises_no_brow():
+    """What moves within a fifth of a second of a turn is put down to the head; a second later it is an expression."""
+    times = np.arange(5 * 60) / 60
+    signal = _signal(times, (BROWS, 3.0, 0.1, 0.15, 0.04, -1))
+    for start, events in ((2.6, 0), (1.4, 1)):
+        turn = np.zeros((len(times), 2), np.float32)
+        turn[:, 0] = np.radians(12) * np.clip((times - start) / 0.35, 0, 1)
+        assert len(spot(replace(signal, turn=turn))) == events
+
+
 def test_an_expression_during_a_blink_is_still_found():
     """A brow raise is not swallowed by a blink that happens with it."""
     times = np.arange(120) / 30

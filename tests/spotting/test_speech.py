@@ -1,7 +1,12 @@
 """Speech: when a mouth articulates, and that it makes no expression."""
 
+import itertools
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from server.spotting.intervals import spot
 from server.spotting.signal import REGIONS
@@ -9,17 +14,18 @@ from server.spotting.speech import speaking, turning_points
 from server.testing import still_head
 
 MOUTH = [i for i, name in enumerate(REGIONS) if name.startswith(("lip", "chin", "mouth"))]
+CORNERS = [i for i, name in enumerate(REGIONS) if name.startswith("mouth_corner")]
 BROWS = [i for i, name in enumerate(REGIONS) if name.startswith("brow")]
 
 
-def _signal(fps, seconds, *, syllables=(), brow_at=None, rate=4.5, seed=0):
+def _signal(fps, seconds, *, syllables=(), regions=MOUTH, brow_at=None, rate=4.5, seed=0):
     rng = np.random.default_rng(seed)
     times = np.arange(round(fps * seconds)) / fps
     displacement = 0.0008 * rng.standard_normal((len(times), len(REGIONS), 2))
     for start, stop in syllables:
         inside = (times >= start) & (times <= stop)
         wave = 0.05 * np.sin(np.pi * rate * (times - start)) ** 2 * inside
-        displacement[:, MOUTH, 1] += wave[:, None]
+        displacement[:, regions, 1] += wave[:, None]
     if brow_at is not None:
         level = np.clip(1 - np.abs(times - brow_at) / 0.18, 0, 1)
         displacement[:, BROWS, 1] -= 0.04 * (np.sin(np.pi / 2 * level) ** 2)[:, None]
@@ -36,6 +42,22 @@ def test_syllables_are_speech_and_no_expressions(fps, rate):
     assert start <= 2.1
     assert stop >= 1.9 + length
     assert spot(signal) == []
+
+
+def test_a_lip_that_goes_to_and_fro_alone_is_lost_from_sight():
+    """It is no speech, and no expression, but what the corners of the mouth do meanwhile may be one."""
+    alone = _signal(60, 6, syllables=[(2.0, 3.5)], regions=[REGIONS.index("lip_lower")])
+    assert speaking(alone) == []
+    assert spot(alone) == []
+    smile = _signal(60, 6, syllables=[(2.6, 2.9)], regions=CORNERS, rate=1 / 0.3)
+    both = replace(alone, displacement=alone.displacement + smile.displacement)
+    (event,) = spot(both)
+    assert all(region.startswith("mouth_corner") for region in event.regions)
+
+
+def test_a_chin_that_goes_to_and_fro_is_speech():
+    """The jaw takes it along, also where the lips hardly part."""
+    assert len(speaking(_signal(60, 6, syllables=[(2.0, 3.5)], regions=[REGIONS.index("chin")]))) == 1
 
 
 def test_one_opening_of_the_mouth_is_not_speech():
@@ -63,6 +85,20 @@ def test_turning_points_are_where_the_way_back_begins():
     place = np.array([0, 1, 2, 3, 2.9, 3.1, 2, 1, 0, 1, 2, 3], dtype=np.float32)
     assert turning_points(place, 1.0) == [0, 5, 8, 11]
     assert turning_points(place, 10.0) == []
+
+
+@settings(max_examples=100, deadline=None)
+@given(place=st.lists(st.integers(0, 6), min_size=1, max_size=40), swing=st.integers(1, 4))
+def test_turning_points_are_extremes_in_turn(place, swing):
+    """Minima and maxima alternate, each at least a swing from the next, and no swing between two is left out."""
+    points = turning_points(np.array(place, dtype=np.float32), swing)
+    assert bool(points) == (max(place) - min(place) >= swing)
+    ways = [place[later] - place[earlier] for earlier, later in itertools.pairwise(points)]
+    assert all(abs(way) >= swing for way in ways)
+    assert all(one * other < 0 for one, other in itertools.pairwise(ways))
+    for earlier, later in itertools.pairwise(points):
+        between = np.array(place[earlier : later + 1]) * np.sign(place[later] - place[earlier])
+        assert np.max(np.maximum.accumulate(between) - between) < swing
 
 
 def test_spans_of_speech_do_not_overlap():
