@@ -74,6 +74,13 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> str:
     return "tiny"
 
 
+@pytest.fixture
+def few_held_out(monkeypatch: pytest.MonkeyPatch) -> int:
+    """How many synthetic samples are held out: enough to tell learning from guessing."""
+    monkeypatch.setattr("export.training_data.VALIDATION_SAMPLES", 300)
+    return 300
+
+
 @pytest.fixture(scope="session")
 def checkpoint() -> Checkpoint:
     """Weights as training makes them."""
