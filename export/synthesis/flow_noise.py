@@ -46,8 +46,8 @@ def smooth_like_tv_l1(draws: Draws, flow: Tensor, texture: Tensor) -> Tensor:
     """
     strength = SMOOTHING * torch.exp(0.5 * draws.normal(1, 1))
     pull = _PRIMAL_STEP * (texture / strength)[:, None]
-    blocks = zip(flow.split(_BLOCK), pull.split(_BLOCK), strict=True)
-    return torch.cat([_solve(noisy, trust) for noisy, trust in blocks])
+    blocks = [slice(start, start + _BLOCK) for start in range(0, len(flow), _BLOCK)]
+    return torch.cat([_solve(flow[block], pull[block]) for block in blocks])
 
 
 def _solve(flow: Tensor, pull: Tensor) -> Tensor:
