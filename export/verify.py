@@ -43,7 +43,7 @@ def verify(
     checks = common_checks(model)
     if model.configured.members:
         return checks + ensemble_checks(model, triton=with_triton, triton_address=triton_address, report=report)
-    asked: dict[str, Any] = {"triton_address": triton_address, "report": report, "note": note}
+    asked: dict[str, Any] = {"triton_address": triton_address, "report": report, "note": note, "known": {}}
     checks.append(guarded("configuration", lambda: _configuration(model)))
     if not model.configured.engine:
         checks.append(guarded("graph", lambda: _graphs(model)))

@@ -67,7 +67,15 @@ LONG_FILES = (
     "tests/export/test_training.py",
     "tests/end_to_end/test_hostile_clients.py",
     "tests/test_adding_a_model.py",
-    "tests/export/networks/test_featref.py",
+    "tests/end_to_end/test_wild.py",
+    "tests/end_to_end/test_ensemble_and_shadow.py",
+    "tests/end_to_end/test_mllm.py",
+    "tests/pipeline/test_live_session.py",
+    "tests/pipeline/test_stages.py",
+    "tests/export/test_generator_export.py",
+    "tests/export/test_acceleration.py",
+    "tests/export/networks/test_apex_graphs.py",
+    "tests/export/test_keras_file.py",
 )
 
 

@@ -18,11 +18,12 @@ from export.networks.registry import NETWORKS
 from export.repository import published_names
 from export.verify import verify
 from server.predict.tritonserver import TritonServer
-from tests.end_to_end.conftest import SAMPLES
+from tests.end_to_end.conftest import SAMPLES, decode, encode
 
 MODELS = SAMPLES.parent / "model_repository"
 SHIPPED = published_names(MODELS)
-CLIP = (SAMPLES / "surprise.mp4").read_bytes()
+CLIP = encode(decode(SAMPLES / "surprise.mp4")[12:47])
+"""The movement and what is needed around it: it is analysed by each network twice."""
 STARTUP_TIMEOUT_S = 300.0
 TEST_TIMEOUT_S = 900
 """All networks are exported, loaded and asked twice: minutes, where something else uses the machine."""

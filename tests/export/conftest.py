@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.onnx._internal.exporter._registration import ONNXRegistry
 
 from export.build import publish_checkpoint
 from export.checkpoint import Checkpoint
@@ -36,6 +39,15 @@ def make_checkpoint(seed: int = 0, source: str = "trained") -> Checkpoint:
         model(torch.randn(64, 3, 28, 28))
     training = {"data": "noise", "data_sha256": "0" * 64, "command": "a test"} if source == "trained" else {}
     return Checkpoint("ststnet", source, weights, model.state_dict(), training, sha256="f" * 64)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def operators() -> Iterator[None]:
+    """What the exporter knows of operators, read once: for each graph it would parse the source of hundreds anew."""
+    read = functools.cache(ONNXRegistry.from_torchlib)
+    with pytest.MonkeyPatch.context() as once:
+        once.setattr(ONNXRegistry, "from_torchlib", staticmethod(read))
+        yield
 
 
 class TinyEnsemble(nn.Module):
@@ -72,6 +84,13 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> str:
     network = replace(NETWORKS["ststnet"], name="tiny", build=TinyEnsemble, trained=weights)
     monkeypatch.setitem(NETWORKS, "tiny", network)
     return "tiny"
+
+
+@pytest.fixture
+def few_held_out(monkeypatch: pytest.MonkeyPatch) -> int:
+    """How many synthetic samples are held out: enough to tell learning from guessing."""
+    monkeypatch.setattr("export.training_data.VALIDATION_SAMPLES", 300)
+    return 300
 
 
 @pytest.fixture(scope="session")

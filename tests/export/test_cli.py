@@ -33,6 +33,7 @@ def data(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
+@pytest.mark.usefixtures("few_held_out")
 def test_from_training_to_a_verified_model(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Train, publish, verify and evaluate: each command succeeds, and the card tells what was done."""
     repository = tmp_path / "models"

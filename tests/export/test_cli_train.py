@@ -57,6 +57,7 @@ def test_resumed_command_does_not_repeat_epochs(data: Path, tmp_path: Path, caps
     assert "epochs is 2 there and 3 here" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("few_held_out")
 def test_synthetic_and_real_samples_are_mixed(data: Path, tmp_path: Path) -> None:
     """Both sources are in the result with their shares; held-out scores are told for each."""
     assert _run("--data", "synthetic", "--data", data, "--mix", "2,1", *SMALL, "--output", tmp_path) == 0

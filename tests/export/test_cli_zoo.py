@@ -29,7 +29,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(NETWORKS, name, network)
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("quick", "few_held_out")
 def test_what_the_repository_lacks_is_trained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Each network that is asked for is published once; one that cannot be trained is named, and stops nothing."""
     places = ("--repository", tmp_path / "models", "--output", tmp_path / "runs", "--processes", "1")

@@ -69,7 +69,7 @@ def whole(monkeypatch: pytest.MonkeyPatch) -> Network:
     """A registered network that takes flow images as they are."""
     as_is = Weights(preparation="as_is")
     network = replace(
-        NETWORKS["ststnet"], name="whole", build=_Whole, trained=as_is, published=None, samples=150, plan={"epochs": 2}
+        NETWORKS["ststnet"], name="whole", build=_Whole, trained=as_is, published=None, samples=40, plan={"epochs": 2}
     )
     monkeypatch.setitem(NETWORKS, "whole", network)
     return network
@@ -156,11 +156,14 @@ def test_options_of_flow_images_are_refused(data: list[str], given: dict[str, ob
         check_events_alone("whole", data, given)
 
 
-def test_one_command_renders_trains_and_publishes(whole: Network, tmp_path: Path) -> None:
+def test_one_command_renders_trains_and_publishes(
+    whole: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The model is served by name and its card says that it was trained on rendered faces."""
+    monkeypatch.setattr("export.event_training.HELD_OUT_EVERY", 2)
     places = ["--output", str(tmp_path / "run"), "--repository", str(tmp_path / "models")]
     with pytest.raises(SystemExit) as ended:
-        main(["train", "whole", "--data", "synthetic", "--publish", *places])
+        main(["train", "whole", "--data", "synthetic", "--processes", "1", "--publish", *places])
     assert ended.value.code == 0
     card = json.loads((tmp_path / "models" / "whole" / "card.json").read_text())
     assert "rendered" in card["training"]["data"]

@@ -19,7 +19,9 @@ from server.errors import ConfigurationError, OptionError
 @pytest.fixture(scope="module")
 def data() -> TrainingData:
     """A little synthetic data."""
-    return synthetic_data(1024, seed=0)
+    with pytest.MonkeyPatch.context() as fewer:
+        fewer.setattr("export.training_data.VALIDATION_SAMPLES", 300)
+        return synthetic_data(1024, seed=0)
 
 
 PLAN = TrainingPlan(epochs=2, batch_size=64)
@@ -77,11 +79,12 @@ def test_published_weights_cannot_be_tuned(data: TrainingData, imported_checkpoi
         train("ststnet", data, PLAN, command="c", start=imported_checkpoint)
 
 
+@pytest.mark.usefixtures("few_held_out")
 def test_training_learns_from_motion_that_keeps_its_magnitude() -> None:
     """The network whose recipe does so trains on such data with the preparation of its weights."""
     reports: list[EpochReport] = []
-    plan = TrainingPlan(epochs=3, batch_size=64)
-    data = synthetic_data(1024, seed=0, recipe="flow_uvs_28_iod")
+    plan = TrainingPlan(epochs=2, batch_size=32)
+    data = synthetic_data(512, seed=0, recipe="flow_uvs_28_iod")
     checkpoint = train("glimpse_flow_iod", data, plan, command="c", on_epoch=reports.append)
     assert reports[-1].held_out.accuracy > 0.6
     assert checkpoint.weights.preparation == "in_iod"

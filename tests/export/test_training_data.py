@@ -12,7 +12,7 @@ from export.data.flow_images import COLUMNS, write_flow_images
 from export.labels import LABELS
 from export.synthesis.action_units import UNITS
 from export.synthesis.flow_fields import CHUNK, synthesize_flow
-from export.training_data import VALIDATION_SAMPLES, Source, TrainingData, folder_data, mixed_data, synthetic_data
+from export.training_data import Source, TrainingData, folder_data, mixed_data, synthetic_data
 from server.errors import InputError, OptionError
 
 
@@ -24,16 +24,16 @@ def _folder(path: Path, subjects: int) -> Path:
     return path
 
 
-def test_synthetic_samples_are_split() -> None:
+def test_synthetic_samples_are_split(few_held_out: int) -> None:
     """Validation samples come after those that are trained on, in the number that was announced."""
-    data = synthetic_data(100, seed=2)
-    everything = synthesize_flow(100 + VALIDATION_SAMPLES, seed=2)
-    np.testing.assert_array_equal(data.images, everything.images[:100])
-    np.testing.assert_array_equal(data.validation_images, everything.images[100:])
-    assert len(data.validation_labels) == VALIDATION_SAMPLES
+    data = synthetic_data(CHUNK, seed=2)
+    everything = synthesize_flow(CHUNK + few_held_out, seed=2)
+    np.testing.assert_array_equal(data.images, everything.images[:CHUNK])
+    np.testing.assert_array_equal(data.validation_images, everything.images[CHUNK:])
+    assert len(data.validation_labels) == few_held_out
     assert data.sha256 == everything.sha256()
-    np.testing.assert_array_equal(data.action_units, everything.action_units[:100])
-    np.testing.assert_array_equal(data.validation_action_units, everything.action_units[100:])
+    np.testing.assert_array_equal(data.action_units, everything.action_units[:CHUNK])
+    np.testing.assert_array_equal(data.validation_action_units, everything.action_units[CHUNK:])
 
 
 def test_calibration_shares_no_sample_with_training(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,8 +96,10 @@ def test_source_given_twice_is_refused() -> None:
         mixed_data([("a", one), ("b", one)])
 
 
-def test_synthetic_data_is_scaled_for_its_recipe() -> None:
+@pytest.mark.usefixtures("few_held_out")
+def test_synthetic_data_is_scaled_for_its_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
     """Samples, held-out samples and those of the calibration are of one recipe; one that cannot be made is refused."""
+    monkeypatch.setattr("export.training_data.CALIBRATION_SAMPLES", 40)
     data = synthetic_data(20, seed=2, recipe="flow_uvs_28_iod", calibration=True)
     assert data.recipe == "flow_uvs_28_iod"
     assert data.calibration is not None

@@ -18,6 +18,7 @@ from export.checkpoint import Checkpoint
 from export.cli import main
 from export.networks.network import Network
 from export.networks.registry import NETWORKS
+from export.onnx_series import OnnxSeries
 from export.random_inputs import random_flow
 from export.repository import Publication, publish, read_published
 from export.verify import verify
@@ -37,12 +38,12 @@ FLOW = {"flow": random_flow(5, 0)}
 @pytest.fixture(scope="session")
 def three(checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three versions of one model, of different weights, the newest served. For reading only."""
-    folder = tmp_path_factory.mktemp("three")
+    folder, exported = tmp_path_factory.mktemp("three"), OnnxSeries()
     for version in (1, 2, 3):
         state = {**checkpoint.state, "fc.bias": checkpoint.state["fc.bias"] + version}
         state["fc.bias"][version - 1] += 1
         one = replace(checkpoint, state=state, sha256=str(version) * 64)
-        publish_checkpoint(one, folder, name="ours", command=f"make {version}", version=version)
+        publish_checkpoint(one, folder, name="ours", command=f"make {version}", version=version, exported=exported)
     return folder
 
 

@@ -1,5 +1,6 @@
 """The stages in one process, on real encoded clips: whose movements are reported, what is said of the picture."""
 
+import functools
 from dataclasses import replace
 
 import cv2
@@ -27,6 +28,18 @@ def stages():
 @pytest.fixture(scope="module")
 def frames():
     return decode(SAMPLES / "negative.mp4")
+
+
+@pytest.fixture(scope="module")
+def alone(stages, frames):
+    """What the stages find, and what they tell meanwhile, for a recipe that has the clip for itself."""
+
+    @functools.cache
+    def found(recipe, flow):
+        told = []
+        return stages(_job(frames, recipe=recipe, flow=flow), told.append), told
+
+    return found
 
 
 def _job(pictures, **changes):
@@ -72,13 +85,13 @@ def _shadowed(recipe, flow="accurate", budget_s=60.0):
         ("clip_gray_18x64", "apex_gray_128", "accurate"),
     ],
 )
-def test_a_second_model_is_fed_from_the_same_pass(stages, frames, answering, shadow, flow):
+def test_a_second_model_is_fed_from_the_same_pass(stages, frames, alone, answering, shadow, flow):
     """Its tensors are those that it would get if it answered, and the answering model's are not touched by it."""
-    told, watched = [], []
-    alone = stages(_job(frames, recipe=answering), told.append)
-    other = stages(_job(frames, recipe=shadow, flow=flow), lambda _: None)
+    watched = []
+    answered, told = alone(answering, "accurate")
+    other, _ = alone(shadow, flow)
     both = stages(_job(frames, recipe=answering, shadow=_shadowed(shadow, flow)), watched.append)
-    (first,), (second,), (found,) = alone.findings, other.findings, both.findings
+    (first,), (second,), (found,) = answered.findings, other.findings, both.findings
     for name, values in first.inputs.items():
         assert np.array_equal(values, found.inputs[name])
     assert (first.evidence, first.interval, first.contraction) == (found.evidence, found.interval, found.contraction)
@@ -87,7 +100,7 @@ def test_a_second_model_is_fed_from_the_same_pass(stages, frames, answering, sha
         assert np.array_equal(values, found.shadow[name])
     assert told == watched
     assert both.shadow_s > 0
-    assert set(both.timings_s) == set(alone.timings_s)
+    assert set(both.timings_s) == set(answered.timings_s)
 
 
 def test_a_shadow_costs_no_more_than_it_may(stages, frames):
@@ -96,9 +109,9 @@ def test_a_shadow_costs_no_more_than_it_may(stages, frames):
     assert [finding.shadow for finding in found.findings] == ["dropped"]
 
 
-def test_a_shadow_that_fails_costs_no_answer(stages, frames, monkeypatch):
+def test_a_shadow_that_fails_costs_no_answer(stages, frames, alone, monkeypatch):
     """Whatever its recipe or its alignment does, the movement is reported as before."""
-    expected = stages(_job(frames), lambda _: None).findings[0].inputs["flow"]
+    expected = alone("flow_uvs_28", "accurate")[0].findings[0].inputs["flow"]
     original = align_to
 
     def failing(anchor, others, *rest, **options):
@@ -120,10 +133,9 @@ def test_a_pair_of_pictures_is_seen_by_the_shadow_too(stages, frames, png):
     assert all(np.array_equal(values, found.shadow[name]) for name, values in alone.inputs.items())
 
 
-def test_progress_covers_every_stage(stages, frames):
+def test_progress_covers_every_stage(alone):
     """Long work reports how far it is, and never beyond its total."""
-    told = []
-    stages(_job(frames), told.append)
+    _, told = alone("flow_uvs_28", "accurate")
     assert {progress.stage for progress in told} == {"faces", "spotting", "flow"}
     assert all(progress.done <= progress.total for progress in told if progress.total)
 

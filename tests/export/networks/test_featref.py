@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from export.losses import Loss
@@ -20,10 +21,11 @@ def test_parameters_are_those_of_the_reading() -> None:
         assert sum(value.numel() for value in network.parameters()) == expected
 
 
+@pytest.mark.usefixtures("few_held_out")
 def test_each_branch_becomes_a_detector_of_its_own_class() -> None:
     """After a short training the proposal of a class is higher on its samples than on the others."""
-    plan = TrainingPlan(epochs=2, batch_size=64, learning_rate=1e-3)
-    network = train("featref", synthetic_data(1500, seed=0), plan, command="c").build()
+    plan = TrainingPlan(epochs=2, batch_size=32, learning_rate=1e-3)
+    network = train("featref", synthetic_data(512, seed=0), plan, command="c").build()
     samples = synthesize_flow(300, seed=5)
     graph_input = torch.from_numpy(samples.images).float()
     proposals = network(NoseCentred()(graph_input)).proposals

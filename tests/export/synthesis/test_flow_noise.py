@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from export.synthesis.draws import Draws
@@ -28,6 +29,16 @@ def test_constant_flow_is_left_alone() -> None:
     """A pure translation is already as smooth as it can be."""
     flow = torch.full((2, 2, 56, 56), 0.7)
     torch.testing.assert_close(smooth_like_tv_l1(Draws(2, (0,)), flow, torch.full((2, 56, 56), 0.5)), flow)
+
+
+def test_samples_are_smoothed_alike_whoever_is_beside_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In blocks of any size the bits are the same."""
+    flow = torch.randn(40, 2, 56, 56, generator=torch.Generator().manual_seed(0))
+    texture = torch.rand(40, 56, 56, generator=torch.Generator().manual_seed(1)) + 0.03
+    usual = smooth_like_tv_l1(Draws(40, (0,)), flow, texture)
+    for block in (1, 40):
+        monkeypatch.setattr("export.synthesis.flow_noise._BLOCK", block)
+        assert torch.equal(smooth_like_tv_l1(Draws(40, (0,)), flow, texture), usual)
 
 
 def test_textured_pixels_are_trusted_more() -> None:
