@@ -35,8 +35,8 @@ from bench.mdmd import CHALLENGE_P, CHOSEN_P
 from export.output import write_json
 from export.synthesis.identities import default_face
 
-SEED = 20265
-"""Development used the seeds 900 to 999 and never this one."""
+SEED = 20266
+"""Development used the seeds 900 to 999 and never this one. The videos of 20265 were reported on before."""
 SYSTEMS = ("offline", "live", "mdmd")
 MDMD_ROWS = {f"MDMD, p = {CHALLENGE_P:g}": CHALLENGE_P, f"MDMD, p = {CHOSEN_P:g}": CHOSEN_P}
 _COUNTS = ("tp", "fp", "fn", "precision", "recall", "f1")
