@@ -123,6 +123,7 @@ class LiveWorkers:
             self._spare = spare
         else:
             spare.add_done_callback(_end)
+            spare.cancel()
 
     def _make_up(self, _: asyncio.Future[None]) -> None:
         """A process has ended with its stream, so that there is room for one that waits ready."""
@@ -135,7 +136,11 @@ class LiveWorkers:
         process = WorkerProcess(self._factory, self._memory_bytes, self._sender)
         self._processes.add(process)
         process.exited.add_done_callback(lambda _: self._processes.discard(process))
-        await asyncio.wait({process.started}, timeout=_START_S)
+        try:
+            await asyncio.wait({process.started}, timeout=_START_S)
+        except asyncio.CancelledError:
+            process.kill("shutdown")
+            raise
         if not process.started.done():
             process.kill("start")
             raise ConfigurationError(f"A worker was not ready after {_START_S:g} s.")
