@@ -40,6 +40,7 @@ class Stream:
         self._pictures: Sequence[bytes] = pictures(self._source, order["most"])
         self._paced: bool = order["paced"]
         self._seconds: float | None = order["seconds"]
+        self._first: int = order["first"]
         self._call = stub.Live()
         self._options = pb.LiveOptions(policy=_POLICIES[order["policy"]], frame_rate=self._source.rate)
         self._start = 0.0
@@ -97,7 +98,7 @@ class Stream:
                 frame_index=number,
                 capture_time_us=round(due_s * 1e6),
                 encoding=_ENCODINGS[source.encoding],
-                data=self._pictures[ping_pong(number, len(self._pictures))],
+                data=self._pictures[ping_pong(self._first + number, len(self._pictures))],
                 width=source.width,
                 height=source.height,
             )

@@ -37,10 +37,12 @@ _PINNED = (
 _SHARED = (_Case(640, 480, 200, "gray8"), _Case(640, 480, 25, "jpeg"), _Case(1280, 720, 60, "jpeg"))
 
 
-def order(source: Footage, policy: str, *, seconds: float | None, paced: bool) -> dict[str, Any]:
-    """One stream, as `bench.live_drive` takes it; a whole clip where `seconds` is None."""
+def order(source: Footage, policy: str, *, seconds: float | None, paced: bool, first: int = 0) -> dict[str, Any]:
+    """One stream, as `bench.live_drive` takes it, from picture `first` on; a whole clip where `seconds` is None."""
     most = None if seconds is None else _MOST_PICTURES
-    return {"footage": source.record(), "most": most, "paced": paced, "policy": policy, "seconds": seconds}
+    return {
+        "footage": source.record(), "most": most, "paced": paced, "policy": policy, "seconds": seconds, "first": first,
+    }  # fmt: skip
 
 
 def measure(options: argparse.Namespace) -> tuple[dict[str, Any], list[Check]]:

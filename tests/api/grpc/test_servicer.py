@@ -301,7 +301,7 @@ async def test_who_sends_no_options_is_sent_away(start):
 
 async def test_a_stream_with_a_deadline_ends_before_it(gateway):
     """With its answers and its statistics, which a call that is cut off would lose."""
-    answers, refusal = await lived(gateway, then_silence([options(), *frames(2)]), timeout=1.0)
+    answers, refusal = await lived(gateway, then_silence([options(), *frames(2)]), timeout=2.0)
     assert parts(answers) == ["opened", "frame_result", "frame_result", "stats"]
     assert (refusal.code().name, facts(refusal)["glimpse-stage"]) == ("DEADLINE_EXCEEDED", "live")
 
