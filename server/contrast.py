@@ -16,7 +16,7 @@ def even_light(gray: Float32Array, *, cell_px: int, cells: int) -> UInt8Array:
     """Texture around 128 with its local contrast equalised: neither more light nor less is taken for motion.
 
     Mean and contrast are those of `cells` x `cells` cells around each pixel, taken cell by cell: between cells of a
-    few pixels they hardly change, and all pixels' own would cost three times as much.
+    few pixels they hardly change, and all pixels' own would cost far more.
 
     Args:
         gray: float32 [H, W], 0..255; H and W are whole numbers of cells.

@@ -17,7 +17,7 @@ SMOOTHING = 0.035
 SMOOTHING_STEPS = 30
 _PRIMAL_STEP, _DUAL_STEP = 0.25, 0.5
 _BLOCK = 32
-"""Samples that are smoothed at once: what they need stays in the processor's cache, which is four times as fast."""
+"""Samples that are smoothed at once: what they need stays in the processor's cache."""
 
 
 def add_noise(draws: Draws, flow: Tensor, texture: Tensor, grid: Grid) -> Tensor:

@@ -1,6 +1,6 @@
 """How often a face is looked at: pictures of a camera that is faster than any face are looked at together.
 
-The quickest micro-expression rises in 40 ms, so that a look every 10 ms misses nothing of it. Above `_MOST_HZ` the mean
+The quickest micro-expression lasts 40 ms, so that a look every 10 ms sees it rise and fall. Above `_MOST_HZ` the mean
 of the pictures since the last look stands for them: what noise was in each is less in it, as with a longer exposure.
 """
 

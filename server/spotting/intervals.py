@@ -44,9 +44,10 @@ _QUIET_SHARE = 0.35
 _FOOT_SHARE = 0.1
 _SINE_FOOT = 0.5
 """On a sin^2 rise the start lies 0.69 of the way from the half to the tenth beyond the tenth; the low-pass lengthens
-the foot, so that half of the way leaves no bias (`python -m bench.spotting`)."""
+the foot, so that half of the way is taken."""
 _SINE_QUARTER = 1.5
-"""... and twice the way from the half to the quarter beyond the quarter, of which three quarters leave no bias."""
+"""... and twice the way from the half to the quarter beyond the quarter; three quarters of that, since
+codecs lengthen the tail: without one, onsets come late and offsets early by up to 8 ms (`python -m bench.spotting`)."""
 _RISE_AGAIN = 0.33
 
 

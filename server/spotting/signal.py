@@ -246,7 +246,7 @@ _STILL = ~np.array(LIDS)
 
 def _grouped(shift: Float32Array) -> Float32Array:
     """Median shift of the points (float32 [P, 2], px) of each region and landmark over bone, float32 [G, 2] in IOD."""
-    # By hand: numpy's own median costs five times as much for so few numbers.
+    # By hand: numpy's own median costs far more for so few numbers.
     middle = _MEMBERS.shape[1] // 2
     ordered = np.partition(shift.T[:, _MEMBERS], (middle - 1, middle), axis=-1)
     return np.asarray((ordered[..., middle - 1] + ordered[..., middle]).T / (2 * CROP_IOD_PX), dtype=np.float32)
