@@ -49,9 +49,11 @@ class Following:
         """Who gave their place to a larger face with the last frame."""
         return self._tracker.replaced
 
-    def update(self, frame: Frame) -> list[TrackedFace] | None:
-        """The faces of the next frame, each of which is in its log now; None where it is looked at with a later one."""
-        look = self._pacing.take(frame)
+    def update(self, frame: Frame, *, behind: bool = False) -> list[TrackedFace] | None:
+        """The faces of the next frame, each of which is in its log now; None where it is looked at with a later one, as
+        every second one of a stream that is `behind`.
+        """
+        look = self._pacing.take(frame, behind=behind)
         if look is None:
             return None
         with self._clock.time("faces"):

@@ -32,6 +32,7 @@ from server.types import CROP_EYE_Y_PX, CROP_IOD_PX, CROP_SIZE_PX, Frame, Interv
 
 _START_S = 0.5
 """How long a face must be seen before it is known how it rests."""
+_BEHIND_S = 0.06
 _FORGET_EVERY_S = 0.5
 _LARGEST_CLOCK_US = 10 * 365 * 86400 * 1_000_000
 _LARGEST_INDEX = 2**63 - 1
@@ -88,8 +89,12 @@ class LiveSession:
         self._zero_us = opened.options.clock_zero_us
         self._last: tuple[int, float, tuple[int, int]] | None = None
 
-    def push(self, picture: LiveFrame) -> Looked:
-        """Look at the next picture. One that cannot be looked at is refused, and changes nothing."""
+    def push(self, picture: LiveFrame, *, waiting_s: float = 0.0) -> Looked:
+        """Look at the next picture. One that cannot be looked at is refused, and changes nothing.
+
+        `waiting_s` is how much later the newest picture was taken that is here already. Where the client does not wait
+        for us, we hurry: movements are looked for less often, and faces in every second picture.
+        """
         try:
             frame = self._read(picture)
         except GlimpseError as error:
@@ -98,10 +103,12 @@ class LiveSession:
         self._last = (frame.index, frame.time_s, (frame.luma.shape[0], frame.luma.shape[1]))
         self._store.add(picture, frame.time_s)
         self._store.hold(x for watch in self._watches.values() for x in watch.moments_s)
-        faces = self._following.update(frame)
+        if self._opened.options.policy == "wait":
+            waiting_s = 0.0
+        faces = self._following.update(frame, behind=waiting_s >= _BEHIND_S)
         if faces is not None:
             for face in faces:
-                told += self._spot(face.track_id)
+                told += self._spot(face.track_id, hurried=waiting_s > 0)
             told += self._part(frame.time_s)
             told += self._measured()
             self._seen = tuple(self._public(face) for face in faces)
@@ -156,7 +163,7 @@ class LiveSession:
         self._store.clear()
         return told
 
-    def _spot(self, track_id: int) -> list[Told]:
+    def _spot(self, track_id: int, *, hurried: bool) -> list[Told]:
         watch = self._watches.get(track_id)
         if watch is None:
             watch = self._watches[track_id] = _Watch(self._following.logs[track_id])
@@ -168,7 +175,7 @@ class LiveSession:
             elif log.last_s >= watch.forget_s:
                 log.forget(log.last_s - WINDOW_S)
                 watch.forget_s = log.last_s + _FORGET_EVERY_S
-            due = watch.spotter.due(log.recent(RECENT_S))
+            due = watch.spotter.due(log.recent(RECENT_S), hurried=hurried)
             news = watch.spotter.update(log.stretch()) if due else []
         return told + [step for each in news for step in self._tell(watch, each)]
 

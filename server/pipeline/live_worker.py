@@ -39,6 +39,7 @@ class LiveStages:
         if self._session is None:
             raise WorkerCrashed("no stream is open", stage="live")
         if isinstance(job, LivePush):
-            return tuple(self._session.push(frame) for frame in job.frames)
+            newest_us = job.frames[-1].capture_us
+            return tuple(self._session.push(x, waiting_s=(newest_us - x.capture_us) / 1e6) for x in job.frames)
         session, self._session = self._session, None
         return session.end()

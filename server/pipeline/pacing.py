@@ -2,6 +2,9 @@
 
 The quickest micro-expression lasts 40 ms, so that a look every 10 ms sees it rise and fall. Above `_MOST_HZ` the mean
 of the pictures since the last look stands for them: what noise was in each is less in it, as with a longer exposure.
+
+Of a stream that is behind, every second picture is looked at: better than to look at each ever later, and in the end
+to drop the oldest one after the other.
 """
 
 from __future__ import annotations
@@ -42,8 +45,10 @@ class Pacing:
         self._after = -1
         self._looked_s = -np.inf
 
-    def take(self, frame: Frame) -> Look | None:
-        """What is to be looked at now; None where `frame` comes so soon that it is looked at with the next."""
+    def take(self, frame: Frame, *, behind: bool = False) -> Look | None:
+        """What is to be looked at now; None where `frame` is looked at with the next: it comes too soon after the last
+        look, or is the first since then of a stream that is `behind`.
+        """
         luma = frame.luma
         if self._mean is not None:
             share = 1 / (len(self._skipped) + 1)
@@ -51,6 +56,10 @@ class Pacing:
         if frame.time_s - self._looked_s < (1 - _EARLY) / _MOST_HZ:
             self._mean = luma
             self._skipped = (*self._skipped, (frame.index, frame.time_s))
+            return None
+        if behind and not self._skipped:
+            # A slow camera's pictures are too far apart for their mean: it would show two faces.
+            self._skipped = ((frame.index, frame.time_s),)
             return None
         look = Look(replace(frame, luma=luma), self._skipped, self._after)
         self._mean, self._skipped = None, ()

@@ -29,6 +29,7 @@ RECENT_S = 0.3
 _STIR_IOD = 0.006
 _RATE_OVER = 32
 _LOOK_S = 0.025
+_HURRIED_LOOK_S = 0.1
 _IDLE_LOOK_S = 0.5
 _SETTLED_S = 0.01
 _SETTLED_GAPS = 1.0
@@ -131,12 +132,16 @@ class CausalSpotter:
         """What is followed, told of or not, as it was last seen, by the number of the movement."""
         return {each.number: each.interval for each in self._watched}
 
-    def due(self, recent: MotionSignal) -> bool:
-        """Whether `update` would look, by the last `RECENT_S` seconds alone: asking costs far less than looking."""
+    def due(self, recent: MotionSignal, *, hurried: bool = False) -> bool:
+        """Whether `update` would look, by the last `RECENT_S` seconds alone: asking costs far less than looking.
+
+        In a `hurried` stream, whose next frame is here already, a look may wait for that one.
+        """
         if len(recent.times_s) < 2:
             return False
         waited_s = float(recent.times_s[-1]) - self._look_s + _gap_s(recent) / 2
-        return waited_s >= _IDLE_LOOK_S or (waited_s >= _LOOK_S and bool(self._watched or _stirs(recent)))
+        pause_s = _HURRIED_LOOK_S if hurried else _LOOK_S
+        return waited_s >= _IDLE_LOOK_S or (waited_s >= pause_s and bool(self._watched or _stirs(recent)))
 
     def update(self, signal: MotionSignal) -> list[News]:
         """What the newest frame of `signal` (at least two) has changed, in order of the movements."""

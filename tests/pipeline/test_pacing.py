@@ -50,6 +50,23 @@ def test_a_look_sees_the_mean_of_what_it_stands_for():
     assert pacing.take(_frame(4, 0.020, 90)).frame.luma == pytest.approx(90)
 
 
+def test_a_stream_that_is_behind_looks_at_every_second_picture():
+    """Each as it is, not as a mean with the one before it, which is told with it."""
+    pacing = Pacing()
+    looks = [pacing.take(_frame(index, index / 25, 10 * index), behind=index < 4) for index in range(6)]
+    assert [None if look is None else (look.skipped, look.frame.index) for look in looks] == [
+        None, (((0, 0.0),), 1), None, (((2, 0.08),), 3), ((), 4), ((), 5),
+    ]  # fmt: skip
+    assert [float(look.frame.luma.mean()) for look in looks if look] == pytest.approx([10, 30, 40, 50])
+
+
+def test_a_fast_camera_is_not_thinned_twice():
+    """Of 200 pictures per second every second one is looked at, whether the stream is behind or not."""
+    pacing = Pacing()
+    looks = [pacing.take(_frame(index, index / 200), behind=index > 9) for index in range(40)]
+    assert [index for index, look in enumerate(looks) if look] == list(range(0, 40, 2))
+
+
 def test_another_scene_is_looked_at_at_once():
     """After `forget` nothing of the pictures before is in what is seen."""
     pacing = Pacing()

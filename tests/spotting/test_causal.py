@@ -242,6 +242,21 @@ def _looks(signal):
     return count
 
 
+def test_a_hurried_stream_looks_less_often():
+    """While a face moves, a look may wait for the next frame, but not for longer than a tenth of a second."""
+    signal = _signal(np.arange(120) / 60, (BROWS, 0.5, 0.5, 0.5, 0.04, 1))
+    paused = {}
+    for hurried in (False, True):
+        spotter, looks = CausalSpotter(), list[float]()
+        for stop in range(2, len(signal.times_s) + 1):
+            now_s = float(signal.times_s[stop - 1])
+            if spotter.due(_since(signal, now_s - RECENT_S, stop), hurried=hurried):
+                looks.append(now_s)
+                spotter.update(_since(signal, now_s - WINDOW_S, stop))
+        paused[hurried] = float(np.diff([x for x in looks if 0.7 < x < 1.5]).max())
+    assert paused == {False: pytest.approx(2 / 60), True: pytest.approx(6 / 60)}
+
+
 def test_due_and_update_agree():
     """Whoever asks with every frame, first or not, is told the same."""
     signal = _signal(np.arange(240) / 60, (CORNERS, 1.5, 0.15, 0.2, 0.04, 1))
