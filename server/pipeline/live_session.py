@@ -89,11 +89,12 @@ class LiveSession:
         self._zero_us = opened.options.clock_zero_us
         self._last: tuple[int, float, tuple[int, int]] | None = None
 
-    def push(self, picture: LiveFrame, *, waiting_s: float = 0.0) -> Looked:
+    def push(self, picture: LiveFrame, *, behind_s: float = 0.0) -> Looked:
         """Look at the next picture. One that cannot be looked at is refused, and changes nothing.
 
-        `waiting_s` is how much later the newest picture was taken that is here already. Where the client does not wait
-        for us, we hurry: movements are looked for less often, and faces in every second picture.
+        `behind_s` is 0 where no later picture is here already, else the time between the first and the last of those
+        that wait. Where the client does not wait for us, we hurry then: movements are looked for less often, and far
+        behind faces in every second picture.
         """
         try:
             frame = self._read(picture)
@@ -104,11 +105,11 @@ class LiveSession:
         self._store.add(picture, frame.time_s)
         self._store.hold(x for watch in self._watches.values() for x in watch.moments_s)
         if self._opened.options.policy == "wait":
-            waiting_s = 0.0
-        faces = self._following.update(frame, behind=waiting_s >= _BEHIND_S)
+            behind_s = 0.0
+        faces = self._following.update(frame, behind=behind_s >= _BEHIND_S)
         if faces is not None:
             for face in faces:
-                told += self._spot(face.track_id, hurried=waiting_s > 0)
+                told += self._spot(face.track_id, hurried=behind_s > 0)
             told += self._part(frame.time_s)
             told += self._measured()
             self._seen = tuple(self._public(face) for face in faces)

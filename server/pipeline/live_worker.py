@@ -39,7 +39,8 @@ class LiveStages:
         if self._session is None:
             raise WorkerCrashed("no stream is open", stage="live")
         if isinstance(job, LivePush):
-            newest_us = job.frames[-1].capture_us
-            return tuple(self._session.push(x, waiting_s=(newest_us - x.capture_us) / 1e6) for x in job.frames)
+            *waiting, newest = job.frames
+            behind_s = (newest.capture_us - job.frames[0].capture_us) / 1e6
+            return (*(self._session.push(x, behind_s=behind_s) for x in waiting), self._session.push(newest))
         session, self._session = self._session, None
         return session.end()

@@ -157,9 +157,9 @@ def test_each_picture_is_answered_with_its_faces(start, positive):
 
 
 def test_a_stream_that_is_behind_hurries(start, positive):
-    """Pictures that wait are looked at two by two, and each is answered; what happens is told all the same."""
+    """Far behind, pictures are looked at two by two, and each is answered; what happens is told all the same."""
     session = start(policy="drop_oldest")
-    looked = [session.push(_live(rgb, n, round(n * 1e6 / 30)), waiting_s=0.1) for n, rgb in enumerate(positive)]
+    looked = [session.push(_live(rgb, n, round(n * 1e6 / 30)), behind_s=0.1) for n, rgb in enumerate(positive)]
     answers = [each.answer for each in looked]
     assert [(type(answer), answer.index) for answer in answers] == [(FrameResult, n) for n in range(len(positive))]
     # Those between repeat the faces of the last look.
@@ -172,12 +172,10 @@ def test_a_stream_that_is_behind_hurries(start, positive):
 def test_a_stream_that_waits_for_us_is_not_hurried(start, positive):
     """Under WAIT every picture is looked at, however many are here already."""
     told = {}
-    for waiting_s in (0.0, 0.1):
+    for behind_s in (0.0, 0.1):
         session = start(policy="wait")
-        looked = [
-            session.push(_live(rgb, n, round(n * 1e6 / 30)), waiting_s=waiting_s) for n, rgb in enumerate(positive)
-        ]
-        told[waiting_s] = [(step.step, step.interval) for each in looked for step in each.told]
+        looked = [session.push(_live(rgb, n, round(n * 1e6 / 30)), behind_s=behind_s) for n, rgb in enumerate(positive)]
+        told[behind_s] = [(step.step, step.interval) for each in looked for step in each.told]
     assert told[0.0] == told[0.1]
     assert [step for step, _ in told[0.0]] == ["onset", "candidate", "event"]
 
