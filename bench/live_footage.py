@@ -20,7 +20,7 @@ import av
 import cv2
 import numpy as np
 
-SEED = 20267
+SEED = 20269
 """Development used the seeds 900 to 999, `bench.rendered` uses 20260, and no other clips have this one."""
 WORK = Path("runs/live_bench")
 SAMPLES = Path("samples")
