@@ -5,7 +5,9 @@ with its apex at the last sample; gets an apex that stays where it is once the f
 offset before now when the face is at rest again. These three steps are what a live stream is told of. A movement that
 is in the answer no longer, as one of a head that had only begun to turn, is withdrawn.
 
-What a stream is told is therefore what a clip of it would be told, but for what only the future could have shown.
+What a stream is told is therefore what a clip of it would be told, but for what only the future could have shown. Most
+of that is a resting level that changes, as with a head that turns: an end of the way there looks like a movement of its
+own. So an event waits while the face is not back where it came from, and for a moment where nobody saw it begin.
 """
 
 from __future__ import annotations
@@ -33,6 +35,9 @@ _IDLE_LOOK_S = 0.5
 _SETTLED_S = 0.01
 _SETTLED_GAPS = 1.0
 _OVER_GAPS = 0.5
+_AWAY_SHARE = 0.4
+_BEFORE_S = 0.1
+_HINDSIGHT_S = 0.3
 _ALIKE_S = 0.05
 _LOOKS = 2
 _MISSES = 3
@@ -69,10 +74,13 @@ class News:
 
 @dataclass(slots=True)
 class _Watched:
-    """A movement that is under way: seen in `looks` in a row, or not in `misses`; `peaks` are when and how large."""
+    """A movement that is under way: first seen at `since_s`, by now in `looks` in a row, or not in `misses`; `peaks` are
+    when and how large.
+    """
 
     number: int
     interval: Interval
+    since_s: float
     told: Step | None = None
     looks: int = 0
     misses: int = 0
@@ -102,6 +110,14 @@ class _Look:
     @cached_property
     def gap_s(self) -> float:
         return _gap_s(self.signal)
+
+    def is_away(self, interval: Interval) -> bool:
+        """Whether the region that leads a movement is not back where it was before: then its rest is elsewhere."""
+        times_s, place = self.signal.times_s, self.signal.displacement[:, REGIONS.index(interval.regions[0])]
+        onset = max(int(np.searchsorted(times_s, interval.onset_s, side="right")), 1)
+        before = min(int(np.searchsorted(times_s, interval.onset_s - _BEFORE_S)), onset - 1)
+        way = place[-1] - place[before:onset].mean(axis=0)
+        return float(np.linalg.norm(way)) > _AWAY_SHARE * interval.peak_iod
 
     @cached_property
     def mouth_moves(self) -> bool:
@@ -149,7 +165,7 @@ class CausalSpotter:
         for interval in found:
             if self._is_fresh(interval, look):
                 self._count += 1
-                fresh = _Watched(self._count, interval)
+                fresh = _Watched(self._count, interval, look.now_s)
                 self._watched.append(fresh)
                 news += self._advance(fresh, interval, look)
         return news
@@ -227,7 +243,7 @@ class CausalSpotter:
             told.append("candidate")
             watched.told = "candidate"
         steady = abs(interval.offset_s - before_s) <= _ALIKE_S
-        if watched.told == "candidate" and steady and self._is_over(interval, look):
+        if watched.told == "candidate" and steady and self._is_over(watched, look):
             told.append("event")
             self._watched.remove(watched)
             self._past.append(interval)
@@ -239,7 +255,13 @@ class CausalSpotter:
         risen_s = max(_RISEN_S, 0.75 * look.gap_s)
         return look.now_s - watched.interval.apex_s >= settled_s or watched.has_risen(look.now_s, risen_s)
 
-    def _is_over(self, interval: Interval, look: _Look) -> bool:
+    def _is_over(self, watched: _Watched, look: _Look) -> bool:
+        interval = watched.interval
+        if look.is_away(interval):
+            return False
+        # What appears when it is over may come of a resting level that is still finding its place.
+        if watched.since_s > interval.offset_s and look.now_s - watched.since_s < _HINDSIGHT_S:
+            return False
         over_s = _NEXT_SYLLABLE_S if self._is_syllable(interval) else _OVER_GAPS * look.gap_s
         # A mouth that goes on at once may speak, which the next syllable tells.
         return look.now_s - interval.offset_s >= over_s and not (interval.regions[0] in _OF_MOUTH and look.mouth_moves)
