@@ -5,18 +5,21 @@ with its apex at the last sample; gets an apex that stays where it is once the f
 offset before now when the face is at rest again. These three steps are what a live stream is told of. A movement that
 is in the answer no longer, as one of a head that had only begun to turn, is withdrawn.
 
-What a stream is told is therefore what a clip of it would be told, but for what only the future could have shown.
+What a stream is told is therefore what a clip of it would be told, but for what only the future could have shown. Most
+of that is a resting level that changes, as with a head that turns: a part of the way there looks like a movement of its
+own. So none is told to its end that does not bring the face back where it came from, and one that nobody saw begin is
+to stay in sight for a while. A mouth that goes on may speak, so that it is waited for.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Literal, TypeAlias
 
 import numpy as np
 
 from server.spotting.intervals import spot
+from server.spotting.looks import MOVES_S, Look, gap_s
 from server.spotting.signal import LIDS, REGIONS, MotionSignal
 from server.spotting.speech import COUPLED
 from server.types import Interval
@@ -27,13 +30,14 @@ MAX_RATE_HZ = 100.0
 RECENT_S = 0.3
 """What decides whether to look, and how long ago a movement may have ended that was not seen before."""
 _STIR_IOD = 0.006
-_RATE_OVER = 32
 _LOOK_S = 0.025
 _HURRIED_LOOK_S = 0.1
 _IDLE_LOOK_S = 0.5
 _SETTLED_S = 0.01
 _SETTLED_GAPS = 1.0
 _OVER_GAPS = 0.5
+_AWAY_S = 0.25
+_HINDSIGHT_S = 0.3
 _ALIKE_S = 0.05
 _LOOKS = 2
 _MISSES = 3
@@ -42,15 +46,13 @@ _RISEN_S = 0.02
 _PEAKS = 32
 _SAME_SHARE = 0.5
 
-_MOVES_S = 0.05
-_MOVES_IOD = 0.006
-
 _FACE = ~np.array(LIDS)
-_MOUTH = [r for r, name in enumerate(REGIONS) if name.startswith(("mouth", "lip", "chin"))]
 _JAW = ("lip_lower", "chin")
 _SYLLABLE_S = 1 / 3
 """Of those that follow each other at 3 to 6 Hz, the longest."""
 _NEXT_SYLLABLE_S = 0.25
+_PAUSE_S = 0.5
+"""Within a sentence, at most."""
 _OF_MOUTH = frozenset(name for name, coupled in zip(REGIONS, COUPLED, strict=True) if coupled)
 
 Step: TypeAlias = Literal["onset", "candidate", "event", "withdrawn"]
@@ -70,11 +72,15 @@ class News:
 
 @dataclass(slots=True)
 class _Watched:
-    """A movement that is under way: seen in `looks` in a row, or not in `misses`; `peaks` are when and how large."""
+    """A movement that is under way: first seen at `since_s`, of late in `looks` in a row, or not in `misses`; `peaks`
+    are when and how large. The mouth `goes_on` if it moved after the end.
+    """
 
     number: int
     interval: Interval
+    since_s: float
     told: Step | None = None
+    goes_on: bool = False
     looks: int = 0
     misses: int = 0
     peaks: list[tuple[float, float]] = field(default_factory=list)
@@ -88,28 +94,6 @@ class _Watched:
         """Whether it is hardly larger now than `lag_s` ago."""
         before = [peak for seen_s, peak in self.peaks if seen_s <= now_s - lag_s]
         return bool(before) and self.interval.peak_iod <= _RISEN * before[-1]
-
-
-@dataclass(frozen=True)
-class _Look:
-    """The signal as it is now, and the time between its frames of late."""
-
-    signal: MotionSignal
-
-    @cached_property
-    def now_s(self) -> float:
-        return float(self.signal.times_s[-1])
-
-    @cached_property
-    def gap_s(self) -> float:
-        return _gap_s(self.signal)
-
-    @cached_property
-    def mouth_moves(self) -> bool:
-        """Whether the mouth is under way in the last frames."""
-        times_s = self.signal.times_s
-        since = min(int(np.searchsorted(times_s, self.now_s - _MOVES_S)), len(times_s) - 2)
-        return bool(np.ptp(self.signal.displacement[since:, _MOUTH], axis=0).max() > _MOVES_IOD)
 
 
 class CausalSpotter:
@@ -139,7 +123,7 @@ class CausalSpotter:
         """
         if len(recent.times_s) < 2:
             return False
-        waited_s = float(recent.times_s[-1]) - self._look_s + _gap_s(recent) / 2
+        waited_s = float(recent.times_s[-1]) - self._look_s + gap_s(recent) / 2
         pause_s = _HURRIED_LOOK_S if hurried else _LOOK_S
         return waited_s >= _IDLE_LOOK_S or (waited_s >= pause_s and bool(self._watched or _stirs(recent)))
 
@@ -147,14 +131,14 @@ class CausalSpotter:
         """What the newest frame of `signal` (at least two) has changed, in order of the movements."""
         if not self.due(signal):
             return []
-        look = _Look(signal)
+        look = Look(signal)
         self._look_s = look.now_s
         found = self._seen(look, goes_on=True)
         news = [step for watched in list(self._watched) for step in self._follow(watched, found, look)]
         for interval in found:
             if self._is_fresh(interval, look):
                 self._count += 1
-                fresh = _Watched(self._count, interval)
+                fresh = _Watched(self._count, interval, look.now_s)
                 self._watched.append(fresh)
                 news += self._advance(fresh, interval, look)
         return news
@@ -169,7 +153,7 @@ class CausalSpotter:
         """The stream ends with the newest frame of `signal`: what is under way ends there, as at the end of a clip."""
         if len(signal.times_s) < 2:
             return self.end()
-        look = _Look(signal)
+        look = Look(signal)
         found = self._seen(look, goes_on=False)
         news: list[News] = []
         for watched in self._watched:
@@ -187,7 +171,7 @@ class CausalSpotter:
         self._watched, self._past, self._taken_back = [], [], []
         return news
 
-    def _seen(self, look: _Look, *, goes_on: bool) -> list[Interval]:
+    def _seen(self, look: Look, *, goes_on: bool) -> list[Interval]:
         """What is in sight and has not been told to its end."""
         self._past, self._taken_back = (
             [each for each in known if each.offset_s > look.now_s - WINDOW_S]
@@ -196,7 +180,7 @@ class CausalSpotter:
         found = spot(look.signal, MAX_RATE_HZ, goes_on=goes_on)
         return [each for each in found if not any(_same(each, past) for past in self._past)]
 
-    def _is_fresh(self, interval: Interval, look: _Look) -> bool:
+    def _is_fresh(self, interval: Interval, look: Look) -> bool:
         """Whether it is of now, and no rest of something else."""
         return interval.offset_s >= look.now_s - RECENT_S - look.gap_s and not self._is_rest_of_another(interval)
 
@@ -205,7 +189,7 @@ class CausalSpotter:
         known = [*self._taken_back, *self.under_way.values()]
         return any(_same(interval, each) and not _continues(each, interval) for each in known)
 
-    def _follow(self, watched: _Watched, found: list[Interval], look: _Look) -> list[News]:
+    def _follow(self, watched: _Watched, found: list[Interval], look: Look) -> list[News]:
         """One step of a movement, with its share taken out of `found`."""
         same = next((each for each in found if _continues(watched.interval, each)), None)
         if same is None:
@@ -220,7 +204,7 @@ class CausalSpotter:
         watched.misses = 0
         return self._advance(watched, same, look)
 
-    def _advance(self, watched: _Watched, interval: Interval, look: _Look) -> list[News]:
+    def _advance(self, watched: _Watched, interval: Interval, look: Look) -> list[News]:
         before_s = watched.interval.offset_s
         watched.see(interval, look.now_s)
         told: list[Step] = []
@@ -231,35 +215,44 @@ class CausalSpotter:
         if watched.told == "onset" and self._is_past_apex(watched, look):
             told.append("candidate")
             watched.told = "candidate"
-        steady = abs(interval.offset_s - before_s) <= _ALIKE_S
-        if watched.told == "candidate" and steady and self._is_over(interval, look):
-            told.append("event")
+        if watched.told == "candidate" and (end := self._end_of(watched, before_s, look)):
+            told.append(end)
             self._watched.remove(watched)
             self._past.append(interval)
         return [News(watched.number, step, interval) for step in told]
 
     @staticmethod
-    def _is_past_apex(watched: _Watched, look: _Look) -> bool:
+    def _is_past_apex(watched: _Watched, look: Look) -> bool:
         settled_s = max(_SETTLED_S, _SETTLED_GAPS * look.gap_s) - look.gap_s / 4
         risen_s = max(_RISEN_S, 0.75 * look.gap_s)
         return look.now_s - watched.interval.apex_s >= settled_s or watched.has_risen(look.now_s, risen_s)
 
-    def _is_over(self, interval: Interval, look: _Look) -> bool:
-        over_s = _NEXT_SYLLABLE_S if self._is_syllable(interval) else _OVER_GAPS * look.gap_s
-        # A mouth that goes on at once may speak, which the next syllable tells.
-        return look.now_s - interval.offset_s >= over_s and not (interval.regions[0] in _OF_MOUTH and look.mouth_moves)
+    def _end_of(self, watched: _Watched, before_s: float, look: Look) -> Step | None:
+        """How it ends, if it does: no expression is what leaves the face elsewhere. `before_s` was the last offset."""
+        interval = watched.interval
+        if look.is_away(interval):
+            return "withdrawn" if look.now_s - interval.offset_s >= _AWAY_S else None
+        steady = abs(interval.offset_s - before_s) <= _ALIKE_S
+        return "event" if steady and self._is_over(watched, look) else None
+
+    def _is_over(self, watched: _Watched, look: Look) -> bool:
+        interval = watched.interval
+        over_s = look.now_s - interval.offset_s
+        mouth_moves = interval.regions[0] in _OF_MOUTH and look.mouth_moves
+        # What moved in the last moments is the movement itself, until they lie after its end.
+        watched.goes_on |= mouth_moves and over_s > MOVES_S
+        if watched.goes_on:
+            wait_s = _PAUSE_S
+        else:
+            wait_s = _NEXT_SYLLABLE_S if self._is_syllable(interval) else _OVER_GAPS * look.gap_s
+        foreseen = watched.since_s <= interval.offset_s or look.now_s - watched.since_s >= _HINDSIGHT_S
+        return foreseen and over_s >= wait_s and not mouth_moves
 
     @staticmethod
     def _is_syllable(interval: Interval) -> bool:
         """Whether it looks like one: short, the jaw above all, and nothing but what moves with it."""
         length_s = interval.offset_s - interval.onset_s
         return length_s <= _SYLLABLE_S and interval.regions[0] in _JAW and _OF_MOUTH.issuperset(interval.regions)
-
-
-def _gap_s(signal: MotionSignal) -> float:
-    """Between frames of late; half of the gaps are no longer."""
-    gaps = np.sort(np.diff(signal.times_s[-_RATE_OVER:]))
-    return float(gaps[len(gaps) // 2])
 
 
 def _stirs(signal: MotionSignal) -> bool:

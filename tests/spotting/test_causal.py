@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from server.spotting import causal
 from server.spotting.causal import RECENT_S, WINDOW_S, CausalSpotter
 from server.spotting.intervals import spot
 from server.spotting.signal import REGIONS
@@ -117,6 +118,51 @@ def test_a_jaw_is_waited_for_as_long_as_it_may_speak(rise, fall, most_s):
     assert [news.step for _, news in told] == list(STEPS)
     late_s = told[-1][0] - (1.2 + rise + fall)
     assert most_s - 0.15 <= late_s <= most_s
+
+
+@pytest.mark.parametrize("fps", [30, 60, 200])
+def test_what_leaves_the_face_elsewhere_is_withdrawn(fps):
+    """A part of the way of a head that turns is no event, though it seems to end before the turn does."""
+    times = np.arange(5 * fps) / fps
+    signal = _signal(times, (BROWS, 2.0, 0.15, 0.15, 0.03, 1))
+    way = np.clip((times - 2.0) / 0.4, 0, 1)
+    way = way * way * (3 - 2 * way)
+    place = signal.displacement.copy()
+    place[:, BROWS, 1] -= (0.02 * way[:, None]).astype(np.float32)
+    turn = (np.radians([2.5, 0.0]) * way[:, None]).astype(np.float32)
+    turned = replace(signal, displacement=place, turn=turn)
+    assert spot(turned) == []
+    told = _live(turned)
+    assert [news.step for _, news in told] == ["onset", "candidate", "withdrawn"]
+    assert told[-1][0] <= 2.6
+
+
+@pytest.mark.parametrize(("sight_s", "steps"), [(0.2, STEPS[:2]), (1.0, STEPS)])
+def test_what_is_seen_in_hindsight_is_to_stay_in_sight(monkeypatch, sight_s, steps):
+    """A movement that appears when it is over may come of a new resting level: it is an event if it is there later."""
+    signal = _signal(np.arange(3 * 60) / 60, (BROWS, 1.2, 0.15, 0.2, 0.04, 1))
+    appears_s = 1.65
+
+    def late(part, *rest, **options):
+        now_s = part.times_s[-1]
+        return spot(part, *rest, **options) if appears_s <= now_s < appears_s + sight_s else []
+
+    monkeypatch.setattr(causal, "spot", late)
+    told = [(now_s, news.step) for now_s, news in _live(signal) if news.step != "withdrawn"]
+    assert [step for _, step in told] == list(steps)
+    assert all(now_s >= appears_s + 0.3 for now_s, step in told if step == "event")
+
+
+def test_a_mouth_that_goes_on_is_waited_for():
+    """A mouth that moves on at its offset may speak, which half a second tells; else its event comes at once."""
+    times = np.arange(4 * 60) / 60
+    smile = (CORNERS, 1.2, 0.2, 0.25, 0.05, 1)
+    at_once, later = (
+        _live(_signal(times, smile, *more, noise=0.0004)) for more in ((), ((CHIN, 1.62, 0.08, 0.08, 0.01, 1),))
+    )
+    assert [news.step for _, news in at_once] == [news.step for _, news in later] == list(STEPS)
+    assert at_once[-1][0] - 1.65 <= 0.1
+    assert 0.45 <= later[-1][0] - 1.65 <= 0.55
 
 
 def test_what_jumps_is_told_when_it_turns_back():
