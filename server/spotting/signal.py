@@ -48,7 +48,9 @@ _OFFSETS = 0.06 * CROP_IOD_PX * np.array([[0, 0], [-1, -1], [1, -1], [-1, 1], [1
 _WINDOW_PX = 15
 _PYRAMID_LEVELS = 1
 _NEAR_S = 0.05
-"""For so long a face is nearly where it was: its points are looked for in the full picture alone, at half the cost."""
+"""A face at rest so long ago is nearly where it was: its points are looked for in the full picture alone, at half the
+cost. In one that has moved or turned they would lock onto what is beside them.
+"""
 _STRAYED_PX = 2.0
 _STOP = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 12, 0.01)
 _CELL_PX, _CELLS = 8, 5
@@ -140,7 +142,8 @@ class RegionTracker:
             self._refer(picture, crop.time_s)
             return self._last
         assert self._reference is not None
-        levels = 0 if crop.time_s - self._last_s <= _NEAR_S else _PYRAMID_LEVELS
+        rests = crop.time_s - self._last_s <= _NEAR_S and not _strayed(self._guess, self._points).any()
+        levels = 0 if rests else _PYRAMID_LEVELS
         self._guess = _follow(self._reference, picture, self._points, self._guess, levels)
         shift = _grouped((self._guess - self._points)[:, 0, :])
         self._head = _RIGID.fit(shift, self._head, self._usual)
@@ -189,12 +192,18 @@ def _follow(
     the reference as well: what matches better counts.
     """
     places, mismatch = _tracked(reference, picture, points, guess, levels)
-    strayed = np.linalg.norm(places - points, axis=-1)[:, 0] > _STRAYED_PX
+    strayed = _strayed(places, points)
     if strayed.any():
         again, other = _tracked(reference, picture, points[strayed], points[strayed], _PYRAMID_LEVELS)
         better = (other < mismatch[strayed])[:, None, None]
         places[strayed] = np.where(better, again, places[strayed])
     return places
+
+
+def _strayed(places: Float32Array, points: Float32Array) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """Which of `places` float32 [P, 1, 2] are far from where they were in the reference, [P]."""
+    away = (places - points)[:, 0, :]
+    return np.asarray(away[:, 0] ** 2 + away[:, 1] ** 2 > _STRAYED_PX**2)
 
 
 def _tracked(
