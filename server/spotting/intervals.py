@@ -17,6 +17,7 @@ from server.spotting.causes import Scene, is_supported
 from server.spotting.movements import Movement, group, movements_in
 from server.spotting.signal import LIDS, REGIONS, MotionSignal
 from server.spotting.speech import speech_in
+from server.spotting.turning import doubts, without_turns
 from server.types import EventKind, Float32Array, Interval
 
 MICRO_S = 0.5
@@ -67,18 +68,23 @@ def spot(signal: MotionSignal, max_rate_hz: float = MAX_RATE_HZ, *, goes_on: boo
         return []
     measured = np.concatenate([signal.displacement, signal.turn[:, None]], axis=1)
     grid, measured = regular(signal.times_s[steady], measured[steady], max_rate_hz)
-    displacement = measured[:, :-1]
-    levels, resting = at_rest(grid, displacement, measured[:, -1], goes_on=goes_on)
-    size = lengths((displacement - levels) * _WEIGHTS)
-    thresholds = _thresholds(size, resting)
-    speech = speech_in(grid, displacement)
+    turn = measured[:, -1]
+    displacement = without_turns(grid, measured[:, :-1], turn)
+    levels, resting = at_rest(grid, displacement, turn, goes_on=goes_on)
+    ways = lengths((displacement - levels) * _WEIGHTS)
+    thresholds = _thresholds(ways, resting)
+    doubt = doubts(grid, turn)
+    # Thresholds and turns err independently of each other. What is in doubt counts less, as if it were smaller.
+    size = ways / np.sqrt(1 + (doubt / thresholds) ** 2) if doubt.any() else ways
+    # Syllables are far faster than turns, and a fit of turns to a mouth that speaks may blur them.
+    speech = speech_in(grid, measured[:, :-1])
     movements = [
         movement
         for movement in movements_in(size, thresholds)
         if not speech.explains(movement.region, float(grid[movement.apex]))
     ]
     events = group(movements)
-    scene = Scene(grid, size, thresholds, (displacement - levels)[:, list(LIDS), 1], signal)
+    scene = Scene(grid, ways, size, thresholds, (displacement - levels)[:, list(LIDS), 1], signal)
     gap_s = float(np.median(np.diff(signal.times_s)))
     found = (_interval(event, scene, gap_s) for event in events)
     return _apart([interval for interval in found if interval is not None])
@@ -152,18 +158,18 @@ def _interval(together: list[Movement], scene: Scene, gap_s: float) -> Interval 
     lead = together[0]
     excess = size[lead.apex] / scene.thresholds
     members = sorted({m.region for m in together}, key=lambda r: -float(excess[r]))
-    wave = (size[:, members] / scene.thresholds[members]).sum(axis=1)
+    wave = (scene.ways[:, members] / scene.thresholds[members]).sum(axis=1)
     step = float(grid[1] - grid[0])
     start, stop = min(m.start for m in together), max(m.stop for m in together)
     onset, apex, offset = _boundaries(wave, start, stop)
     onset_s, apex_s, offset_s = (float(grid[0] + x * step) for x in (onset, apex, offset))
     length = offset_s - onset_s
     window = slice(int(onset), int(offset) + 2)
-    peak = float(size[window, members].max())
+    peak, clear = (float(x[window, members].max()) for x in (scene.ways, size))
     if (
         not _SHORTEST_S <= length <= MACRO_S
-        or (length > _SLOW_S and peak < _SLOW_IOD)
-        or peak < STILL_IOD
+        or (length > _SLOW_S and clear < _SLOW_IOD)
+        or clear < STILL_IOD
         or not is_supported(excess, members)
         or scene.is_otherwise(window, members, (onset_s, apex_s, offset_s), peak)
     ):
