@@ -16,7 +16,7 @@ from server.spotting.baseline import MAX_RATE_HZ, BoolArray, at_rest, lengths, r
 from server.spotting.causes import Scene, is_supported
 from server.spotting.movements import Movement, group, movements_in
 from server.spotting.signal import LIDS, REGIONS, MotionSignal
-from server.spotting.speech import speech_in
+from server.spotting.speech import JAW, speech_in
 from server.spotting.turning import doubts, without_turns
 from server.types import EventKind, Float32Array, Interval
 
@@ -78,10 +78,15 @@ def spot(signal: MotionSignal, max_rate_hz: float = MAX_RATE_HZ, *, goes_on: boo
     size = ways / np.sqrt(1 + (doubt / thresholds) ** 2) if doubt.any() else ways
     # Syllables are far faster than turns, and a fit of turns to a mouth that speaks may blur them.
     speech = speech_in(grid, measured[:, :-1])
+    jaw_moves = np.asarray(np.any(size[:, JAW] > thresholds[list(JAW)], axis=1))
     movements = [
         movement
         for movement in movements_in(size, thresholds)
-        if not speech.explains(movement.region, float(grid[movement.apex]))
+        if not speech.explains(
+            movement.region,
+            float(grid[movement.apex]),
+            jaw_moves=bool(jaw_moves[movement.start : movement.stop].any()),
+        )
     ]
     events = group(movements)
     scene = Scene(grid, ways, size, thresholds, (displacement - levels)[:, list(LIDS), 1], signal)
