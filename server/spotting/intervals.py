@@ -32,7 +32,14 @@ _THRESHOLDS_IOD = {"brow": 0.015, "cheek": 0.016, "nose": 0.018, "mouth": 0.014,
 _NOISE_FACTOR = 4.0
 _SLOW_S = 0.6
 _SLOW_IOD = 0.03
-"""What lasts longer than a micro-expression and is smaller than this is a head that turns, not a face that moves."""
+"""What lasts longer than a micro-expression and is smaller than this is a head that turns, not a face that moves,
+unless both sides of the face do it, where they are measured well: a turn shows one side and hides the other.
+"""
+_OTHER_SIDE = {
+    REGIONS.index(name): REGIONS.index(name.replace("left", "right"))
+    for name in REGIONS
+    if name in ("brow_inner_left", "nose_wing_left", "mouth_corner_left")
+}
 _CLEAN_FACTOR = 20.0
 _CLEAN_SHARE = 0.6
 _MOST_SHARE = {"mouth": 1.0, "lip": 1.0}
@@ -173,7 +180,7 @@ def _interval(together: list[Movement], scene: Scene, gap_s: float) -> Interval 
     peak, clear = (float(x[window, members].max()) for x in (scene.ways, size))
     if (
         not _SHORTEST_S <= length <= MACRO_S
-        or (length > _SLOW_S and clear < _SLOW_IOD)
+        or (length > _SLOW_S and clear < _SLOW_IOD and not any(_OTHER_SIDE.get(r) in members for r in members))
         or clear < STILL_IOD
         or not is_supported(excess, members)
         or scene.is_otherwise(window, members, (onset_s, apex_s, offset_s), peak)
