@@ -1,4 +1,4 @@
-"""What moves a face and is no expression: lids that close, a head that turns, a cut of the film, a point that errs."""
+"""What moves a face and is no expression: lids that close, a cut of the film, a point that errs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from server.spotting.baseline import turns_explain
 from server.spotting.signal import LIDS, REGIONS, MotionSignal
 from server.spotting.speech import COUPLED
 from server.types import Float32Array, Float64Array
@@ -19,18 +18,17 @@ _BLINK_IOD = 0.03
 _BLINK_SHARE = 0.35
 _BLINK_TIME_SHARE = 0.25
 _UNSTEADY_SHARE = 0.5
-_TURN_S = 0.2
-"""A head that turns before or after a movement is turning."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """One stretch of a face: regular times float64 [G]; distance of each region from rest, float32 [G, R], and from
-    which on it moves, float32 [R], in IOD; how far each lid is below its rest, float32 [G, lids], IOD; and the signal
-    that all this is of.
+    """One stretch of a face: regular times float64 [G]; distance of each region from rest, float32 [G, R], as it is
+    (`ways`) and as far as no turn of the head puts it in doubt (`size`), and from which on it moves, float32 [R], in
+    IOD; how far each lid is below its rest, float32 [G, lids], IOD; and the signal that all this is of.
     """
 
     grid_s: Float64Array
+    ways: Float32Array
     size: Float32Array
     thresholds: Float32Array
     lowered: Float32Array
@@ -43,17 +41,15 @@ class Scene:
         onset_s, _, offset_s = moments_s
         times_s, unsteady = self.signal.times_s, self.signal.unsteady
         during = (times_s >= onset_s) & (times_s <= offset_s)
-        about = (times_s >= onset_s - _TURN_S) & (times_s <= offset_s + _TURN_S)
         return (
             _is_blink(self.lowered[window], peak_iod)
-            or _is_turn(self.signal.turn[about], peak_iod)
             or (self._stays(members, peak_iod) and _is_step(self.signal, members, moments_s, peak_iod))
             or (bool(during.any()) and float(np.mean(unsteady[during])) > _UNSTEADY_SHARE)
         )
 
     def _stays(self, members: list[int], peak_iod: float) -> bool:
         """Whether the face is not on its way back at the end, as far as it is seen."""
-        return float(self.size[-1, members].max()) >= _STAYS_SHARE * peak_iod
+        return float(self.ways[-1, members].max()) >= _STAYS_SHARE * peak_iod
 
 
 def is_supported(excess: Float32Array, members: list[int]) -> bool:
@@ -66,14 +62,6 @@ def is_supported(excess: Float32Array, members: list[int]) -> bool:
         return True
     others = [r for r in range(len(REGIONS)) if not LIDS[r] and r != members[0] and COUPLED[r] == COUPLED[members[0]]]
     return bool(excess[others].max() >= _SUPPORT_SHARE)
-
-
-def _is_turn(turn: Float32Array, peak_iod: float) -> bool:
-    """Whether a head that turned or nodded meanwhile, `turn` float32 [T, 2] in radians, explains as much."""
-    if not len(turn):
-        return False
-    yaw, pitch = (float(x) for x in np.ptp(turn, axis=0))
-    return turns_explain(yaw, pitch, peak_iod)
 
 
 def _is_blink(lowered: Float32Array, peak_iod: float) -> bool:

@@ -16,7 +16,8 @@ from server.spotting.baseline import MAX_RATE_HZ, BoolArray, at_rest, lengths, r
 from server.spotting.causes import Scene, is_supported
 from server.spotting.movements import Movement, group, movements_in
 from server.spotting.signal import LIDS, REGIONS, MotionSignal
-from server.spotting.speech import speech_in
+from server.spotting.speech import JAW, speech_in
+from server.spotting.turning import doubts, without_turns
 from server.types import EventKind, Float32Array, Interval
 
 MICRO_S = 0.5
@@ -31,7 +32,14 @@ _THRESHOLDS_IOD = {"brow": 0.015, "cheek": 0.016, "nose": 0.018, "mouth": 0.014,
 _NOISE_FACTOR = 4.0
 _SLOW_S = 0.6
 _SLOW_IOD = 0.03
-"""What lasts longer than a micro-expression and is smaller than this is a head that turns, not a face that moves."""
+"""What lasts longer than a micro-expression and is smaller than this is a head that turns, not a face that moves,
+unless both sides of the face do it, where they are measured well: a turn shows one side and hides the other.
+"""
+_OTHER_SIDE = {
+    REGIONS.index(name): REGIONS.index(name.replace("left", "right"))
+    for name in REGIONS
+    if name in ("brow_inner_left", "nose_wing_left", "mouth_corner_left")
+}
 _CLEAN_FACTOR = 20.0
 _CLEAN_SHARE = 0.6
 _MOST_SHARE = {"mouth": 1.0, "lip": 1.0}
@@ -67,18 +75,28 @@ def spot(signal: MotionSignal, max_rate_hz: float = MAX_RATE_HZ, *, goes_on: boo
         return []
     measured = np.concatenate([signal.displacement, signal.turn[:, None]], axis=1)
     grid, measured = regular(signal.times_s[steady], measured[steady], max_rate_hz)
-    displacement = measured[:, :-1]
-    levels, resting = at_rest(grid, displacement, measured[:, -1], goes_on=goes_on)
-    size = lengths((displacement - levels) * _WEIGHTS)
-    thresholds = _thresholds(size, resting)
-    speech = speech_in(grid, displacement)
+    turn = measured[:, -1]
+    displacement = without_turns(grid, measured[:, :-1], turn)
+    levels, resting = at_rest(grid, displacement, turn, goes_on=goes_on)
+    ways = lengths((displacement - levels) * _WEIGHTS)
+    thresholds = _thresholds(ways, resting)
+    doubt = doubts(grid, turn)
+    # Thresholds and turns err independently of each other. What is in doubt counts less, as if it were smaller.
+    size = ways / np.sqrt(1 + (doubt / thresholds) ** 2) if doubt.any() else ways
+    # Syllables are far faster than turns, and a fit of turns to a mouth that speaks may blur them.
+    speech = speech_in(grid, measured[:, :-1])
+    jaw_moves = np.asarray(np.any(size[:, JAW] > thresholds[list(JAW)], axis=1))
     movements = [
         movement
         for movement in movements_in(size, thresholds)
-        if not speech.explains(movement.region, float(grid[movement.apex]))
+        if not speech.explains(
+            movement.region,
+            float(grid[movement.apex]),
+            jaw_moves=bool(jaw_moves[movement.start : movement.stop].any()),
+        )
     ]
     events = group(movements)
-    scene = Scene(grid, size, thresholds, (displacement - levels)[:, list(LIDS), 1], signal)
+    scene = Scene(grid, ways, size, thresholds, (displacement - levels)[:, list(LIDS), 1], signal)
     gap_s = float(np.median(np.diff(signal.times_s)))
     found = (_interval(event, scene, gap_s) for event in events)
     return _apart([interval for interval in found if interval is not None])
@@ -152,18 +170,18 @@ def _interval(together: list[Movement], scene: Scene, gap_s: float) -> Interval 
     lead = together[0]
     excess = size[lead.apex] / scene.thresholds
     members = sorted({m.region for m in together}, key=lambda r: -float(excess[r]))
-    wave = (size[:, members] / scene.thresholds[members]).sum(axis=1)
+    wave = (scene.ways[:, members] / scene.thresholds[members]).sum(axis=1)
     step = float(grid[1] - grid[0])
     start, stop = min(m.start for m in together), max(m.stop for m in together)
     onset, apex, offset = _boundaries(wave, start, stop)
     onset_s, apex_s, offset_s = (float(grid[0] + x * step) for x in (onset, apex, offset))
     length = offset_s - onset_s
     window = slice(int(onset), int(offset) + 2)
-    peak = float(size[window, members].max())
+    peak, clear = (float(x[window, members].max()) for x in (scene.ways, size))
     if (
         not _SHORTEST_S <= length <= MACRO_S
-        or (length > _SLOW_S and peak < _SLOW_IOD)
-        or peak < STILL_IOD
+        or (length > _SLOW_S and clear < _SLOW_IOD and not any(_OTHER_SIDE.get(r) in members for r in members))
+        or clear < STILL_IOD
         or not is_supported(excess, members)
         or scene.is_otherwise(window, members, (onset_s, apex_s, offset_s), peak)
     ):

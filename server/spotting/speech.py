@@ -21,6 +21,8 @@ COUPLED = tuple(name.startswith(("mouth", "lip", "chin", "cheek", "nose")) for n
 _ARTICULATING = [r for r, name in enumerate(REGIONS) if name.startswith(("mouth", "lip", "chin"))]
 
 _CHIN = REGIONS.index("chin")
+JAW = (REGIONS.index("lip_lower"), _CHIN)
+"""Regions that every syllable moves that opens the mouth."""
 
 _SWING_IOD = 0.012
 _HALF_WAVE_S = 0.34
@@ -36,17 +38,24 @@ _MARGIN_S = 1.0
 class Speech:
     """When a face speaks, and when a region of the mouth, by its place in `REGIONS`, goes to and fro all alone.
 
-    Both from when to when in seconds of the clip, with the second before and after in which single syllables fall.
+    All from when to when in seconds of the clip: `syllables` that follow each other, from the first to the last, and
+    `spells` with the second before and after in which single ones fall, as `alone` are.
     """
 
+    syllables: list[tuple[float, float]]
     spells: list[tuple[float, float]]
     alone: list[tuple[float, float, int]]
 
-    def explains(self, region: int, time_s: float) -> bool:
-        """Whether what `region` does at `time_s` is speech, or an error of its own."""
+    def explains(self, region: int, time_s: float, *, jaw_moves: bool) -> bool:
+        """Whether what `region` does at `time_s` is speech, or an error of its own.
+
+        A syllable by itself opens the mouth: in the second before and after others, what leaves the jaw where it is is
+        none, as a smile of someone who has just spoken.
+        """
         if not COUPLED[region]:
             return False
-        spans = [*self.spells, *((start, stop) for start, stop, erring in self.alone if erring == region)]
+        alone = [(start, stop) for start, stop, erring in self.alone if erring == region]
+        spans = [*alone, *(self.spells if jaw_moves else self.syllables)]
         return any(start <= time_s <= stop for start, stop in spans)
 
 
@@ -76,15 +85,16 @@ def speech_in(grid_s: Float64Array, displacement: Float32Array) -> Speech:
             spells[-1] = (spells[-1][0], max(stop, spells[-1][1]), spells[-1][2] | {region})
         else:
             spells.append((start, stop, {region}))
-    speech, alone = [], []
+    speech, syllables, alone = [], [], []
     for start, stop, regions in spells:
         wide = max(start - _MARGIN_S, float(grid_s[0])), min(stop + _MARGIN_S, float(grid_s[-1]))
         along = {region for region, fast in swings if _count(fast, start, stop) >= _HALF_WAVES}
         if len(regions | along) > 1 or _CHIN in regions:
             speech.append(wide)
+            syllables.append((start - _HOLD_S, stop + _HOLD_S))
         else:
             alone.append((*wide, min(regions)))
-    return Speech(_merged(speech, 0.0), alone)
+    return Speech(syllables, _merged(speech, 0.0), alone)
 
 
 def _count(swings: list[tuple[float, float]], start_s: float, stop_s: float) -> int:

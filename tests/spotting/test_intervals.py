@@ -282,6 +282,13 @@ def test_a_held_expression_is_one_macro_event():
     assert [e.kind for e in events] == ["macro"]
 
 
+def test_a_weak_smile_of_both_corners_is_found_however_slow():
+    """On one side alone, the same is what a head that turns does."""
+    times = np.arange(300) / 30
+    assert [e.kind for e in spot(_signal(times, (CORNERS, 3.0, 0.5, 0.7, 0.025, -1)))] == ["macro"]
+    assert spot(_signal(times, (CORNERS[:1], 3.0, 0.5, 0.7, 0.025, -1))) == []
+
+
 def test_bare_skin_alone_is_not_believed():
     """One cheek that moves by itself is an error of measurement."""
     cheek = [REGIONS.index("cheek_left")]

@@ -55,6 +55,17 @@ def test_a_lip_that_goes_to_and_fro_alone_is_lost_from_sight():
     assert all(region.startswith("mouth_corner") for region in event.regions)
 
 
+@pytest.mark.parametrize("onset", [1.3, 4.0])
+def test_a_smile_beside_speech_is_believed(onset):
+    """Within a second of speech, one syllable is still speech; corners that rise while the jaw stays are a smile."""
+    spoken = _signal(60, 6, syllables=[(2.0, 3.5)])
+    alone = _signal(60, 6, syllables=[(onset, onset + 0.3)], rate=1 / 0.3)
+    smile = _signal(60, 6, syllables=[(onset, onset + 0.3)], regions=CORNERS, rate=1 / 0.3)
+    assert spot(replace(spoken, displacement=spoken.displacement + alone.displacement)) == []
+    (event,) = spot(replace(spoken, displacement=spoken.displacement + smile.displacement))
+    assert event.apex_s == pytest.approx(onset + 0.15, abs=0.05)
+
+
 def test_a_chin_that_goes_to_and_fro_is_speech():
     """The jaw takes it along, also where the lips hardly part."""
     assert len(speaking(_signal(60, 6, syllables=[(2.0, 3.5)], regions=[REGIONS.index("chin")]))) == 1
