@@ -7,7 +7,7 @@ on the whole clip, Glimpse on a live stream of it, and MDMD (`bench.mdmd`), the 
 
 An event counts where it overlaps a true one by half of both together, one to one. Micro and macro are scored as at MEGC
 2020: what was told as one kind against what is of it. The videos of the default seed were looked at by nobody while
-spotting was developed; that used the seeds 900 to 999, with
+spotting was developed; that used 20266, which was reported on before, and the seeds 900 to 999, with
 `--seed 901 --with-events 4 --without 3 --seconds 90 --fast-every 0`.
 
 There is one public-domain portrait, so the thirty people are changes of it: unseen as they are, they are no strangers.
@@ -35,8 +35,8 @@ from bench.mdmd import CHALLENGE_P, CHOSEN_P
 from export.output import write_json
 from export.synthesis.identities import default_face
 
-SEED = 20266
-"""Development used the seeds 900 to 999 and never this one. The videos of 20265 were reported on before."""
+SEED = 20268
+"""Development used the seeds 900 to 999 and, once it had been reported on, 20266; never this one."""
 SYSTEMS = ("offline", "live", "mdmd")
 MDMD_ROWS = {f"MDMD, p = {CHALLENGE_P:g}": CHALLENGE_P, f"MDMD, p = {CHOSEN_P:g}": CHOSEN_P}
 _COUNTS = ("tp", "fp", "fn", "precision", "recall", "f1")
