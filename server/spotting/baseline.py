@@ -65,7 +65,7 @@ def regular(
     return grid, np.asarray(smooth, dtype=np.float32).reshape(count, *displacement.shape[1:])
 
 
-def turns_explain(yaw: float, pitch: float, displacement_iod: float) -> bool:
+def _turns_explain(yaw: float, pitch: float, displacement_iod: float) -> bool:
     """Whether a head that turned by `yaw` and nodded by `pitch`, radians, is why a region is elsewhere."""
     return yaw > _MOST_YAW or displacement_iod < _TURN_SHARE * max(yaw, pitch)
 
@@ -224,7 +224,7 @@ def _without_plateaus(segments: list[_Rest], end_s: float, end: _Point, *, goes_
 def _is_turned(before: _Rest, after: _Rest, away: float) -> bool:
     """Whether a region is elsewhere because the head is: then it rests there."""
     yaw, pitch = (abs(one - other) for one, other in zip(after.turn, before.turn, strict=True))
-    return turns_explain(yaw, pitch, away)
+    return _turns_explain(yaw, pitch, away)
 
 
 def _return(segments: list[_Rest], index: int, before: _Rest, limit: float) -> int | None:
