@@ -30,7 +30,7 @@ _REACH_S = 0.4
 """A turn of so long before or after may still show: points that lost their skin take as long to find it again."""
 
 _FEIGNED_RAD, _REAL_RAD = 0.01, 0.03
-"""Up to the first, any movement of the face is taken for a turn; nine in ten expressions feign less than the second."""
+"""Up to the first, any movement of the face may look like a turn; few expressions feign as much as the second."""
 
 _DOUBTS = {
     "brow_outer": 2.0,
@@ -44,8 +44,8 @@ _DOUBTS = {
     "chin": 1.1,
     "lid": 0.0,
 }
-"""IOD per radian that may be left of a turn: about four times the nine-tenths quantile of what was left of turns in
-development videos in which the face did nothing else. Lids are no movement by themselves, so nothing is in doubt.
+"""IOD per radian that may be left of a turn: well above what was left in development videos of turns in which the face
+did nothing else, most where that was most. Lids are no movement by themselves, so nothing is in doubt.
 """
 _DOUBT = np.array([next(v for k, v in _DOUBTS.items() if name.startswith(k)) for name in REGIONS], dtype=np.float32)
 

@@ -120,8 +120,8 @@ def test_a_jaw_is_waited_for_as_long_as_it_may_speak(rise, fall, most_s):
     assert most_s - 0.15 <= late_s <= most_s
 
 
-@pytest.mark.parametrize("fps", [30, 60, 200])
-def test_what_leaves_the_face_elsewhere_is_withdrawn(fps):
+@pytest.mark.parametrize(("fps", "false_starts", "last_s"), [(30, 1, 2.6), (60, 1, 2.6), (200, 2, 2.7)])
+def test_what_leaves_the_face_elsewhere_is_withdrawn(fps, false_starts, last_s):
     """A part of the way of a head that turns is no event, though it seems to end before the turn does."""
     times = np.arange(5 * fps) / fps
     signal = _signal(times, (BROWS, 2.0, 0.15, 0.15, 0.03, 1))
@@ -133,12 +133,9 @@ def test_what_leaves_the_face_elsewhere_is_withdrawn(fps):
     turned = replace(signal, displacement=place, turn=turn)
     assert spot(turned) == []
     told = _live(turned)
-    steps = [news.step for _, news in told]
-    assert steps[:3] == ["onset", "candidate", "withdrawn"]
+    assert [news.step for _, news in told] == ["onset", "candidate", "withdrawn"] * false_starts
     assert told[2][0] <= 2.6
-    # What the rest of the turn may still look like is no event either.
-    assert "event" not in steps
-    assert steps[-1] == "withdrawn"
+    assert told[-1][0] <= last_s
 
 
 @pytest.mark.parametrize(("sight_s", "steps"), [(0.2, STEPS[:2]), (1.0, STEPS)])
