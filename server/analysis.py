@@ -14,7 +14,7 @@ from server.app import open_pipeline, open_predictor
 from server.pipeline.base import OnProgress
 from server.remote import RemoteService
 from server.settings import Settings
-from server.settings_shadow import ShadowSettings
+from server.settings.shadow import ShadowSettings
 from server.telemetry.metrics import Metrics
 from server.types import ModelInfo, Report
 

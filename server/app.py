@@ -26,7 +26,8 @@ from server.predict.engine import Gpu
 from server.predict.repository import ModelRepository
 from server.recipes.registry import RECIPES
 from server.report.export import events_csv
-from server.settings import Settings, available_cpus
+from server.settings import Settings
+from server.settings.workers import available_cpus
 from server.telemetry.metrics import Metrics
 from server.types import Report
 

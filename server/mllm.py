@@ -12,8 +12,8 @@ from server.predict.mllm import RECIPE, MllmOptions, MllmPredictor, absent_entry
 from server.predict.mllm_budget import Allowance, Budget
 from server.predict.mllm_client import Endpoint, MllmClient
 from server.recipes.registry import RECIPES
-from server.settings_group import variable
-from server.settings_mllm import MLLM, MllmSettings
+from server.settings.group import variable
+from server.settings.mllm import MLLM, MllmSettings
 from server.spotting.signal import REGIONS
 
 

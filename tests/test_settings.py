@@ -6,7 +6,8 @@ import pytest
 from pydantic import ValidationError
 
 from server.errors import ConfigurationError
-from server.settings import Settings, available_cpus, load, rows
+from server.settings import Settings, load, rows
+from server.settings.workers import available_cpus
 
 NAMES = [row.name for row in rows(load({}))]
 

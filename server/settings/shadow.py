@@ -5,8 +5,8 @@ from __future__ import annotations
 from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 
-from server.settings_group import Group
-from server.settings_mllm import MLLM
+from server.settings.group import Group
+from server.settings.mllm import MLLM
 
 
 class ShadowSettings(Group):

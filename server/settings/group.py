@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic_settings import NoDecode
 
 PREFIX = "GLIMPSE_"
 DELIMITER = "__"
@@ -18,3 +21,11 @@ class Group(BaseModel):
 def variable(group: str, name: str) -> str:
     """The environment variable of one setting."""
     return f"{PREFIX}{group}{DELIMITER}{name}".upper()
+
+
+def split(value: Any) -> Any:
+    """The parts of a comma separated text; anything else as it is."""
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(split)]

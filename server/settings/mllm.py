@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from server.settings_group import Group, variable
+from server.settings.group import Group, variable
 
 MLLM = "mllm"
 """Name of the group and of the model."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from server.settings_group import MIB, Group
+from server.settings.group import MIB, Group
 
 
 class LiveSettings(Group):

@@ -1,0 +1,60 @@
+"""The settings of models and of what runs them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, field_validator
+from pydantic_core import PydanticCustomError
+
+from server.settings.group import Group, Names
+from server.settings.mllm import MLLM
+
+
+def default_repository() -> str:
+    """`model_repository` in the working directory, or else beside the package."""
+    name = "model_repository"
+    beside = Path(__file__).resolve().parents[2] / name
+    return str(beside) if beside.is_dir() and not Path(name).is_dir() else name
+
+
+class BackendSettings(Group):
+    """Where models come from and who runs them."""
+
+    kind: Literal["local", "triton"] = Field(default="local", description="ONNX Runtime in process, or Triton.")
+    triton_address: str = Field(
+        default="127.0.0.1:8001",
+        pattern=r"^(dns:///)?[A-Za-z0-9._\-\[\]:]+:\d{1,5}$",
+        description="gRPC address of Triton; dns:///name:port spreads over all its addresses.",
+    )
+    compute_capability: str = Field(
+        default="",
+        pattern=r"^(\d{1,2}\.\d)?$",
+        description="That of Triton's GPU, such as 8.6: plans for another one are not servable. Empty: not compared.",
+    )
+    tensorrt_version: str = Field(
+        default="",
+        pattern=r"^(\d+(\.\d+){1,3})?$",
+        description="That of Triton, such as 10.13.3: plans of another one are not servable. Empty: not compared.",
+    )
+    threads: int = Field(default=1, ge=1, le=256, description="Local inferences at a time, each on one core.")
+    providers: Names = Field(
+        default=("CPUExecutionProvider",), min_length=1, description="ONNX Runtime providers, comma separated."
+    )
+    default_model: str = Field(
+        default="glimpse_flow", pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$", description="Model of requests that name none."
+    )
+    repository: str = Field(
+        default_factory=default_repository,
+        min_length=1,
+        description="Folder of the local models; by default model_repository here, or that of the checkout.",
+    )
+
+    @field_validator("default_model")
+    @classmethod
+    def _answers_here(cls, value: str) -> str:
+        if value == MLLM:
+            message = "sends pictures of faces away and is weak, so it must be asked for by name"
+            raise PydanticCustomError("default_model", "{message}", {"message": message})
+        return value

@@ -1,0 +1,54 @@
+"""The settings of where the service listens."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
+from pydantic_settings import NoDecode
+
+from server.settings.group import MIB, Group, split
+
+Origin = Annotated[str, Field(pattern=r"^(\*|null|[a-z][a-z0-9+.\-]*://[^\s/?#@,]+)$")]
+Origins = Annotated[tuple[Origin, ...], NoDecode, BeforeValidator(split)]
+
+
+class ServerSettings(Group):
+    """Where the service listens and how long it waits."""
+
+    host: str = Field(default="127.0.0.1", min_length=1, description="Address to listen on; 0.0.0.0 in a container.")
+    port: int = Field(default=8080, ge=0, le=65535, description="Port of REST; 0 takes a free one.")
+    grpc_port: int = Field(default=8081, ge=0, le=65535, description="Port of gRPC; 0 takes a free one.")
+    grpc_message_bytes: int = Field(
+        default=32 * MIB, ge=64 * 1024, le=512 * MIB, description="Largest message of gRPC, such as one live frame."
+    )
+    grpc_keepalive_seconds: float = Field(
+        default=20.0,
+        ge=0.1,
+        le=3600,
+        description="After so much silence a connection of gRPC is probed; half as long after that it is given up.",
+    )
+    grpc_reflection: bool = Field(default=True, description="Whether gRPC tells its interface to whoever asks.")
+    socket_message_bytes: int = Field(
+        default=16 * MIB,
+        ge=64 * 1024,
+        le=512 * MIB,
+        description="Largest message of WebSocket, such as one frame.",
+    )
+    allowed_origins: Origins = Field(
+        default=(),
+        description="Web pages of other addresses that may open live streams, comma separated, such as"
+        " https://lab.example; * for all.",
+    )
+    request_deadline_seconds: float = Field(
+        default=180.0, gt=0, le=3600, description="Longest time from the arrival of a request to its answer."
+    )
+    drain_seconds: float = Field(
+        default=30.0, ge=0, le=3600, description="Time that requests in flight get to finish at shutdown."
+    )
+    header_seconds: float = Field(
+        default=10.0,
+        gt=0,
+        le=600,
+        description="Longest wait for the whole header of a request.",
+    )

@@ -1,0 +1,25 @@
+"""The settings of the worker processes."""
+
+from __future__ import annotations
+
+import os
+
+from pydantic import Field
+
+from server.settings.group import MIB, Group
+
+
+def available_cpus() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+class WorkerSettings(Group):
+    """The processes in which clips are decoded and pixels are computed."""
+
+    count: int = Field(
+        default_factory=available_cpus, ge=1, le=256, description="Worker processes; by default one per processor."
+    )
+    memory_bytes: int = Field(
+        default=2048 * MIB, ge=256 * MIB, le=2**40, description="Address space that one worker may use."
+    )
