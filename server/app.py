@@ -17,7 +17,7 @@ from server.api.limits import Admission
 from server.api.rest import routes
 from server.api.ws.route import LiveSockets
 from server.api.ws.route import route as live_route
-from server.bounds import facts_of, limits_of, media_limits_of
+from server.bounds import facts_of, limits_of, media_limits_of, worker_bounds_of
 from server.errors import GlimpseError
 from server.mllm import with_mllm
 from server.pipeline.base import Analyzer, LiveAnalyzer, Observer
@@ -168,7 +168,8 @@ async def open_live(settings: Settings, predictor: Predictor, observer: Observer
     from server.pipeline.live_workers import LiveWorkers
 
     wanted = settings.live
-    workers = LiveWorkers(LiveStages, most=wanted.max_streams, memory_bytes=settings.workers.memory_bytes)
+    bounds = worker_bounds_of(settings)
+    workers = LiveWorkers(LiveStages, most=wanted.max_streams, bounds=bounds, observer=observer)
     try:
         await workers.start()
         policy = LivePolicy(
@@ -208,7 +209,7 @@ async def _open_clips(settings: Settings, predictor: Predictor, observer: Observ
         Stages,
         workers=settings.workers.count,
         queue=settings.limits.inflight,
-        memory_bytes=settings.workers.memory_bytes,
+        bounds=worker_bounds_of(settings),
         observer=observer,
     )
     async with _open_shadow(settings, observer) as shadow:

@@ -7,6 +7,7 @@ from server.api.facts import ServerFacts
 from server.api.limits import Limits
 from server.media.codecs import DECODERS
 from server.media.limits import MediaLimits
+from server.sandbox.confinement import Bounds
 from server.settings import Settings
 
 
@@ -46,3 +47,9 @@ def media_limits_of(settings: Settings) -> MediaLimits:
     """The bounds of what is decoded."""
     limits = settings.limits
     return MediaLimits(limits.clip_seconds, limits.clip_frames, limits.frame_pixels)
+
+
+def worker_bounds_of(settings: Settings) -> Bounds:
+    """What holds worker processes."""
+    workers = settings.workers
+    return Bounds(workers.memory_bytes, workers.cpu_seconds, workers.sandbox)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
@@ -196,4 +196,7 @@ class Observer(Protocol):
         """The state of the worker pool changed."""
 
     def count_worker_restart(self, reason: str) -> None:
-        """A worker was replaced; `reason` is crash, deadline, cancelled or memory."""
+        """A worker was replaced; `reason` is crash, memory, cpu, sandbox, deadline or cancelled."""
+
+    def set_sandbox(self, workers: str, layers: Mapping[str, bool]) -> None:
+        """Which layers confine the `workers` of clips or of live streams."""

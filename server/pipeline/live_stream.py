@@ -226,6 +226,7 @@ class LiveStream:
             async with asyncio.timeout(self._policy.answer_s):
                 return await self._process.run(job, None)
         except TimeoutError:
+            self._process.kill("deadline")
             message = f"the worker of this stream had no answer for {self._policy.answer_s:g} s"
             raise DeadlineExceeded(message, stage="live") from None
 

@@ -10,9 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
 from server.errors import ConfigurationError, Overloaded
+from server.pipeline.base import Observer
+from server.pipeline.confined import tell_confinement
 from server.pipeline.live_jobs import LiveRehearse
 from server.pipeline.worker_main import Handler
 from server.pipeline.worker_process import WorkerProcess
+from server.sandbox.confinement import Bounds
 
 _log = logging.getLogger(__name__)
 
@@ -27,10 +30,18 @@ class LiveWorkers:
     stream, nothing of a stream outlasts it, and the system's scheduler keeps a slow stream from slowing another.
     """
 
-    def __init__(self, factory: Callable[[], Handler], *, most: int, memory_bytes: int | None = None) -> None:
+    def __init__(
+        self,
+        factory: Callable[[], Handler],
+        *,
+        most: int,
+        bounds: Bounds | None = None,
+        observer: Observer | None = None,
+    ) -> None:
         self._factory = pickle.dumps(factory)
         self._most = most
-        self._memory_bytes = memory_bytes
+        self._bounds = bounds or Bounds()
+        self._observer = observer
         self._sender = ThreadPoolExecutor(2 * most, thread_name_prefix="glimpse-live-send")
         self._processes: set[WorkerProcess] = set()
         self._lent = 0
@@ -51,6 +62,7 @@ class LiveWorkers:
         except ConfigurationError:
             self._spare = None
             raise
+        tell_confinement("live", [spare.result()], self._observer)
 
     async def frame_cost_s(self) -> float:
         """Processor time in which one frame is looked at here; see `server.pipeline.rehearsal`."""
@@ -133,9 +145,9 @@ class LiveWorkers:
     async def _launch(self) -> WorkerProcess:
         if self._closing:
             raise ConfigurationError("No worker is started any more.")
-        process = WorkerProcess(self._factory, self._memory_bytes, self._sender)
+        process = WorkerProcess(self._factory, self._bounds, self._sender)
         self._processes.add(process)
-        process.exited.add_done_callback(lambda _: self._processes.discard(process))
+        process.exited.add_done_callback(lambda _: self._on_exit(process))
         try:
             await asyncio.wait({process.started}, timeout=_START_S)
         except asyncio.CancelledError:
@@ -146,6 +158,11 @@ class LiveWorkers:
             raise ConfigurationError(f"A worker was not ready after {_START_S:g} s.")
         process.started.result()
         return process
+
+    def _on_exit(self, process: WorkerProcess) -> None:
+        self._processes.discard(process)
+        if self._observer is not None and process.ending != "shutdown" and not self._closing:
+            self._observer.count_worker_restart(process.ending)
 
     def _look_at(self, task: asyncio.Task[WorkerProcess]) -> None:
         """One that could not be set up is reported to who wants it, if anybody does."""

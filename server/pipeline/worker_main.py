@@ -5,11 +5,10 @@ Started as `python -P -m server.pipeline.worker_main READER WRITER`, with the pi
 
 from __future__ import annotations
 
-import ctypes
 import faulthandler
+import importlib
 import os
 import pickle
-import resource
 import signal
 import sys
 import traceback
@@ -32,12 +31,16 @@ from server.pipeline.worker_pipe import (
     StartFailed,
     Stopped,
 )
+from server.sandbox.kernel import die_with_parent, forbid_dumps
+from server.sandbox.layers import enter
+from server.sandbox.limits import limit_dumps, limit_memory, limit_processor_time
 from server.types import Progress
 
 Handler: TypeAlias = Callable[[Any, Callable[[Progress], None]], Any]
 """Answers a job; calls its second argument now and then, where cancellation takes effect."""
 
-_PR_SET_PDEATHSIG = 1
+_LOADED_LATE = ("numpy.ma", "numpy.random")
+"""Libraries load them when they are first needed, and by then no file can be opened."""
 
 
 class _JobCancelled(BaseException):
@@ -54,11 +57,17 @@ def main(reader: int, writer: int) -> None:
     except Exception as error:  # noqa: BLE001 - whatever it is, the gateway must learn why there is no worker
         pipe.send(StartFailed(f"{type(error).__name__}: {error}"))
         return
-    pipe.send(Ready())
+    confinement = enter(start.bounds.sandbox)
+    if start.bounds.sandbox == "required" and confinement.lacking:
+        pipe.send(StartFailed(f"the sandbox is required and lacks {confinement.lacking} (GLIMPSE_WORKERS__SANDBOX)"))
+        return
+    pipe.send(Ready(confinement))
     while True:
         try:
             message = pipe.receive()
             if isinstance(message, Job):
+                if start.bounds.job_cpu_s is not None:
+                    limit_processor_time(start.bounds.job_cpu_s)
                 _answer(pipe, handler, message)
             del message  # a clip must not stay in memory while the worker waits
         except (EOFError, OSError):
@@ -97,7 +106,9 @@ def _check_cancelled(pipe: MessagePipe, number: int) -> None:
 
 
 def _locations(trace: TracebackType | None) -> tuple[str, ...]:
-    return tuple(f"{entry.filename}:{entry.lineno} in {entry.name}" for entry in traceback.extract_tb(trace))
+    # Not `extract_tb`, which reads the sources.
+    walked = ((frame.f_code, line) for frame, line in traceback.walk_tb(trace))
+    return tuple(f"{code.co_filename}:{line} in {code.co_name}" for code, line in walked)
 
 
 def _confine(start: Start) -> None:
@@ -105,17 +116,20 @@ def _confine(start: Start) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        die_with_parent(signal.SIGKILL)
+        forbid_dumps()  # a core dump would put faces on the disk
     if os.getppid() != start.parent:
         os._exit(0)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would put faces on the disk
+    limit_dumps()
     faulthandler.enable()
     sys.excepthook = _print_location
     import cv2
 
     cv2.setNumThreads(1)
-    if start.memory_bytes is not None:
-        resource.setrlimit(resource.RLIMIT_AS, (start.memory_bytes, start.memory_bytes))
+    for name in _LOADED_LATE:
+        importlib.import_module(name)
+    if start.bounds.memory_bytes is not None:
+        limit_memory(start.bounds.memory_bytes)
 
 
 def _print_location(kind: type[BaseException], _: BaseException, trace: TracebackType | None) -> None:

@@ -12,11 +12,12 @@ import fcntl
 import io
 import multiprocessing
 import pickle
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
 from server.errors import GlimpseError
+from server.sandbox.confinement import Bounds, Confinement
 from server.types import Progress
 
 _BESIDE_FROM_BYTES = 1 << 16
@@ -28,6 +29,7 @@ _MODULES = frozenset(
         "server.media.limits",
         "server.pipeline.jobs",
         "server.pipeline.live_jobs",
+        "server.sandbox.confinement",
         "server.streams",
         "server.types",
         __name__,
@@ -35,6 +37,7 @@ _MODULES = frozenset(
 )
 _FUNCTIONS = frozenset(
     {
+        ("server.errors", "_rebuild"),
         ("numpy", "dtype"),
         ("numpy", "ndarray"),
         ("numpy._core.multiarray", "_reconstruct"),
@@ -49,7 +52,7 @@ class Start:
     """First message to a worker. `factory` is pickled apart, so that the worker can report when it cannot load it."""
 
     factory: bytes
-    memory_bytes: int | None
+    bounds: Bounds
     parent: int
 
 
@@ -70,7 +73,9 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The handler was built."""
+    """The handler was built, and this confines what it does from now on."""
+
+    confinement: Confinement
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,5 +205,16 @@ class _Unpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         if "." not in name and (module in _MODULES or (module, name) in _FUNCTIONS):
-            return super().find_class(module, name)
+            found = super().find_class(module, name)
+            if (module, name) in _FUNCTIONS or _is_value(found, module):
+                return found
         raise pickle.UnpicklingError(f"{module}.{name} may not cross the pipe")
+
+
+def _is_value(found: object, module: str) -> bool:
+    """Whether it is a class of ours for plain values: not something that its module imported, and nothing whose attributes
+    a pickle could replace for everybody (`BUILD` on a class that has no say in how it is restored sets them on the class).
+    """
+    if not isinstance(found, type) or found.__module__ != module:
+        return False
+    return issubclass(found, GlimpseError) or (is_dataclass(found) and hasattr(found, "__setstate__"))

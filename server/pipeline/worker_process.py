@@ -6,14 +6,15 @@ import asyncio
 import contextlib
 import logging
 import os
+import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor
+from functools import partial
 from typing import Any
 
-from server.errors import ConfigurationError, Overloaded, WorkerCrashed
+from server.errors import ConfigurationError, LimitExceeded, Overloaded, WorkerCrashed
 from server.pipeline.base import OnProgress
 from server.pipeline.worker_pipe import (
     Advanced,
@@ -29,26 +30,30 @@ from server.pipeline.worker_pipe import (
     StartFailed,
     Stopped,
 )
+from server.pipeline.worker_spawn import spawn
+from server.sandbox.confinement import Bounds, Confinement
 
 _log = logging.getLogger(__name__)
 
 _DIED = "The process that held the clip died."
+_FORBIDDEN = "The process that held the clip did what its sandbox forbids, and was ended."
 
-_ONE_THREAD = dict.fromkeys(
-    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENCV_FOR_THREADS_NUM", "MALLOC_ARENA_MAX"), "1"
-)
+_CPU_SETTING = "GLIMPSE_WORKERS__CPU_SECONDS"
+_ENDINGS = {-signal.SIGXCPU: "cpu", -signal.SIGSYS: "sandbox"}
+"""Why a worker ended, by the status that the system gives it; anything else is a crash."""
 
 
 class WorkerProcess:
     """Everything but the thread runs on the event loop. `sender` carries jobs into the pipe, which may take a while.
 
-    `ending` is empty while the worker can be used, then why it ends: crash, memory, deadline, cancelled or shutdown.
-    `stage` is what the current job reported last. `started` fails with `ConfigurationError`; `exited` never fails.
+    `ending` is empty while the worker can be used, then why it ends: crash, memory, cpu, sandbox, deadline, cancelled or
+    shutdown. `confinement` is known once it is started. `stage` is what the current job reported last. `started` fails with `ConfigurationError`; `exited` never fails.
     """
 
-    def __init__(self, factory: bytes, memory_bytes: int | None, sender: Executor) -> None:
+    def __init__(self, factory: bytes, bounds: Bounds, sender: Executor) -> None:
         self._loop = asyncio.get_running_loop()
         self._sender = sender
+        self._bounds = bounds
         self._process: subprocess.Popen[bytes] | None = None
         self._pipe: MessagePipe | None = None
         self._number = 0
@@ -57,9 +62,10 @@ class WorkerProcess:
         self._on_progress: OnProgress | None = None
         self.ending = ""
         self.stage = ""
+        self.confinement = Confinement()
         self.started: asyncio.Future[None] = self._loop.create_future()
         self.exited: asyncio.Future[None] = self._loop.create_future()
-        start = Start(factory, memory_bytes, os.getpid())
+        start = Start(factory, bounds, os.getpid())
         # The kernel ties a child to the thread that started it, so the thread must live as long as the process.
         threading.Thread(target=self._attend, args=(start,), name="glimpse-worker", daemon=True).start()
 
@@ -130,13 +136,15 @@ class WorkerProcess:
 
     def _attend(self, start: Start) -> None:
         """Thread: start the process, pass on what it says, and see it end."""
+        ready = False
         pipe, theirs = MessagePipe.pair()
         self._pipe = pipe
         try:
-            process = self._process = _spawn(theirs)
+            process, words = spawn(theirs)
+            self._process = process
         except OSError as error:
             self._post(self._on_message, StartFailed(str(error)))
-            self._post(self._on_exit, -1)
+            self._post(self._on_exit, 1)
             return
         finally:
             theirs.close()
@@ -144,8 +152,8 @@ class WorkerProcess:
             process.kill()
         try:
             pipe.send(start)
-            while self._post(self._on_message, pipe.receive()):
-                pass
+            while self._post(self._on_message, message := pipe.receive()):
+                ready = ready or isinstance(message, Ready)
         except (EOFError, OSError):
             pass
         except Exception as error:  # noqa: BLE001 - an answer that cannot be read is a broken worker
@@ -153,7 +161,9 @@ class WorkerProcess:
         process.kill()
         code = process.wait()
         pipe.close()
-        self._post(self._on_exit, code)
+        # Nothing of a stranger's was in the process before it was ready.
+        said = words.heard(everything=not ready)
+        self._post(partial(self._on_exit, said=said), code)
 
     def _post(self, callback: Callable[[Any], None], argument: object) -> bool:
         try:
@@ -164,7 +174,8 @@ class WorkerProcess:
 
     def _on_message(self, message: object) -> None:
         match message:
-            case Ready():
+            case Ready(confinement):
+                self.confinement = confinement
                 self.started.set_result(None)
             case StartFailed(reason):
                 self.started.set_exception(ConfigurationError(f"A worker could not be set up: {reason}"))
@@ -186,16 +197,20 @@ class WorkerProcess:
             case Stopped(number) if number in self._answers:
                 self._fail(WorkerCrashed("The job was cancelled.", stage=self.stage), number)
 
-    def _on_exit(self, code: int) -> None:
+    def _on_exit(self, code: int, said: str = "") -> None:
         if not self.ending:
-            _log.error("a worker ended with status %d", code)
-        self.ending = self.ending or "crash"
+            _log.error("a worker ended with status %d", code, extra={"said": said} if said else {})
+        self.ending = self.ending or _ENDINGS.get(code, "crash")
         if not self.started.done():
             self.started.set_exception(ConfigurationError(f"A worker ended with status {code} before it was ready."))
             self.started.exception()
         if self.ending == "shutdown":
             self._fail(Overloaded("The service is shutting down."))
-        self._fail(WorkerCrashed(_DIED, stage=self.stage))
+        elif self.ending == "cpu" and self._bounds.job_cpu_s is not None:
+            most_s = self._bounds.job_cpu_s
+            message = f"The request needs more than {most_s:g} s of processor time ({_CPU_SETTING})."
+            self._fail(LimitExceeded(message, setting=_CPU_SETTING, limit=most_s, stage=self.stage))
+        self._fail(WorkerCrashed(_FORBIDDEN if self.ending == "sandbox" else _DIED, stage=self.stage))
         self.exited.set_result(None)
 
     def _fail(self, error: Exception, number: int | None = None) -> None:
@@ -210,11 +225,3 @@ def _look_at(sending: asyncio.Future[None]) -> None:
     """Retrieve the error of a job that could not be sent: who asked for it may not be waiting any more."""
     if not sending.cancelled():
         sending.exception()
-
-
-def _spawn(end: MessagePipe) -> subprocess.Popen[bytes]:
-    # No setting reaches what decodes a stranger's file: one of them is a key.
-    inherited = {name: value for name, value in os.environ.items() if not name.upper().startswith("GLIMPSE_")}
-    environment = {**inherited, **_ONE_THREAD, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    command = [sys.executable, "-P", "-m", "server.pipeline.worker_main", *map(str, end.descriptors)]
-    return subprocess.Popen(command, pass_fds=end.descriptors, stdin=subprocess.DEVNULL, env=environment)

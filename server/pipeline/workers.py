@@ -14,8 +14,10 @@ from typing import Any
 
 from server.errors import ConfigurationError, DeadlineExceeded, Overloaded
 from server.pipeline.base import Observer, OnProgress
+from server.pipeline.confined import tell_confinement
 from server.pipeline.worker_main import Handler
 from server.pipeline.worker_process import WorkerProcess
+from server.sandbox.confinement import Bounds
 
 _log = logging.getLogger(__name__)
 
@@ -28,8 +30,7 @@ _FIRST_RETRY_S, _LAST_RETRY_S = 0.5, 30.0
 class WorkerPool:
     """`workers` processes, each with a handler built once by `factory` (which pickles), and `queue` places to wait.
 
-    Each process may use `memory_bytes` of address space. What becomes of the processes is told to `observer`.
-    A process isolates crashes, hangs and memory; it is no sandbox against code that an attacker runs in it.
+    Each process is held to `bounds`. What becomes of the processes is told to `observer`.
     """
 
     def __init__(
@@ -38,13 +39,13 @@ class WorkerPool:
         *,
         workers: int,
         queue: int,
-        memory_bytes: int | None = None,
+        bounds: Bounds | None = None,
         observer: Observer | None = None,
     ) -> None:
         self._factory = pickle.dumps(factory)
         self._count = workers
         self._queue = queue
-        self._memory_bytes = memory_bytes
+        self._bounds = bounds or Bounds()
         self._observer = observer
         # Twice as many threads as workers: the request to stop must not wait behind somebody else's clip.
         self._sender = ThreadPoolExecutor(2 * workers, thread_name_prefix="glimpse-send")
@@ -71,6 +72,7 @@ class WorkerPool:
         for process in started:
             assert isinstance(process, WorkerProcess)
             self._offer(process)
+        tell_confinement("clips", self._processes, self._observer)
 
     async def run(self, job: Any, *, deadline: float, on_progress: OnProgress | None = None) -> Any:
         """What the handler returns for `job`; both must pickle. `deadline` is a `time.monotonic()` value.
@@ -168,7 +170,7 @@ class WorkerPool:
         self._tell()
 
     async def _launch(self) -> WorkerProcess:
-        process = WorkerProcess(self._factory, self._memory_bytes, self._sender)
+        process = WorkerProcess(self._factory, self._bounds, self._sender)
         self._processes.add(process)
         process.exited.add_done_callback(lambda _: self._on_exit(process))
         await asyncio.wait({process.started}, timeout=_START_S)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Literal
 
 from pydantic import Field
 
@@ -22,4 +23,14 @@ class WorkerSettings(Group):
     )
     memory_bytes: int = Field(
         default=2048 * MIB, ge=256 * MIB, le=2**40, description="Address space that one worker may use."
+    )
+    cpu_seconds: float = Field(
+        default=120.0,
+        ge=1,
+        le=86400,
+        description="Processor time of one clip, or of a live stream between two of its frames.",
+    )
+    sandbox: Literal["auto", "required", "off"] = Field(
+        default="auto",
+        description="What the kernel refuses workers: `auto` all that it can, `required` all or no start, `off` nothing.",
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
@@ -102,6 +102,9 @@ class Metrics:
         )
         self._workers = Gauge("glimpse_workers", "Worker processes by state.", ("state",), registry=r)
         self._restarts = Counter("glimpse_worker_restarts", "Workers replaced, by reason.", ("reason",), registry=r)
+        self._sandbox = Gauge(
+            "glimpse_sandbox", "1 where a layer confines the worker processes, 0 where not.", ("layer", "workers"), registry=r
+        )
         build = Gauge("glimpse_build_info", "Always 1; the labels say what runs.", ("version", "python"), registry=r)
         build.labels(__version__, platform.python_version()).set(1)
 
@@ -225,3 +228,8 @@ class Metrics:
     def count_worker_restart(self, reason: str) -> None:
         """A worker was replaced."""
         self._restarts.labels(reason).inc()
+
+    def set_sandbox(self, workers: str, layers: Mapping[str, bool]) -> None:
+        """What confines the worker processes is known."""
+        for layer, applied in layers.items():
+            self._sandbox.labels(layer, workers).set(applied)

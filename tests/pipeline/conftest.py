@@ -77,6 +77,11 @@ class FakeProcess:
     jobs: list[Any] = field(default_factory=list)
     asked: asyncio.Event = field(default_factory=asyncio.Event)
     go_on: asyncio.Event = field(default_factory=asyncio.Event)
+    ending: str = ""
+
+    def kill(self, reason: str) -> None:
+        """It ends."""
+        self.ending = reason
 
     async def run(self, job: Any, _: object) -> Any:
         """One job."""

@@ -24,6 +24,7 @@ import pytest
 
 from server.errors import ConfigurationError, DeadlineExceeded, NoFace, Overloaded, WorkerCrashed
 from server.pipeline.workers import WorkerPool
+from server.sandbox.confinement import Bounds
 
 HERE = Path(__file__).parent
 
@@ -44,6 +45,10 @@ class Watcher:
     def count_worker_restart(self, reason: str) -> None:
         """Remember the reason."""
         self.restarts[reason] += 1
+
+    def set_sandbox(self, workers: str, layers: dict[str, bool]) -> None:
+        """Remember."""
+        self.sandbox = (workers, layers)
 
     async def until(self, idle: int, busy: int, queued: int) -> None:
         """Wait for a state, for 20 s at most."""
@@ -291,7 +296,7 @@ async def test_waiting_jobs_run_in_turn(make):
 
 async def test_memory_is_limited(make):
     """A job that wants more memory than a worker may have fails alone, and its worker is replaced."""
-    pool, watcher = await make(memory_bytes=1 << 30)
+    pool, watcher = await make(bounds=Bounds(memory_bytes=1 << 30))
     with pytest.raises(WorkerCrashed, match="memory"):
         await pool.run(("allocate",), deadline=soon())
     assert await pool.run(("count", 2), deadline=soon()) == 2
