@@ -38,7 +38,7 @@ def _without(layers: tuple[str, ...], reason: str) -> Confinement:
 def _landlock(found: Machine) -> dict[str, str]:
     if (others := _threads() - 1) > 0:
         # It would hold for this one alone.
-        return dict.fromkeys((FILES, NETWORK, SIGNALS), f"{others} other threads were running")
+        return dict.fromkeys((FILES, NETWORK, SIGNALS), f"other threads were running: {others}")
     try:
         restricted = restrict(found)
     except OSError as error:
