@@ -39,8 +39,7 @@ from server.types import Progress
 Handler: TypeAlias = Callable[[Any, Callable[[Progress], None]], Any]
 """Answers a job; calls its second argument now and then, where cancellation takes effect."""
 
-_LOADED_LATE = ("numpy.ma", "numpy.random")
-"""Libraries load them when they are first needed, and by then no file can be opened."""
+_LOADED_LATE = ("av.subtitles.codeccontext", "av.subtitles.stream", "numpy.ma", "numpy.random")
 
 
 class _JobCancelled(BaseException):
@@ -126,10 +125,15 @@ def _confine(start: Start) -> None:
     import cv2
 
     cv2.setNumThreads(1)
-    for name in _LOADED_LATE:
-        importlib.import_module(name)
+    load_late()
     if start.bounds.memory_bytes is not None:
         limit_memory(start.bounds.memory_bytes)
+
+
+def load_late() -> None:
+    """Import now what libraries import when they first need it: in the sandbox they could not open it any more."""
+    for name in _LOADED_LATE:
+        importlib.import_module(name)
 
 
 def _print_location(kind: type[BaseException], _: BaseException, trace: TracebackType | None) -> None:

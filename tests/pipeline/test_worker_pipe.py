@@ -59,6 +59,41 @@ def test_code_does_not_cross(ends):
         ends[1].receive()
 
 
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("server.pipeline.worker_pipe", "Connection"),
+        ("server.pipeline.worker_pipe", "MessagePipe"),
+        ("server.pipeline.worker_pipe", "multiprocessing"),
+        ("server.pipeline.worker_pipe", "_Unpickler"),
+        ("server.types", "np"),
+        ("server.errors", "Any"),
+        ("server.pipeline.jobs", "dataclass"),
+        ("server.sandbox.layers", "enter"),
+        ("builtins", "getattr"),
+    ],
+)
+def test_only_values_cross(module, name, ends):
+    """Whatever else the modules of the values hold (libraries, classes that act, their own imports) cannot be named."""
+    text = b"\x80\x05c" + module.encode() + b"\n" + name.encode() + b"\n."
+    ends[0]._writer.send_bytes(bytes(4) + text)
+    with pytest.raises(pickle.UnpicklingError, match="may not cross"):
+        ends[1].receive()
+
+
+def test_every_value_can_be_restored_without_touching_its_class():
+    """A pickle that "restores" a class instead of a value must fail: it would change the class for every request."""
+    for kind in (Done, Finding, Evidence, FaceLost):
+        named = b"\x80\x05c" + kind.__module__.encode() + b"\n" + kind.__name__.encode() + b"\n"
+        here, there = MessagePipe.pair()
+        here._writer.send_bytes(bytes(4) + named + b"N}\x8c\x06hackedK\x01s\x86b.")
+        with pytest.raises((TypeError, AttributeError, pickle.UnpicklingError)):
+            there.receive()
+        assert not hasattr(kind, "hacked")
+        here.close()
+        there.close()
+
+
 def test_two_pictures_of_a_camera_wait_in_the_pipe(ends):
     """What comes next is there before the other end asks for it: sending it keeps nobody waiting."""
     blobs = [bytes(640 * 480), bytes(640 * 480)]

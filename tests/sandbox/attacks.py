@@ -15,6 +15,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from server.errors import MediaError
+from server.media.decode import open_clip
+from server.media.image import read_picture
+from server.media.limits import MediaLimits
 from server.sandbox.syscalls import machine
 from server.types import Progress
 
@@ -193,3 +197,20 @@ ATTACKS: dict[str, Callable[..., Any]] = {
     "end": _ended_by,
     "variables": lambda: sorted(os.environ),
 }
+
+
+def build_decoder() -> Callable[[Any, Callable[[Progress], None]], Any]:
+    """A factory of what decodes clips and pictures."""
+    return lambda job, report: decoded(*job)
+
+
+def decoded(data: bytes) -> tuple[int | str, str]:
+    """How many frames the bytes have as a clip, and the size they have as a picture; or the code of what is wrong."""
+    limits = MediaLimits(clip_seconds=60, clip_frames=2000, frame_pixels=1 << 20)
+    answers: list[Any] = []
+    for read in (lambda: sum(1 for _ in open_clip(data, limits)), lambda: str(read_picture(data, limits).luma.shape)):
+        try:
+            answers.append(read())
+        except MediaError as error:
+            answers.append(error.code)
+    return answers[0], answers[1]

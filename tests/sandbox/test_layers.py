@@ -134,3 +134,14 @@ async def test_a_worker_that_cannot_be_confined_is_no_worker(make):
 
     with pytest.raises(ConfigurationError, match="other threads were running: 1"):
         await make(sandbox="required", factory=attacks.build_with_a_thread)
+
+
+def test_nothing_is_called_that_is_not_on_the_list():
+    """Every codec, form of picture and way of failing, a clip with a movement and a live stream need no other call."""
+    command = [sys.executable, "-m", "tests.sandbox.every_path"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done
+    answered, refused, looks, events = map(int, done.stdout.split())
+    assert (answered, looks, events) == (6, 75, 1)
+    assert refused > 0
