@@ -177,6 +177,7 @@ async def open_live(settings: Settings, predictor: Predictor, observer: Observer
             frames_per_s=wanted.frames_per_second
             or capacity(await workers.frame_cost_s(), processors=available_cpus()),
             idle_s=wanted.idle_seconds,
+            answer_s=wanted.answer_seconds,
             buffer_frames=wanted.buffer_frames,
             buffer_bytes=wanted.buffer_bytes,
             store_bytes=wanted.store_bytes,

@@ -227,7 +227,7 @@ class LiveStream:
                 return await self._process.run(job, None)
         except TimeoutError:
             self._process.kill("deadline")
-            message = f"the worker of this stream had no answer for {self._policy.answer_s:g} s"
+            message = f"its worker had no answer for {self._policy.answer_s:g} s (GLIMPSE_LIVE__ANSWER_SECONDS)"
             raise DeadlineExceeded(message, stage="live") from None
 
     async def _next_batch(self) -> list[Slot]:

@@ -32,3 +32,6 @@ class LiveSettings(Group):
     inference_seconds: float = Field(
         default=5.0, gt=0, le=600, description="Longest inference of one movement of a live stream."
     )
+    answer_seconds: float = Field(
+        default=30.0, gt=0, le=600, description="Longest time that a worker may take over what it was sent of a stream."
+    )

@@ -24,6 +24,7 @@ from server.sandbox.syscalls import LAST_KNOWN, machine
 from server.streams import LiveFrame, StreamOptions
 from tests.end_to_end.conftest import SAMPLES, decode
 from tests.media.conftest import encode_clip
+from tests.media.hostile import IGNORED
 from tests.media.test_decode import CODECS
 
 LIMITS = MediaLimits(60, 10_000, 4096 * 2304)
@@ -62,7 +63,8 @@ def main():
     jobs = [
         *map(clip, tiny),
         *map(clip, (b"", b"#EXTM3U", b"junk", sample[:50_000])),
-        *(clip(sample, recipe=recipe, flow=flow) for recipe, flow in (("flow_uvs_28", "fast"), ("lbp_top_85", "accurate"))),
+        *(clip(upload("/canary", "http://canary")) for upload in IGNORED.values()),
+        clip(sample),
         *(PairJob(onset, apex, LIMITS, "flow_uvs_28", "accurate") for onset, apex in forms.values()),
     ]
     stages, live = Stages(), LiveStages()
