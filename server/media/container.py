@@ -27,7 +27,9 @@ _WHOLE_BOXES = {b"ftyp", b"moov", b"mdat", b"moof"}
 _TS_PACKET = 188
 _TS_STRIDES = ((0, 188), (4, 192), (0, 204))
 
-_REFERENCES = re.compile(rb"(?:\xef\xbb\xbf)?\s*(#EXTM3U|ffconcat\b|<\?xml[^>]*>\s*<MPD\b|<MPD\b|<smil\b|\[playlist\]|RTSPtext\b)", re.I)
+_REFERENCES = re.compile(
+    rb"(?:\xef\xbb\xbf)?\s*(#EXTM3U|ffconcat\b|<\?xml[^>]*>\s*<MPD\b|<MPD\b|<smil\b|\[playlist\]|RTSPtext\b)", re.I
+)
 _STILL_PICTURES = re.compile(rb"\xff\xd8\xff|\x89PNG\r\n|RIFF....WEBP|BM....\0\0\0\0|II\*\0|MM\0\*", re.DOTALL)
 _SOUNDS = re.compile(rb"RIFF....WAVE|fLaC|ID3[\x02-\x04]|\.snd|FORM....AIF[FC]|#!AMR", re.DOTALL)
 _OTHER_CONTAINERS = {

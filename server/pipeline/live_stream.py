@@ -296,6 +296,5 @@ class LiveStream:
 
 def _log_defect(what: str, error: Exception) -> None:
     """Its type and where it came from, but not its text, which may hold what was in a picture."""
-    trace = traceback.extract_tb(error.__traceback__)
-    places = "; ".join(f"{entry.filename}:{entry.lineno} in {entry.name}" for entry in trace)
+    places = "; ".join(f"{x.filename}:{x.lineno} in {x.name}" for x in traceback.extract_tb(error.__traceback__))
     _log.error("%s failed with %s at %s", what, type(error).__name__, places)

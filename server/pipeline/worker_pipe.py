@@ -212,8 +212,9 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _is_value(found: object, module: str) -> bool:
-    """Whether it is a class of ours for plain values: not something that its module imported, and nothing whose attributes
-    a pickle could replace for everybody (`BUILD` on a class that has no say in how it is restored sets them on the class).
+    """Whether it is a class of ours for plain values: not something that its module imported, and nothing whose
+    attributes a pickle could replace for everybody (`BUILD` on a class sets them there, unless the class restores its
+    values in its own way).
     """
     if not isinstance(found, type) or found.__module__ != module:
         return False

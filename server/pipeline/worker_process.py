@@ -46,8 +46,9 @@ _ENDINGS = {-signal.SIGXCPU: "cpu", -signal.SIGSYS: "sandbox"}
 class WorkerProcess:
     """Everything but the thread runs on the event loop. `sender` carries jobs into the pipe, which may take a while.
 
-    `ending` is empty while the worker can be used, then why it ends: crash, memory, cpu, sandbox, deadline, cancelled or
-    shutdown. `confinement` is known once it is started. `stage` is what the current job reported last. `started` fails with `ConfigurationError`; `exited` never fails.
+    `ending` is empty while the worker can be used, then why it ends: crash, memory, cpu, sandbox, deadline, cancelled
+    or shutdown. `confinement` is known once it is started. `stage` is what the current job reported last. `started`
+    fails with `ConfigurationError`; `exited` never fails.
     """
 
     def __init__(self, factory: bytes, bounds: Bounds, sender: Executor) -> None:

@@ -19,12 +19,14 @@ _ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENCV_FOR_THREADS_NUM", "MALLOC_ARENA_MAX"), "1"
 )
 _MOST_BYTES = 4096
-_OF_A_CRASH = re.compile(r'Fatal Python error: .+|Current thread .+|Thread .+|  File ".+", line \d+ in .+|worker ended by .+')
+_OF_A_CRASH = re.compile(
+    r'Fatal Python error: .+|Current thread .+|Thread .+|  File ".+", line \d+ in .+|worker ended by .+'
+)
 
 
 def environment(inherited: Mapping[str, str]) -> dict[str, str]:
-    """What a worker gets of the gateway's variables: those that Python and its libraries need to start, and no other, since
-    among the others are keys, addresses of proxies, and credentials of clouds.
+    """What a worker gets of the gateway's variables: those that Python and its libraries need to start, and no other,
+    since among the others are keys, addresses of proxies, and credentials of clouds.
     """
     taken = {name: inherited[name] for name in _INHERITED if name in inherited}
     return {**taken, **_ONE_THREAD, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
@@ -46,7 +48,7 @@ class LastWords:
         return "; ".join(line.strip() for line in lines if line and (everything or _OF_A_CRASH.fullmatch(line)))
 
     def _listen(self) -> None:
-        with open(self._reader, "rb", buffering=0) as stream:
+        with os.fdopen(self._reader, "rb", buffering=0) as stream:
             while piece := stream.read(_MOST_BYTES):
                 self._kept = (self._kept + piece)[-_MOST_BYTES:]
 

@@ -1,7 +1,7 @@
 """A filter of system calls as a program of the kernel's classic BPF machine (seccomp(2), linux/bpf_common.h).
 
-A program is a chain of rules, each of which answers one call, and an answer for all others. It runs for every call, before
-anything of the call is done, and sees its number and arguments, but nothing that they point to.
+A program is a chain of rules, each of which answers one call, and an answer for all others. It runs for every call,
+before anything of the call is done, and sees its number and arguments, but nothing that they point to.
 """
 
 from __future__ import annotations

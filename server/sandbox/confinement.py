@@ -16,7 +16,7 @@ REQUIRED = (LIMITS, PRIVILEGES, FILES, SYSCALLS)
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Of one worker: bytes of address space, seconds of processor time for each job, and the sandbox; None: no bound."""
+    """Of one worker: bytes of address space, processor seconds for each job, and the sandbox; None: no bound."""
 
     memory_bytes: int | None = None
     job_cpu_s: float | None = None

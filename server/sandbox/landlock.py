@@ -38,7 +38,7 @@ class Restricted:
 
 
 class _Handled(ctypes.Structure):
-    _fields_ = [("files", ctypes.c_uint64), ("network", ctypes.c_uint64), ("scope", ctypes.c_uint64)]  # noqa: RUF012
+    _fields_ = [("files", ctypes.c_uint64), ("network", ctypes.c_uint64), ("scope", ctypes.c_uint64)]
 
 
 def restrict(machine: Machine) -> Restricted:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from server.sandbox.confinement import FILES, NETWORK, PRIVILEGES, SIGNALS, SYSCALLS, Confinement, Mode
 from server.sandbox.kernel import forbid_privileges, told
@@ -58,6 +59,6 @@ def _seccomp(found: Machine) -> dict[str, str]:
 
 def _threads() -> int:
     try:
-        return len(os.listdir("/proc/self/task"))
+        return len(list(Path("/proc/self/task").iterdir()))
     except OSError:
         return 1

@@ -1,7 +1,7 @@
 """The filter of a worker's system calls, and how it is put on.
 
-Everything that is not on the list is refused with EPERM, which libraries take as they take a file that is not there: they
-go on without it. What only somebody would call who has taken the process over ends it.
+Everything that is not on the list is refused with EPERM, which libraries take as they take a file that is not there:
+they go on without it. What only somebody would call who has taken the process over ends it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _CLONE_THREAD, _PROT_EXEC = 0x10000, 4
 
 
 class _Program(ctypes.Structure):
-    _fields_ = [("length", ctypes.c_ushort), ("code", ctypes.c_char_p)]  # noqa: RUF012 - as ctypes wants it
+    _fields_ = [("length", ctypes.c_ushort), ("code", ctypes.c_char_p)]
 
 
 def worker_filter(machine: Machine) -> bytes:

@@ -1,7 +1,7 @@
 """Which system calls a worker may make once it takes jobs, and their numbers on each architecture.
 
-The list is what decoding, the face networks, flow and recipes were seen to call (strace over every codec, recipe, form of
-picture and a live stream), and what the C libraries call for memory, threads, time and signals in other versions.
+The list is what decoding, the face networks, flow and recipes were seen to call (strace over every codec, recipe, form
+of picture and a live stream), and what the C libraries call for memory, threads, time and signals in other versions.
 """
 
 from __future__ import annotations

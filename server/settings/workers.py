@@ -32,5 +32,5 @@ class WorkerSettings(Group):
     )
     sandbox: Literal["auto", "required", "off"] = Field(
         default="auto",
-        description="What the kernel refuses workers: `auto` all that it can, `required` all or no start, `off` nothing.",
+        description="What the kernel refuses workers: `auto` what it can, `required` all or no start, `off` nothing.",
     )

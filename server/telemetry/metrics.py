@@ -103,7 +103,10 @@ class Metrics:
         self._workers = Gauge("glimpse_workers", "Worker processes by state.", ("state",), registry=r)
         self._restarts = Counter("glimpse_worker_restarts", "Workers replaced, by reason.", ("reason",), registry=r)
         self._sandbox = Gauge(
-            "glimpse_sandbox", "1 where a layer confines the worker processes, 0 where not.", ("layer", "workers"), registry=r
+            "glimpse_sandbox",
+            "1 where a layer confines the worker processes, 0 where not.",
+            ("layer", "workers"),
+            registry=r,
         )
         build = Gauge("glimpse_build_info", "Always 1; the labels say what runs.", ("version", "python"), registry=r)
         build.labels(__version__, platform.python_version()).set(1)

@@ -1,4 +1,4 @@
-"""Workers that are killed, that crash and that stop in the midst of their work: whose work is lost, and whose is not."""
+"""Workers that are killed, crash or stop in the midst of their work: whose work is lost, and whose is not."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def pictures():
     ids=["killed", "crashed", "stopped"],
 )
 async def test_a_worker_costs_what_it_worked_on(number, code, reason, service, pictures):
-    """A clip and a stream lose their processes and are told so; the stream beside them and the next clip are not touched."""
+    """A clip and a stream lose their processes and are told so; the stream beside them and the next clip do not."""
     before = await asyncio.to_thread(service.metric, "glimpse_worker_restarts_total", reason=reason)
     at_rest = await _processes(service, 2)
     async with connected(service.grpc) as stub:

@@ -38,7 +38,9 @@ def beside(container: str, text: bytes, *, subtitle: str = "", data: str = "", f
         title = {"title": text.decode()}
         target.set_chapters([{"id": 1, "start": 0, "end": 300, "time_base": Fraction(1, 1000), "metadata": title}])
         for index in range(FRAMES):
-            frame = av.VideoFrame.from_ndarray(scene(index, 96, 64), format="rgb24").reformat(format="yuv420p", threads=1)
+            frame = av.VideoFrame.from_ndarray(scene(index, 96, 64), format="rgb24").reformat(
+                format="yuv420p", threads=1
+            )
             frame.pts, frame.time_base = index, Fraction(1, 30)
             target.mux(video.encode(frame))
         if other is not None:
@@ -52,7 +54,7 @@ def beside(container: str, text: bytes, *, subtitle: str = "", data: str = "", f
 
 
 def avi_with_subtitles(text: bytes) -> bytes:
-    """An AVI whose second stream carries a whole file of subtitles in a GAB2 packet, which libav opens as a container."""
+    """An AVI whose second stream carries a file of subtitles in a GAB2 packet, which libav opens as a container."""
     pictures = [cv2.imencode(".jpg", scene(index, 96, 64))[1].tobytes() for index in range(FRAMES)]
     gab2 = b"GAB2\0" + struct.pack("<HIHHI", 2, 2, 0, 4, len(text)) + text
 
@@ -88,8 +90,8 @@ def matroska_linked(path: str) -> bytes:
     data = bytearray(movie("matroska"))
     start = data.index(b"\x4d\x80")
     length = data[start + 2] & 0x7F
-    data[start : start + 3 + length] = b"\x3e\x83\xbb" + bytes([0x80 | (length - 1)]) + path.encode()[: length - 1].ljust(
-        length - 1, b"\0"
+    data[start : start + 3 + length] = (
+        b"\x3e\x83\xbb" + bytes([0x80 | (length - 1)]) + path.encode()[: length - 1].ljust(length - 1, b"\0")
     )
     return bytes(data)
 
@@ -140,7 +142,9 @@ TEXTS: dict[str, Upload] = {
     "smil": lambda path, address: f"<smil><body><video src='{address}'/></body></smil>".encode(),
     "pls": lambda path, address: f"[playlist]\nFile1={address}\n".encode(),
     "asx": lambda path, address: f"<asx><entry><ref href='{address}'/></entry></asx>".encode(),
-    "xspf": lambda path, address: f"<playlist><trackList><location>{address}</location></trackList></playlist>".encode(),
+    "xspf": lambda path, address: (
+        f"<playlist><trackList><location>{address}</location></trackList></playlist>".encode()
+    ),
     "rtsptext": lambda path, address: f"RTSPtext\n{address}".encode(),
     "sdp": lambda path, address: f"v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\nm=video {address[-5:]} RTP/AVP 96\r\n".encode(),
     "imf": lambda path, address: f"<?xml version='1.0'?><CompositionPlaylist>{path}</CompositionPlaylist>".encode(),
@@ -175,13 +179,17 @@ IGNORED: dict[str, Upload] = {
     "mp4-text": lambda path, address: beside("mp4", f"file://{path}".encode(), subtitle="mov_text"),
     "mov-text-chapters": lambda path, address: beside("mov", address.encode(), subtitle="mov_text"),
     "mp4-data": lambda path, address: beside("mp4", playlist(path, address), data="bin_data"),
-    "matroska-ass-font": lambda path, address: beside("matroska", f"{{\\fn{path}}}".encode(), subtitle="ass", font=True),
+    "matroska-ass-font": lambda path, address: beside(
+        "matroska", f"{{\\fn{path}}}".encode(), subtitle="ass", font=True
+    ),
     "matroska-webvtt": lambda path, address: beside("matroska", f"<c.{path}>".encode(), subtitle="webvtt"),
     "matroska-hls-as-text": lambda path, address: beside("matroska", playlist(path, address), subtitle="subrip"),
     "transport-metadata": lambda path, address: beside("mpegts", playlist(path, address), data="timed_id3"),
     "transport-subtitles": lambda path, address: beside("mpegts", address.encode(), subtitle="dvb_subtitle"),
     "avi-hls-as-subtitles": lambda path, address: avi_with_subtitles(playlist(path, address)),
-    "avi-concat-as-subtitles": lambda path, address: avi_with_subtitles(f"ffconcat version 1.0\nfile '{path}'\n".encode()),
+    "avi-concat-as-subtitles": lambda path, address: avi_with_subtitles(
+        f"ffconcat version 1.0\nfile '{path}'\n".encode()
+    ),
     "avi-index-beyond": lambda path, address: avi_with_index([(1 << 62, 4096)]),
     "avi-index-of-itself": lambda path, address: avi_with_index([(212, 4128)] * 100),
 }

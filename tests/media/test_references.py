@@ -56,7 +56,9 @@ def test_the_canaries_sing(tmp_path):
             text = "ffconcat version 1.0\n" + script.format(path, address)
             options = {"safe": "0", "protocol_whitelist": "file,http,tcp", "timeout": "1"}
             with suppress(av.FFmpegError):
-                av.open(io.BytesIO(text.encode()), format="concat", options={**options, "rw_timeout": "50000"}, timeout=0.2)
+                av.open(
+                    io.BytesIO(text.encode()), format="concat", options={**options, "rw_timeout": "50000"}, timeout=0.2
+                )
         assert touched == [what]
 
 
@@ -71,7 +73,9 @@ def test_what_only_refers_is_refused(name, tmp_path):
     assert touched == []
 
 
-@pytest.mark.parametrize("name", ["hls", "hls-bom", "hls-after-blanks", "hls-then-movie", "dash", "concat", "smil", "pls"])
+@pytest.mark.parametrize(
+    "name", ["hls", "hls-bom", "hls-after-blanks", "hls-then-movie", "dash", "concat", "smil", "pls"]
+)
 def test_who_sends_a_playlist_is_told_what_to_send(name):
     """The usual ones are named as what they are."""
     with pytest.raises(UnsupportedMedia, match="send the video itself"):
@@ -81,15 +85,14 @@ def test_who_sends_a_playlist_is_told_what_to_send(name):
 @pytest.mark.parametrize("name", CLIPS)
 def test_samples_elsewhere_stay_there(name, tmp_path):
     """A MOV whose samples are said to be at another place is read from its own bytes or not at all."""
-    with watched(tmp_path) as (path, address, touched):
-        with suppress(GlimpseError):
-            list(open_clip(CLIPS[name](path, address), LIMITS))
+    with watched(tmp_path) as (path, address, touched), suppress(GlimpseError):
+        list(open_clip(CLIPS[name](path, address), LIMITS))
     assert touched == []
 
 
 @pytest.mark.parametrize("name", IGNORED)
 def test_what_lies_beside_the_video_is_ignored(name, tmp_path):
-    """Subtitles, fonts, chapters, metadata, links, indices and what is appended change nothing: all frames are decoded."""
+    """Subtitles, fonts, chapters, metadata, links, indices, and what is appended: all frames are decoded as ever."""
     with watched(tmp_path) as (path, address, touched):
         decoder = open_clip(IGNORED[name](path, address), LIMITS)
         frames = [frame.index for frame in decoder]
@@ -100,7 +103,7 @@ def test_what_lies_beside_the_video_is_ignored(name, tmp_path):
 
 @pytest.mark.parametrize("name", PICTURES)
 def test_other_pictures_reach_no_decoder(name, tmp_path, monkeypatch):
-    """Only JPEG, PNG, BMP and WebP do; of a live stream only JPEG and PNG are taken, and this is where they come through."""
+    """Only JPEG, PNG, BMP and WebP do, in pairs of pictures and in live streams."""
 
     def decode(*_, **__):
         raise AssertionError("decoded")

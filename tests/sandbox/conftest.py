@@ -121,7 +121,7 @@ endings(attempts)
 
 @pytest.fixture
 def in_sandbox():
-    """Tries attacks, each in a sandboxed process of its own, and tells how each ended; on a kernel that lacks `without`."""
+    """Tries attacks, each in a sandboxed process of its own, and tells how each ended."""
 
     def run(attempts, without=()):
         command = [sys.executable, "-c", CHILDREN.replace("\\\\n", "\\n"), json.dumps([list(without), attempts])]

@@ -73,7 +73,7 @@ PROCESSES = [
 
 
 async def test_a_worker_for_clips_reaches_nothing(make, canaries):
-    """No file, no socket, no process, no signal, no new code and no new descriptor: each is refused, and work goes on."""
+    """No file, socket, process, signal, new code or new descriptor: each is refused, and work goes on."""
     pool, watcher = await make()
     for attempt in (*canaries, *PROCESSES):
         assert (attempt, await pool.run(attempt, deadline=soon())) == (attempt, REFUSED)
@@ -178,7 +178,7 @@ async def test_nothing_can_be_written_without_the_kernels_help(make, tmp_path):
 async def test_a_worker_knows_no_secret(make, monkeypatch):
     """Keys, proxies, credentials of clouds and libraries to load first stay in the gateway."""
     secret = {
-        "GLIMPSE_MLLM__API_KEY": "x", "AWS_SECRET_ACCESS_KEY": "x", "HTTPS_PROXY": "http://user:x@proxy", "LD_PRELOAD": "",
+        "GLIMPSE_MLLM__API_KEY": "x", "AWS_SECRET_ACCESS_KEY": "x", "HTTPS_PROXY": "http://u:x@proxy", "LD_PRELOAD": "",
         "GOOGLE_APPLICATION_CREDENTIALS": "x", "PYTHONSTARTUP": "x", "OTEL_EXPORTER_OTLP_HEADERS": "x", "HOME": "/x",
     }  # fmt: skip
     for name, value in secret.items():

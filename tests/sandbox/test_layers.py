@@ -50,9 +50,7 @@ def gateway(without, mode="auto", attempts=()):
     """What a gateway on a kernel that lacks something tells, and what it logs."""
     command = [sys.executable, "-c", GATEWAY, json.dumps([without, mode, attempts])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path)])}
-    done = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=60
-    )
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout), done.stderr
 
@@ -98,7 +96,7 @@ def test_a_kernel_without_either(tmp_path):
 
 
 def test_what_is_required_must_be_there():
-    """Where the sandbox is required, no service starts without it, and the message names what is missing and the setting."""
+    """Where it is required, no service starts without it; the message says what is missing, and the setting."""
     told, _ = gateway(["landlock", "seccomp"], "required")
     assert "GLIMPSE_WORKERS__SANDBOX" in told
     assert "files: Landlock: the kernel does not have it" in told
@@ -112,7 +110,7 @@ async def test_what_is_required_is_there(make):
 
 
 def test_an_older_landlock_is_enough(monkeypatch):
-    """A kernel whose Landlock knows files alone lacks layers that the filter makes up for, so that it may be required."""
+    """A kernel whose Landlock knows files alone lacks layers that the filter makes up for: it may be required."""
     told = Confinement({"network": "4 is needed", "signals": "6 is needed"})
     assert told.lacking == ""
     assert told.applied == REQUIRED
@@ -129,7 +127,7 @@ def test_another_architecture_is_told(monkeypatch):
 
 
 async def test_a_worker_that_cannot_be_confined_is_no_worker(make):
-    """A factory that leaves a thread behind would leave it outside of Landlock: that is told, and refused if required."""
+    """A factory that leaves a thread behind would leave it outside of Landlock: told, and refused if required."""
     from tests.sandbox import attacks
 
     with pytest.raises(ConfigurationError, match="other threads were running: 1"):
