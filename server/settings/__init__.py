@@ -17,7 +17,10 @@ from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict, SettingsError
 
 from server.errors import ConfigurationError
+from server.settings.access import AccessSettings
+from server.settings.admin import AdminSettings
 from server.settings.analysis import AnalysisSettings
+from server.settings.asking import ClientSettings
 from server.settings.backend import BackendSettings
 from server.settings.group import DELIMITER, PREFIX, variable
 from server.settings.limits import LimitSettings
@@ -46,6 +49,8 @@ class Settings(BaseSettings):
     )
 
     server: ServerSettings = ServerSettings()
+    access: AccessSettings = AccessSettings()
+    admin: AdminSettings = AdminSettings()
     limits: LimitSettings = LimitSettings()
     workers: WorkerSettings = Field(default_factory=WorkerSettings)
     backend: BackendSettings = Field(default_factory=BackendSettings)
@@ -54,6 +59,7 @@ class Settings(BaseSettings):
     live: LiveSettings = LiveSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     mllm: MllmSettings = MllmSettings()
+    client: ClientSettings = ClientSettings()
 
     @model_validator(mode="after")
     def _leaves_room_for_others(self) -> Settings:
