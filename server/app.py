@@ -12,6 +12,7 @@ from fastapi import FastAPI
 
 from server import __version__
 from server.access.guard import Guard
+from server.admin import open_admin
 from server.api.gateway import Gateway
 from server.api.grpc.listening import GrpcServer
 from server.api.limits import Admission
@@ -48,7 +49,7 @@ def create_app(
     """REST and WebSocket as an ASGI application; while it runs, gRPC is served beside it, on a port of its own.
 
     `pipelines` replace those that the settings describe, `renderings` the forms of a report by media type. Its state
-    holds `gateway`, `sockets` and `grpc`.
+    holds `gateway`, `sockets`, `grpc`, `reloader` and `admin`, the address of the calls of operators.
     """
     metrics = Metrics()
     guard = guard_of(settings, metrics)
@@ -65,7 +66,8 @@ def create_app(
             await stack.enter_async_context(reloader.running())
             sockets = LiveSockets(gateway, allowed_origins=settings.server.allowed_origins)
             grpc = await stack.enter_async_context(_grpc(settings, gateway))
-            yield {"gateway": gateway, "sockets": sockets, "grpc": grpc, "reloader": reloader}
+            admin = await stack.enter_async_context(open_admin(settings, gateway, reloader, metrics))
+            yield {"gateway": gateway, "sockets": sockets, "grpc": grpc, "reloader": reloader, "admin": admin}
 
     app = FastAPI(
         title="Glimpse",

@@ -77,6 +77,11 @@ class Guard:
         """Whether anybody has to say who they are."""
         return self.keys is not None or self.tokens is not None
 
+    @property
+    def leases(self) -> int:
+        """Live streams that run."""
+        return len(self._leases)
+
     def rule_of_path(self, path: str) -> Rule | None:
         """What an address of REST needs; None for one that is open."""
         return None if self.open_metrics and path == METRICS_PATH else rule_of_path(path)

@@ -123,7 +123,9 @@ def _unknown(variables: Mapping[str, str]) -> Iterator[str]:
         if not name.upper().startswith(PREFIX) or _SERVICE_LINK.match(f"{name}={variables[name]}"):
             continue
         if name.upper() not in known:
-            nearest = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.0)
+            tail = DELIMITER + name.upper().removeprefix(PREFIX)
+            same = [each for each in known if each.endswith(tail)]
+            nearest = same or difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.0)
             yield f"{name}: no such setting; did you mean {nearest[0]}?"
 
 

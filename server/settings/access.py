@@ -22,7 +22,11 @@ class AccessSettings(Group):
     require_auth: bool = Field(
         default=False, description="Refuse to start without a file of keys or an issuer of tokens."
     )
-    keys_file: str = Field(default="", description="File of API keys, as `glimpse keys` writes it; empty: no keys.")
+    keys_file: str = Field(
+        default="",
+        pattern=r"^[^\x00-\x1f]*$",
+        description="File of API keys, as `glimpse keys` writes it; empty: no keys.",
+    )
     open_metrics: bool = Field(default=False, description="Whether /metrics is for everybody, without a credential.")
     reload_seconds: float = Field(
         default=2.0,
@@ -31,9 +35,9 @@ class AccessSettings(Group):
         description="How often files of keys are looked at, and streams whose credential no longer holds are ended.",
     )
     jwt_issuer: str = Field(
-        default="", max_length=2048, description="Issuer (iss) whose tokens are taken; empty: no tokens."
+        default="", pattern=r"^\S{0,2048}$", description="Issuer (iss) whose tokens are taken; empty: no tokens."
     )
-    jwt_audience: str = Field(default="", max_length=2048, description="Audience (aud) that tokens must name.")
+    jwt_audience: str = Field(default="", pattern=r"^\S{0,2048}$", description="Audience (aud) that tokens must name.")
     jwt_jwks: str = Field(
         default="",
         pattern=r"^(https?://[^\s@#]+|/.+)?$",
@@ -47,10 +51,12 @@ class AccessSettings(Group):
     )
     jwt_require_nbf: bool = Field(default=False, description="Refuse tokens that do not say from when they hold (nbf).")
     jwt_scope_claims: Names = Field(
-        default=("scope", "scp"), description="Claims that may hold the scopes; the first that is there does."
+        default=("scope", "scp"),
+        min_length=1,
+        description="Claims that may hold the scopes; the first that is there does.",
     )
     jwt_scope_prefix: str = Field(
-        default="", max_length=256, description="What stands before our scopes in that claim, such as glimpse:."
+        default="", pattern=r"^\S{0,256}$", description="What stands before our scopes in that claim, such as glimpse:."
     )
     jwt_requests_per_second: float = Field(
         default=0.0, ge=0, le=1e6, description="Requests of one subject of tokens in the long run; 0: not bounded."

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from server.settings.group import Group, variable
+
+_LONGEST = 8192
 
 
 class ClientSettings(Group):
@@ -16,6 +18,15 @@ class ClientSettings(Group):
     allow_plaintext: bool = Field(
         default=False, description="Send the credential to another machine without encryption as well."
     )
+
+    @field_validator("api_key", "token")
+    @classmethod
+    def _fits_a_header(cls, value: SecretStr) -> SecretStr:
+        text = value.get_secret_value()
+        if len(text) > _LONGEST or not all("\x21" <= character <= "\x7e" for character in text):
+            message = f"must be at most {_LONGEST} letters, digits and signs, without blanks"
+            raise PydanticCustomError("client", "{message}", {"message": message})
+        return value
 
     @model_validator(mode="after")
     def _one(self) -> ClientSettings:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterator
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
@@ -167,6 +168,15 @@ class Metrics:
             "glimpse_reloads", "Times that keys and the like were read anew.", ("what", "outcome"), registry=r
         )
         self._callers: set[str] = set()
+
+    def gauges(self) -> dict[str, Any]:
+        """The present value of every gauge, by name; where it has labels, by the values of these."""
+        told: dict[str, Any] = {}
+        for family in self.registry.collect():
+            if family.type == "gauge":
+                values = {",".join(sample.labels.values()): sample.value for sample in family.samples}
+                told[family.name] = values[""] if list(values) == [""] else values
+        return told
 
     def exposition(self) -> tuple[bytes, str]:
         """All metrics in the text format of Prometheus, and its content type."""
