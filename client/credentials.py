@@ -59,8 +59,8 @@ class Credential:
         """Raise `CredentialError` where the credential would travel to another machine for everybody to read."""
         if self.given and not encrypted and not allow_plaintext and not _is_loopback(host):
             raise CredentialError(
-                f"the credential would travel to {host} unencrypted; use TLS, or allow_plaintext=True where the network "
-                "is yours alone"
+                f"the credential would travel to {host} unencrypted; use TLS, or say allow_plaintext where the network"
+                " is yours alone"
             )
 
 

@@ -16,6 +16,7 @@ from server.cli_keys import keys
 from server.cli_live import live
 from server.errors import ConfigurationError, GlimpseError, OptionError
 from server.settings import Settings, load, rows
+from server.settings.asking import ClientSettings
 from server.types import AnalyzeOptions, Report
 
 app = typer.Typer(
@@ -107,17 +108,17 @@ def serve(  # noqa: PLR0917 - each is an option of the command line
 
     def ready(url: str, grpc: str) -> None:
         if demo is not None:
-            threading.Thread(target=_demonstrate, args=(url, grpc, demo), daemon=True).start()
+            threading.Thread(target=_demonstrate, args=(url, grpc, demo, settings.client), daemon=True).start()
 
     run(settings, on_ready=ready, on_warning=console.say)
 
 
-def _demonstrate(url: str, grpc: str, clip: Path) -> None:
+def _demonstrate(url: str, grpc: str, clip: Path, asking: ClientSettings) -> None:
     """What any client could do: post the clip over HTTP and read the answer."""
     from server.remote import RemoteService
 
     async def ask() -> Report:
-        async with RemoteService(url) as service:
+        async with RemoteService(url, asking) as service:
             with console.progress(clip.name) as show:
                 return await service.analyze(_bytes_of(clip), AnalyzeOptions(), show)
 

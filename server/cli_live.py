@@ -112,7 +112,6 @@ def _opened(source: str, policy: Policy, rate: float | None, pictures: Pictures)
 async def _follow(target: str, frames: Iterable[Frame], options: StreamOptions, *, json: bool) -> None:
     """Tell everything that comes, and the statistics however the stream ends. Raises `client.ClientError`."""
     from client import AsyncClient
-
     from server.remote import credential_of
 
     async with AsyncClient(target, **credential_of(load().client)) as service, service.stream(options) as stream:

@@ -33,8 +33,11 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 
 
 def _time(value: Any) -> Any:
-    # Strict JSON knows no times; TOML has them.
-    return datetime.fromisoformat(value) if isinstance(value, str) else value
+    # Strict JSON knows no times; TOML has them. What the library says of a wrong one repeats it.
+    try:
+        return datetime.fromisoformat(value) if isinstance(value, str) else value
+    except ValueError:
+        raise PydanticCustomError("time", "must be a time with its zone, such as 2030-01-01T00:00:00Z") from None
 
 
 class KeyEntry(BaseModel):
