@@ -1,7 +1,10 @@
 """The client of Glimpse: clips, pairs of pictures and live streams, over REST and gRPC, with and without asyncio."""
 
+from client.credentials import Secret
 from client.errors import (
+    AccessRefused,
     ClientError,
+    CredentialError,
     DeadlineExceeded,
     ForeignAnswer,
     FrameError,
@@ -64,6 +67,7 @@ from client.types import (
 )
 
 __all__ = [
+    "AccessRefused",
     "ActionUnit",
     "AnalyzeOptions",
     "AsyncClient",
@@ -75,6 +79,7 @@ __all__ = [
     "Client",
     "ClientError",
     "Clip",
+    "CredentialError",
     "DeadlineExceeded",
     "DropReason",
     "Encode",
@@ -106,6 +111,7 @@ __all__ = [
     "RequestRefused",
     "RestClient",
     "Retry",
+    "Secret",
     "ServerInfo",
     "ServiceError",
     "ServiceFailed",

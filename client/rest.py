@@ -15,6 +15,7 @@ from urllib.parse import quote
 import httpx
 
 from client import documents, statuses
+from client.credentials import Credential, RestCredential, Secret, host_of_url
 from client.errors import ForeignAnswer, SourceError
 from client.types import AnalyzeOptions, Classification, ModelInfo, OnProgress, Progress, Report
 
@@ -28,15 +29,27 @@ _TIMEOUT = httpx.Timeout(10.0, read=60.0, write=60.0)
 class AsyncRestClient:
     """The service at `url`, as a context manager. One pool of connections serves all calls, also concurrent ones.
 
-    `transport` replaces the network, as in tests. Every call raises `ServiceError`, `Unreachable` and `ForeignAnswer`;
-    those that take files, `SourceError` where one cannot be read.
+    `api_key` or `token` says who asks; a function is called before every request. Neither is sent to another machine
+    without encryption unless `allow_plaintext` says so: then `CredentialError` is raised here. `transport` replaces the
+    network, as in tests. Every call raises `ServiceError`, `Unreachable` and `ForeignAnswer`; those that take files,
+    `SourceError` where one cannot be read.
     """
 
     def __init__(
-        self, url: str = "http://127.0.0.1:8080", *, transport: httpx.AsyncBaseTransport | None = None
+        self,
+        url: str = "http://127.0.0.1:8080",
+        *,
+        api_key: Secret | None = None,
+        token: Secret | None = None,
+        allow_plaintext: bool = False,
+        transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._url = url
-        self._client = httpx.AsyncClient(base_url=url, timeout=_TIMEOUT, transport=transport)
+        credential = Credential(api_key=api_key, token=token)
+        host, encrypted = host_of_url(url)
+        credential.check_way(host, encrypted=encrypted, allow_plaintext=allow_plaintext)
+        auth = RestCredential(credential) if credential.given else None
+        self._client = httpx.AsyncClient(base_url=url, timeout=_TIMEOUT, transport=transport, auth=auth)
 
     async def __aenter__(self) -> Self:
         return self

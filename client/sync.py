@@ -10,6 +10,7 @@ from typing import Self
 import grpc
 import httpx
 
+from client.credentials import Secret
 from client.live_types import Frame, StreamOpened, StreamOptions, StreamReply
 from client.portal import Portal
 from client.rest import AsyncRestClient, Media
@@ -51,10 +52,19 @@ class RestClient(_Blocking):
     """`AsyncRestClient`, blocking. Progress is told on another thread."""
 
     def __init__(
-        self, url: str = "http://127.0.0.1:8080", *, transport: httpx.AsyncBaseTransport | None = None
+        self,
+        url: str = "http://127.0.0.1:8080",
+        *,
+        api_key: Secret | None = None,
+        token: Secret | None = None,
+        allow_plaintext: bool = False,
+        transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
+        client = AsyncRestClient(
+            url, api_key=api_key, token=token, allow_plaintext=allow_plaintext, transport=transport
+        )
         super().__init__()
-        self._client = AsyncRestClient(url, transport=transport)
+        self._client = client
 
     def analyze(
         self, clip: Media, options: AnalyzeOptions | None = None, *, on_progress: OnProgress | None = None
@@ -88,15 +98,29 @@ class Client(_Blocking):
         target: str = "127.0.0.1:8081",
         *,
         credentials: grpc.ChannelCredentials | None = None,
+        api_key: Secret | None = None,
+        token: Secret | None = None,
+        allow_plaintext: bool = False,
         timeout_s: float = 20.0,
     ) -> None:
         super().__init__()
 
         async def make() -> AsyncClient:
-            return AsyncClient(target, credentials=credentials, timeout_s=timeout_s)
+            return AsyncClient(
+                target,
+                credentials=credentials,
+                api_key=api_key,
+                token=token,
+                allow_plaintext=allow_plaintext,
+                timeout_s=timeout_s,
+            )
 
-        # The channel belongs to the loop in which it was made.
-        self._client = self._portal.call(make())
+        try:
+            # The channel belongs to the loop in which it was made.
+            self._client = self._portal.call(make())
+        except BaseException:
+            self._portal.close()
+            raise
 
     def analyze(
         self, clip: Media, options: AnalyzeOptions | None = None, *, on_progress: OnProgress | None = None

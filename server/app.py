@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from fastapi import FastAPI
 
 from server import __version__
+from server.access.guard import Guard
+from server.admin import open_admin
 from server.api.gateway import Gateway
 from server.api.grpc.listening import GrpcServer
 from server.api.limits import Admission
@@ -19,6 +21,7 @@ from server.api.ws.route import LiveSockets
 from server.api.ws.route import route as live_route
 from server.bounds import facts_of, limits_of, media_limits_of, worker_bounds_of
 from server.errors import GlimpseError
+from server.guarded import guard_of, reloader_of
 from server.mllm import with_mllm
 from server.pipeline.base import Analyzer, LiveAnalyzer, Observer
 from server.predict.base import Predictor
@@ -46,9 +49,10 @@ def create_app(
     """REST and WebSocket as an ASGI application; while it runs, gRPC is served beside it, on a port of its own.
 
     `pipelines` replace those that the settings describe, `renderings` the forms of a report by media type. Its state
-    holds `gateway`, `sockets` and `grpc`.
+    holds `gateway`, `sockets`, `grpc`, `reloader` and `admin`, the address of the calls of operators.
     """
     metrics = Metrics()
+    guard = guard_of(settings, metrics)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
@@ -57,10 +61,13 @@ def create_app(
             if used is None:
                 used = await stack.enter_async_context(open_service(settings, metrics))
             await _warm_up(used[0])
-            gateway = _gateway(settings, used, metrics, renderings or renderers())
+            gateway = _gateway(settings, used, metrics, guard, renderings or renderers())
+            reloader = await reloader_of(settings, guard, metrics)
+            await stack.enter_async_context(reloader.running())
             sockets = LiveSockets(gateway, allowed_origins=settings.server.allowed_origins)
             grpc = await stack.enter_async_context(_grpc(settings, gateway))
-            yield {"gateway": gateway, "sockets": sockets, "grpc": grpc}
+            admin = await stack.enter_async_context(open_admin(settings, gateway, reloader, metrics))
+            yield {"gateway": gateway, "sockets": sockets, "grpc": grpc, "reloader": reloader, "admin": admin}
 
     app = FastAPI(
         title="Glimpse",
@@ -74,7 +81,7 @@ def create_app(
         # FastAPI's own traces would carry query strings and exception texts.
         telemetry={"auto_configure": False, "tracing": False, "metrics": False, "logs": False},
     )
-    routes.install(app, metrics)
+    routes.install(app, metrics, guard)
     app.router.routes.append(live_route())
     return app
 
@@ -83,6 +90,7 @@ def _gateway(
     settings: Settings,
     pipelines: tuple[Analyzer, LiveAnalyzer],
     metrics: Metrics,
+    guard: Guard,
     renderings: Mapping[str, Callable[[Report], bytes]],
 ) -> Gateway:
     analyzer, live = pipelines
@@ -95,6 +103,7 @@ def _gateway(
         admission=Admission(limits, metrics),
         telemetry=metrics,
         renderers=renderings,
+        guard=guard,
     )
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from server import console
+from server.settings import load
 
 if TYPE_CHECKING:
     from client import AsyncStream, Encode, EventKind, Frame, StreamOptions
@@ -111,8 +112,9 @@ def _opened(source: str, policy: Policy, rate: float | None, pictures: Pictures)
 async def _follow(target: str, frames: Iterable[Frame], options: StreamOptions, *, json: bool) -> None:
     """Tell everything that comes, and the statistics however the stream ends. Raises `client.ClientError`."""
     from client import AsyncClient
+    from server.remote import credential_of
 
-    async with AsyncClient(target) as service, service.stream(options) as stream:
+    async with AsyncClient(target, **credential_of(load().client)) as service, service.stream(options) as stream:
         _end_on_signals(stream)
         try:
             await _tell(stream, frames, json=json)

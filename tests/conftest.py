@@ -6,7 +6,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -201,8 +201,8 @@ class Running:
 Start = Callable[..., Running]
 
 
-@pytest.fixture
-def start() -> Iterator[Start]:
+@contextmanager
+def starting() -> Iterator[Start]:
     """Starts gateways with settings by group, and stops them."""
     with ExitStack() as stack:
 
@@ -236,6 +236,20 @@ def start() -> Iterator[Start]:
             client = stack.enter_context(httpx.Client(base_url=addresses[0], timeout=20, trust_env=False))
             return Running(*addresses, fake, streams, client, service)
 
+        yield begin
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Starts gateways for one test."""
+    with starting() as begin:
+        yield begin
+
+
+@pytest.fixture(scope="module")
+def start_once() -> Iterator[Start]:
+    """Starts gateways for all tests of a file."""
+    with starting() as begin:
         yield begin
 
 
