@@ -1,6 +1,7 @@
 """The client of Glimpse: clips, pairs of pictures and live streams, over REST and gRPC, with and without asyncio."""
 
 from client.errors import (
+    CertificateError,
     ClientError,
     DeadlineExceeded,
     ForeignAnswer,
@@ -40,6 +41,7 @@ from client.rpc import AsyncClient
 from client.stream import AsyncStream
 from client.sync import Client, RestClient, Stream
 from client.tally import Tally
+from client.tls import Tls
 from client.types import (
     ActionUnit,
     AnalyzeOptions,
@@ -71,6 +73,7 @@ __all__ = [
     "AsyncStream",
     "BufferPolicy",
     "Candidate",
+    "CertificateError",
     "Classification",
     "Client",
     "ClientError",
@@ -119,6 +122,7 @@ __all__ = [
     "StreamReply",
     "StreamStats",
     "Tally",
+    "Tls",
     "Unreachable",
     "Warned",
     "WithdrawReason",

@@ -15,7 +15,8 @@ from urllib.parse import quote
 import httpx
 
 from client import documents, statuses
-from client.errors import ForeignAnswer, SourceError
+from client.errors import CertificateError, ForeignAnswer, SourceError
+from client.tls import Tls
 from client.types import AnalyzeOptions, Classification, ModelInfo, OnProgress, Progress, Report
 
 Media: TypeAlias = bytes | str | os.PathLike[str]
@@ -28,15 +29,23 @@ _TIMEOUT = httpx.Timeout(10.0, read=60.0, write=60.0)
 class AsyncRestClient:
     """The service at `url`, as a context manager. One pool of connections serves all calls, also concurrent ones.
 
-    `transport` replaces the network, as in tests. Every call raises `ServiceError`, `Unreachable` and `ForeignAnswer`;
-    those that take files, `SourceError` where one cannot be read.
+    An `https://` one is encrypted, as `tls` says; `transport` replaces the network, as in tests. Raises
+    `CertificateError` for files that cannot be used, and where `tls` is given for an `http://` one. Every call raises
+    `ServiceError`, `Unreachable` and `ForeignAnswer`; those that take files, `SourceError` where one cannot be read.
     """
 
     def __init__(
-        self, url: str = "http://127.0.0.1:8080", *, transport: httpx.AsyncBaseTransport | None = None
+        self,
+        url: str = "http://127.0.0.1:8080",
+        *,
+        tls: Tls | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
+        if tls is not None and not url.startswith("https://"):
+            raise CertificateError(f"{url} is not encrypted: begin it with https://")
+        verify = True if tls is None else tls.context()
         self._url = url
-        self._client = httpx.AsyncClient(base_url=url, timeout=_TIMEOUT, transport=transport)
+        self._client = httpx.AsyncClient(base_url=url, timeout=_TIMEOUT, transport=transport, verify=verify)
 
     async def __aenter__(self) -> Self:
         return self

@@ -20,6 +20,7 @@ from client.live_types import StreamOptions
 from client.rest import Media
 from client.retry import Retry
 from client.stream import AsyncStream, Connected
+from client.tls import Tls, grpc_target
 from client.types import AnalyzeOptions, ModelInfo, OnProgress, Report, ServerInfo
 
 _PIECE_BYTES = 256 << 10
@@ -42,17 +43,22 @@ _OPTIONS = (
 class AsyncClient:
     """The service at `target` (`host:port`), as a context manager. One channel serves all calls, also concurrent ones.
 
-    `credentials` encrypt it; without them it is plain. `timeout_s` bounds every call that should answer at once. Every
-    call raises `ServiceError`, `Unreachable` and `ForeignAnswer`.
+    `grpcs://host:port`, `tls` or `credentials` encrypt it; without them it is plain. Raises `CertificateError` for
+    files that cannot be used. `timeout_s` bounds every call that should answer at once. Every call raises
+    `ServiceError`, `Unreachable` and `ForeignAnswer`.
     """
 
     def __init__(
         self,
         target: str = "127.0.0.1:8081",
         *,
+        tls: Tls | bool = False,
         credentials: grpc.ChannelCredentials | None = None,
         timeout_s: float = 20.0,
     ) -> None:
+        target, encryption = grpc_target(target, tls)
+        if credentials is None and encryption is not None:
+            credentials = encryption.credentials()
         self._target = target
         self._timeout_s = timeout_s
         self._channel = (

@@ -17,6 +17,7 @@ from client.retry import Retry
 from client.rpc import AsyncClient
 from client.stream import AsyncStream
 from client.tally import Tally
+from client.tls import Tls, grpc_target
 from client.types import AnalyzeOptions, Classification, ModelInfo, OnProgress, Report, ServerInfo
 
 
@@ -51,10 +52,15 @@ class RestClient(_Blocking):
     """`AsyncRestClient`, blocking. Progress is told on another thread."""
 
     def __init__(
-        self, url: str = "http://127.0.0.1:8080", *, transport: httpx.AsyncBaseTransport | None = None
+        self,
+        url: str = "http://127.0.0.1:8080",
+        *,
+        tls: Tls | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
+        # Before the portal, which would have to be closed where this raises.
+        self._client = AsyncRestClient(url, tls=tls, transport=transport)
         super().__init__()
-        self._client = AsyncRestClient(url, transport=transport)
 
     def analyze(
         self, clip: Media, options: AnalyzeOptions | None = None, *, on_progress: OnProgress | None = None
@@ -87,9 +93,13 @@ class Client(_Blocking):
         self,
         target: str = "127.0.0.1:8081",
         *,
+        tls: Tls | bool = False,
         credentials: grpc.ChannelCredentials | None = None,
         timeout_s: float = 20.0,
     ) -> None:
+        target, encryption = grpc_target(target, tls)
+        if credentials is None and encryption is not None:
+            credentials = encryption.credentials()
         super().__init__()
 
         async def make() -> AsyncClient:

@@ -18,6 +18,7 @@ from server.api.rest import routes
 from server.api.ws.route import LiveSockets
 from server.api.ws.route import route as live_route
 from server.bounds import facts_of, limits_of, media_limits_of
+from server.encryption import certificates_of, watched
 from server.errors import GlimpseError
 from server.mllm import with_mllm
 from server.pipeline.base import Analyzer, LiveAnalyzer, Observer
@@ -29,6 +30,7 @@ from server.report.export import events_csv
 from server.settings import Settings
 from server.settings.workers import available_cpus
 from server.telemetry.metrics import Metrics
+from server.tls.watch import Certificates
 from server.types import Report
 
 if TYPE_CHECKING:
@@ -46,9 +48,11 @@ def create_app(
     """REST and WebSocket as an ASGI application; while it runs, gRPC is served beside it, on a port of its own.
 
     `pipelines` replace those that the settings describe, `renderings` the forms of a report by media type. Its state
-    holds `gateway`, `sockets` and `grpc`.
+    holds `gateway`, `sockets`, `grpc`, `certificates`, None without encryption, and `reloads`, coroutine functions
+    that read again what may change. Raises `ConfigurationError` for certificates that cannot be used.
     """
     metrics = Metrics()
+    certificates = certificates_of(settings.tls, metrics)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
@@ -59,8 +63,16 @@ def create_app(
             await _warm_up(used[0])
             gateway = _gateway(settings, used, metrics, renderings or renderers())
             sockets = LiveSockets(gateway, allowed_origins=settings.server.allowed_origins)
-            grpc = await stack.enter_async_context(_grpc(settings, gateway))
-            yield {"gateway": gateway, "sockets": sockets, "grpc": grpc}
+            grpc = await stack.enter_async_context(_grpc(settings, gateway, certificates))
+            await stack.enter_async_context(watched(certificates))
+            reloads = [certificates.reload] if certificates else []
+            yield {
+                "gateway": gateway,
+                "sockets": sockets,
+                "grpc": grpc,
+                "certificates": certificates,
+                "reloads": reloads,
+            }
 
     app = FastAPI(
         title="Glimpse",
@@ -99,11 +111,16 @@ def _gateway(
 
 
 @asynccontextmanager
-async def _grpc(settings: Settings, gateway: Gateway) -> AsyncIterator[GrpcServer]:
+async def _grpc(settings: Settings, gateway: Gateway, certificates: Certificates | None) -> AsyncIterator[GrpcServer]:
     """A server that listens, and ends before the pipeline does."""
     wanted = settings.server
-    server = GrpcServer(gateway, reflect=wanted.grpc_reflection, keepalive_s=wanted.grpc_keepalive_seconds)
-    await server.start(wanted.host, wanted.grpc_port)
+    server = GrpcServer(
+        gateway,
+        reflect=wanted.grpc_reflection,
+        keepalive_s=wanted.grpc_keepalive_seconds,
+        handshake_s=settings.tls.handshake_seconds,
+    )
+    await server.start(wanted.host, wanted.grpc_port, certificates)
     try:
         yield server
     finally:

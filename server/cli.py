@@ -93,12 +93,14 @@ def serve(  # noqa: PLR0917 - each is an option of the command line
     triton_address: AddressOption = None,
 ) -> None:
     """Run the service until Ctrl-C."""
-    from server.service import run
+    from server.encryption import prepare_grpc
 
     settings = _settings(
         server={"host": host, "port": port, "grpc_port": grpc_port},
         backend={"kind": backend, "triton_address": triton_address},
     )
+    prepare_grpc(settings.tls)
+    from server.service import run
 
     def ready(url: str, grpc: str) -> None:
         if demo is not None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import signal
 import socket
+import ssl
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -46,15 +49,53 @@ class Service(uvicorn.Server):
         self._listener = listener
         self._on_ready = on_ready
         self._drain_s = settings.server.drain_seconds
+        self._handshake_s = settings.tls.handshake_seconds
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then tell."""
-        await super().startup(sockets or [self._listener])
-        if self.started:
-            self._on_ready(url_of(self._listener), self.lifespan.state["grpc"].address)
+        # Without sockets of its own uvicorn starts all but the listening, for which it knows no time of a handshake
+        # and no second certificate.
+        await super().startup(sockets or [])
+        certificates = self.lifespan.state["certificates"]
+        if certificates is None:
+            await self._listen(None)
+        else:
+            await certificates.present_by(self._listen)
+        # Without anything to read again, the signal of a terminal that is closed ends the service, as it always did.
+        if self.lifespan.state["reloads"] and threading.current_thread() is threading.main_thread():
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self.reload)
+        self._on_ready(url_of(self._listener, encrypted=certificates is not None), self.lifespan.state["grpc"].address)
+
+    def reload(self) -> None:
+        """Read again what may change while the service runs: each of `reloads` in the state of the application."""
+        for again in self.lifespan.state["reloads"]:
+            task = asyncio.get_running_loop().create_task(again())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _listen(self, context: ssl.SSLContext | None) -> None:
+        """Accept connections under `context` from now on; those that are open stay as they are."""
+
+        def connected() -> asyncio.Protocol:
+            kind: type[connection.Connection] = self.config.http_protocol_class  # type: ignore[assignment]
+            return kind(self.config, self.server_state, self.lifespan.state)
+
+        # Both may accept for a moment, so that nobody is refused between them.
+        server = await asyncio.get_running_loop().create_server(
+            connected,
+            sock=self._listener.dup(),
+            ssl=context,
+            backlog=self.config.backlog,
+            ssl_handshake_timeout=self._handshake_s if context else None,
+        )
+        previous, self.servers = self.servers, [server]
+        for each in previous:
+            each.close()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """All stop taking requests at once, and drain side by side."""
+        self._listener.close()
         if "grpc" in self.lifespan.state:
             self.lifespan.state["sockets"].end_streams()
             self.lifespan.state["grpc"].begin_to_stop(self._drain_s)
@@ -81,11 +122,12 @@ def _bound(host: str, port: int, setting: str) -> socket.socket:
     return listener
 
 
-def url_of(listener: socket.socket) -> str:
+def url_of(listener: socket.socket, *, encrypted: bool = False) -> str:
     """The address of the service, as a client on this machine would type it."""
     host, port = listener.getsockname()[:2]
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    scheme = "https" if encrypted else "http"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def run(settings: Settings, *, on_ready: Callable[[str, str], None] = lambda *_: None) -> None:
