@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from server import __version__
 from server.api.gateway import Gateway
 from server.api.grpc.listening import GrpcServer
+from server.api.hosts import Hosts
 from server.api.limits import Admission
 from server.api.rest import routes
 from server.api.ws.route import LiveSockets
@@ -62,7 +63,7 @@ def create_app(
                 used = await stack.enter_async_context(open_service(settings, metrics))
             await _warm_up(used[0])
             gateway = _gateway(settings, used, metrics, renderings or renderers())
-            sockets = LiveSockets(gateway, allowed_origins=settings.server.allowed_origins)
+            sockets = LiveSockets(gateway, allowed_origins=settings.server.allowed_origins, hosts=hosts)
             grpc = await stack.enter_async_context(_grpc(settings, gateway, certificates))
             await stack.enter_async_context(watched(certificates))
             reloads = [certificates.reload] if certificates else []
@@ -86,7 +87,8 @@ def create_app(
         # FastAPI's own traces would carry query strings and exception texts.
         telemetry={"auto_configure": False, "tracing": False, "metrics": False, "logs": False},
     )
-    routes.install(app, metrics)
+    hosts = Hosts(settings.server.host, settings.server.allowed_hosts)
+    routes.install(app, metrics, hosts=hosts, allowed_origins=settings.server.allowed_origins)
     app.router.routes.append(live_route())
     return app
 

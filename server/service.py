@@ -81,8 +81,9 @@ class Service(uvicorn.Server):
             kind: type[connection.Connection] = self.config.http_protocol_class  # type: ignore[assignment]
             return kind(self.config, self.server_state, self.lifespan.state)
 
+        loop = asyncio.get_running_loop()
         # Both may accept for a moment, so that nobody is refused between them.
-        server = await asyncio.get_running_loop().create_server(
+        server = await loop.create_server(
             connected,
             sock=self._listener.dup(),
             ssl=context,
@@ -90,6 +91,12 @@ class Service(uvicorn.Server):
             ssl_handshake_timeout=self._handshake_s if context else None,
         )
         previous, self.servers = self.servers, [server]
+        for each in previous:
+            for listening in each.sockets:
+                loop.remove_reader(listening.fileno())
+        # What was accepted in this turn of the loop is taken over in the next, by a server that must still be open.
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
         for each in previous:
             each.close()
 

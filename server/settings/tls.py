@@ -2,30 +2,41 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
+from pydantic_settings import NoDecode
 
-from server.settings.group import Group, Names
+from server.settings.group import ABSOLUTE_PATH, Group, split, variable
+
+Scope = Annotated[str, Field(pattern=r"^[a-z][a-z_.\-]{0,63}$")]
+Scopes = Annotated[tuple[Scope, ...], NoDecode, BeforeValidator(split)]
 
 
 class TlsSettings(Group):
     """Which certificate REST, WebSocket and gRPC show, and which ones they ask for. No secret: files alone."""
 
     certificate: str = Field(
-        default="", description="File of the certificate chain, PEM, the service's own first. Empty: no encryption."
+        default="",
+        pattern=ABSOLUTE_PATH,
+        description="Absolute path of the certificate chain, PEM, the service's own first. Empty: no encryption.",
     )
-    key: str = Field(default="", description="File of the certificate's private key, PEM, not encrypted.")
+    key: str = Field(
+        default="",
+        pattern=ABSOLUTE_PATH,
+        description="Absolute path of the certificate's private key, PEM, without a passphrase.",
+    )
     client_ca: str = Field(
         default="",
-        description="File of the authorities, PEM, that clients' certificates must be of. Empty: none asked.",
+        pattern=ABSOLUTE_PATH,
+        description="Absolute path of the authorities, PEM, that clients' certificates must be of. Empty: none asked.",
     )
     client_mode: Literal["required", "optional"] = Field(
         default="required",
         description="Whether a client without a certificate is refused. With optional, gRPC asks for none.",
     )
-    client_scopes: Names = Field(
+    client_scopes: Scopes = Field(
         default=("analyze", "live", "models"),
         description="What a client may ask for that is known by its certificate alone, comma separated.",
     )
@@ -42,10 +53,13 @@ class TlsSettings(Group):
 
     @model_validator(mode="after")
     def _goes_together(self) -> TlsSettings:
+        certificate, key = variable("tls", "certificate"), variable("tls", "key")
         if bool(self.certificate) != bool(self.key):
-            missing = "GLIMPSE_TLS__KEY" if self.certificate else "GLIMPSE_TLS__CERTIFICATE"
-            raise PydanticCustomError("tls", "{message}", {"message": f"{missing} is missing: they go together"})
+            raise _misfit(f"{key if self.certificate else certificate}: missing, and the two go together")
         if self.client_ca and not self.certificate:
-            message = "GLIMPSE_TLS__CLIENT_CA needs GLIMPSE_TLS__CERTIFICATE and GLIMPSE_TLS__KEY"
-            raise PydanticCustomError("tls", "{message}", {"message": message})
+            raise _misfit(f"{variable('tls', 'client_ca')}: needs {certificate} and {key}")
         return self
+
+
+def _misfit(message: str) -> PydanticCustomError:
+    return PydanticCustomError("tls", "{message}", {"message": message})

@@ -5,6 +5,8 @@ import os
 import signal
 import socket
 import ssl
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
@@ -235,3 +237,28 @@ def test_encryption_that_was_wanted_is_never_left_out():
     """`tls` for an address that says otherwise is a mistake, and nothing is sent."""
     with pytest.raises(CertificateError, match="https://"):
         RestClient("http://127.0.0.1:1", tls=Tls())
+
+
+def test_nobody_is_lost_while_certificates_change(start, own):
+    """Whoever connects in that very moment gets one or the other."""
+    service = start(tls=own.settings | {"reload_seconds": 3600}, verify=own.trusting())
+    certificates = service.server.lifespan.state["certificates"]
+    [loop] = {server.get_loop() for server in service.server.servers}
+    serials, done = {certificates.material.serial}, threading.Event()
+
+    def connect():
+        seen = []
+        while not done.is_set():
+            seen.append(f"{shown(service.address, own.trusting())[0]:x}")
+        return seen
+
+    with ThreadPoolExecutor(4) as threads:
+        connecting = [threads.submit(connect) for _ in range(4)]
+        for _ in range(10):
+            own.issue()
+            asyncio.run_coroutine_threadsafe(certificates.reload(), loop).result(20)
+            serials.add(certificates.material.serial)
+        done.set()
+        seen = {serial for each in connecting for serial in each.result(20)}
+    assert len(serials) == 11
+    assert seen <= serials

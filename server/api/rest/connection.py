@@ -10,6 +10,7 @@ from typing import ClassVar
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from server.api.rest.headers import DEFAULTS
 from server.tls.identity import certificate_name
 
 _NO_WORK = {"GET", "HEAD"}
@@ -36,6 +37,15 @@ class Connection(H11Protocol):
         """Headers are due until a request is there, and again once a next one begins."""
         super().data_received(data)
         self._watch_headers()
+
+    def send_400_response(self, msg: str) -> None:
+        """What is no HTTP is answered before any application; no browser takes that answer for a page either."""
+        headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"connection", b"close")]
+        headers += [(name.lower().encode(), value.encode()) for name, value in DEFAULTS.items()]
+        response = h11.Response(status_code=400, headers=headers, reason=b"Bad Request")
+        for event in (response, h11.Data(data=msg.encode("ascii")), h11.EndOfMessage()):
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
 
     def eof_received(self) -> bool | None:  # type: ignore[override]
         """Still answer what costs nothing. What costs work is cancelled: whoever left looks the same from here."""

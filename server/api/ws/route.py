@@ -9,6 +9,7 @@ from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
 
 from server.api.gateway import Gateway
+from server.api.hosts import REFUSAL, Hosts
 from server.api.rest.problems import ProtocolError
 from server.api.ws import streams
 from server.api.ws.calls import PATH, SUBPROTOCOL, answered
@@ -19,8 +20,9 @@ from server.errors import OptionError
 class LiveSockets:
     """Every live stream over WebSocket. Made and used on one event loop."""
 
-    def __init__(self, gateway: Gateway, *, allowed_origins: Sequence[str]) -> None:
+    def __init__(self, gateway: Gateway, *, allowed_origins: Sequence[str], hosts: Hosts) -> None:
         self._gateway = gateway
+        self._hosts = hosts
         self._allowed = tuple(allowed_origins)
         self._ending = asyncio.Event()
 
@@ -33,6 +35,8 @@ class LiveSockets:
         gateway = self._gateway
         async with answered(socket, gateway.telemetry, gateway.facts.socket_message_bytes) as call:
             headers = socket.headers
+            if not self._hosts.admits(headers.get("host")):
+                raise ProtocolError(421, REFUSAL)
             if not admitted(headers.get("origin"), headers.get("host", ""), self._allowed):
                 detail = "this page is of another address; GLIMPSE_SERVER__ALLOWED_ORIGINS may name its own"
                 raise ProtocolError(403, detail)

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-LIVE = b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n"
+LIVE = b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n"
 
 
 def rest_of(connection):
@@ -30,7 +30,7 @@ def test_the_time_for_headers_is_over_once_they_are_there(start, fake_analyzer):
     """A body and an analysis may take longer."""
     gateway = start(fake_analyzer(held=True), server={"header_seconds": 0.1})
     with socket.create_connection(gateway.address, timeout=20) as connection:
-        connection.sendall(b"POST /v1/analyze HTTP/1.1\r\nhost: x\r\ncontent-type: video/mp4\r\n")
+        connection.sendall(b"POST /v1/analyze HTTP/1.1\r\nhost: localhost\r\ncontent-type: video/mp4\r\n")
         connection.sendall(b"content-length: 3\r\nconnection: close\r\n\r\nabc")
         assert gateway.analyzer.started.acquire(timeout=20)
         assert not gateway.analyzer.cancelled.wait(0.3)
