@@ -149,10 +149,14 @@ async def open_predictor(settings: Settings, *, load: bool = True) -> AsyncItera
         predictor = local
     else:
         from server.predict.triton import TritonPredictor
+        from server.predict.triton_tls import credentials
 
         cards = ModelRepository(folder, RECIPES, backend="triton") if folder.is_dir() else None  # noqa: ASYNC240 - before anything runs
         gpu = Gpu(backend.compute_capability, backend.tensorrt_version)
-        predictor = TritonPredictor(backend.triton_address, recipes=RECIPES, repository=cards, gpu=gpu)
+        encryption = credentials(backend.triton_ca, backend.triton_certificate, backend.triton_key)
+        predictor = TritonPredictor(
+            backend.triton_address, recipes=RECIPES, repository=cards, gpu=gpu, credentials=encryption
+        )
     predictor = with_mllm(predictor, settings.mllm)
     try:
         yield predictor

@@ -10,7 +10,7 @@ from typing import Self
 from pydantic import TypeAdapter
 
 import client
-from server.errors import GlimpseError
+from server.errors import ConfigurationError, GlimpseError
 from server.pipeline.base import OnProgress
 from server.types import AnalyzeOptions, ModelInfo, Progress, Report
 
@@ -23,10 +23,13 @@ class RemoteProblem(GlimpseError):
 
 
 class RemoteService:
-    """The service at `url`, as a context manager."""
+    """The service at `url`, as a context manager. Raises `ConfigurationError` for files that cannot be used."""
 
-    def __init__(self, url: str) -> None:
-        self._client = client.AsyncRestClient(url)
+    def __init__(self, url: str, tls: client.Tls | None = None) -> None:
+        try:
+            self._client = client.AsyncRestClient(url, tls=tls)
+        except client.CertificateError as error:
+            raise ConfigurationError(error.message) from None
 
     async def __aenter__(self) -> Self:
         return self
