@@ -29,7 +29,7 @@ class Office:
 
     @property
     def ca_file(self) -> Path:
-        return self._written("ca.pem", self.authority.cert_pem.bytes())
+        return self._written("ca.crt", self.authority.cert_pem.bytes())
 
     @property
     def client_ca_file(self) -> Path:

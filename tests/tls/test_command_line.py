@@ -106,6 +106,8 @@ def test_a_service_that_cannot_be_encrypted_does_not_start(office, glimpse, monk
     key.write_bytes(office.authority.issue_cert("localhost").private_key_pem.bytes())
     monkeypatch.setenv("GLIMPSE_TLS__CERTIFICATE", office.settings["certificate"])
     monkeypatch.setenv("GLIMPSE_TLS__KEY", str(key))
+    # It would outlive the test.
+    monkeypatch.setattr("server.telemetry.logging.configure", lambda *_: None)
     status, out, err = glimpse("serve", "--port", 0, "--grpc-port", 0)
     assert status == 1
     assert "other.key (GLIMPSE_TLS__KEY) is not the key of" in err
