@@ -3,6 +3,7 @@
 from client.credentials import Secret
 from client.errors import (
     AccessRefused,
+    CertificateError,
     ClientError,
     CredentialError,
     DeadlineExceeded,
@@ -43,6 +44,7 @@ from client.rpc import AsyncClient
 from client.stream import AsyncStream
 from client.sync import Client, RestClient, Stream
 from client.tally import Tally
+from client.tls import Tls
 from client.types import (
     ActionUnit,
     AnalyzeOptions,
@@ -75,6 +77,7 @@ __all__ = [
     "AsyncStream",
     "BufferPolicy",
     "Candidate",
+    "CertificateError",
     "Classification",
     "Client",
     "ClientError",
@@ -125,6 +128,7 @@ __all__ = [
     "StreamReply",
     "StreamStats",
     "Tally",
+    "Tls",
     "Unreachable",
     "Warned",
     "WithdrawReason",

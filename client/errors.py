@@ -10,6 +10,7 @@ ClientError
 ├── Unreachable            nobody answers, or the connection broke
 │   └── StreamLost             a live stream broke and could not be opened again
 ├── ForeignAnswer          somebody answers, who is not this service or speaks another version of its protocol
+├── CertificateError       a file of a certificate, key or authority that cannot be used, noticed before connecting
 ├── FrameError             a picture that the service could not take, noticed before it was sent
 ├── SourceError            a camera, file or pipe that gives no pictures
 └── CredentialError        a credential that cannot be one, or would travel unencrypted; nothing was sent
@@ -92,6 +93,10 @@ class StreamLost(Unreachable):
 
 class ForeignAnswer(ClientError):
     """Somebody answers, who is not this service or speaks another version of its protocol."""
+
+
+class CertificateError(ClientError):
+    """A file of a certificate, key or authority that cannot be used, or `tls` for an address that is not encrypted."""
 
 
 class FrameError(ClientError):

@@ -21,6 +21,7 @@ from client.live_types import StreamOptions
 from client.rest import Media
 from client.retry import Retry
 from client.stream import AsyncStream, Connected
+from client.tls import Tls, grpc_target
 from client.types import AnalyzeOptions, ModelInfo, OnProgress, Report, ServerInfo
 
 _PIECE_BYTES = 256 << 10
@@ -43,9 +44,10 @@ _OPTIONS = (
 class AsyncClient:
     """The service at `target` (`host:port`), as a context manager. One channel serves all calls, also concurrent ones.
 
-    `credentials` encrypt it; without them it is plain. `api_key` or `token` says who asks; a function is called before
-    every call. Neither is sent to another machine without encryption unless `allow_plaintext` says so: then
-    `CredentialError` is raised here. `timeout_s` bounds every call that should answer at once. Every call raises
+    `grpcs://host:port`, `tls` or `credentials` encrypt it; without them it is plain. `api_key` or `token` says who
+    asks; a function is called before every call. Raises `CertificateError` for files that cannot be used, and
+    `CredentialError` where a credential would travel to another machine without encryption and `allow_plaintext` does
+    not say that it may. `timeout_s` bounds every call that should answer at once. Every call raises
     `ServiceError`, `Unreachable` and `ForeignAnswer`.
     """
 
@@ -53,12 +55,16 @@ class AsyncClient:
         self,
         target: str = "127.0.0.1:8081",
         *,
+        tls: Tls | bool = False,
         credentials: grpc.ChannelCredentials | None = None,
         api_key: Secret | None = None,
         token: Secret | None = None,
         allow_plaintext: bool = False,
         timeout_s: float = 20.0,
     ) -> None:
+        target, encryption = grpc_target(target, tls)
+        if credentials is None and encryption is not None:
+            credentials = encryption.credentials()
         self._credential = Credential(api_key=api_key, token=token)
         encrypted = credentials is not None
         self._credential.check_way(host_of_target(target), encrypted=encrypted, allow_plaintext=allow_plaintext)

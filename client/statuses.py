@@ -32,6 +32,7 @@ _BY_GRPC: Mapping[grpc.StatusCode, type[ServiceError]] = {
 }
 # What the transport says by itself when a connection is refused, breaks, or is ended by a service that goes down.
 _BROKEN = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.INTERNAL}
+_UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"
 _FOREIGN = {grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.UNKNOWN}
 
 
@@ -54,7 +55,7 @@ def from_grpc(error: grpc.aio.AioRpcError, target: str) -> ClientError:
 
 def _of_transport(status: grpc.StatusCode, details: str, target: str) -> ClientError:
     if status in _BROKEN:
-        return Unreachable(f"{target} does not answer: {details}", code="unreachable", retryable=True)
+        return _unreachable(target, details)
     if status in _FOREIGN:
         return ForeignAnswer(f"{target} does not answer as this service does: {details}")
     name = status.name.lower().replace("_", "-")
@@ -63,8 +64,13 @@ def _of_transport(status: grpc.StatusCode, details: str, target: str) -> ClientE
 
 def unreachable(error: httpx.HTTPError, url: str) -> Unreachable:
     """The error of a connection of HTTP."""
-    reason = str(error) or type(error).__name__
-    return Unreachable(f"{url} does not answer: {reason}", code="unreachable", retryable=True)
+    return _unreachable(url, str(error) or type(error).__name__)
+
+
+def _unreachable(place: str, reason: str) -> Unreachable:
+    # A certificate that is not trusted now will not be in a moment.
+    again = _UNTRUSTED not in reason
+    return Unreachable(f"{place} does not answer: {reason}", code="unreachable", retryable=again)
 
 
 def from_problem(status: int, body: bytes | str, url: str, retry_after: str | None = None) -> ClientError:

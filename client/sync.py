@@ -18,6 +18,7 @@ from client.retry import Retry
 from client.rpc import AsyncClient
 from client.stream import AsyncStream
 from client.tally import Tally
+from client.tls import Tls, grpc_target
 from client.types import AnalyzeOptions, Classification, ModelInfo, OnProgress, Report, ServerInfo
 
 
@@ -55,16 +56,17 @@ class RestClient(_Blocking):
         self,
         url: str = "http://127.0.0.1:8080",
         *,
+        tls: Tls | None = None,
         api_key: Secret | None = None,
         token: Secret | None = None,
         allow_plaintext: bool = False,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        client = AsyncRestClient(
-            url, api_key=api_key, token=token, allow_plaintext=allow_plaintext, transport=transport
+        # Before the portal, which would have to be closed where this raises.
+        self._client = AsyncRestClient(
+            url, tls=tls, api_key=api_key, token=token, allow_plaintext=allow_plaintext, transport=transport
         )
         super().__init__()
-        self._client = client
 
     def analyze(
         self, clip: Media, options: AnalyzeOptions | None = None, *, on_progress: OnProgress | None = None
@@ -97,12 +99,16 @@ class Client(_Blocking):
         self,
         target: str = "127.0.0.1:8081",
         *,
+        tls: Tls | bool = False,
         credentials: grpc.ChannelCredentials | None = None,
         api_key: Secret | None = None,
         token: Secret | None = None,
         allow_plaintext: bool = False,
         timeout_s: float = 20.0,
     ) -> None:
+        target, encryption = grpc_target(target, tls)
+        if credentials is None and encryption is not None:
+            credentials = encryption.credentials()
         super().__init__()
 
         async def make() -> AsyncClient:

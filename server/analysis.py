@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 
 from pydantic import ValidationError
 
+from client import Tls
 from server.api.rest.options import AnalyzeParameters, refusal
 from server.app import open_pipeline, open_predictor
 from server.pipeline.base import OnProgress
@@ -25,8 +26,10 @@ Analysis = Callable[[bytes, OnProgress], Awaitable[Report]]
 
 
 @asynccontextmanager
-async def open_analysis(url: str | None, settings: Settings, given: dict[str, str]) -> AsyncIterator[Analysis]:
-    """A function that analyses one clip after the other with the options `given`.
+async def open_analysis(
+    url: str | None, settings: Settings, given: dict[str, str], tls: Tls | None = None
+) -> AsyncIterator[Analysis]:
+    """A function that analyses one clip after the other with the options `given`; `tls` is for the service at `url`.
 
     Raises `OptionError`, `ConfigurationError`; the function raises any `GlimpseError`.
     """
@@ -35,7 +38,7 @@ async def open_analysis(url: str | None, settings: Settings, given: dict[str, st
     except ValidationError as error:
         raise refusal(error) from None
     if url is not None:
-        async with RemoteService(url, settings.client) as service:
+        async with RemoteService(url, settings.client, tls) as service:
             yield lambda clip, on_progress: service.analyze(clip, options, on_progress)
         return
     # What a shadow model would say is for metrics, and nobody reads those of a command.
@@ -54,10 +57,10 @@ async def open_analysis(url: str | None, settings: Settings, given: dict[str, st
         yield analyze
 
 
-async def list_models(url: str | None, settings: Settings) -> Sequence[ModelInfo]:
+async def list_models(url: str | None, settings: Settings, tls: Tls | None = None) -> Sequence[ModelInfo]:
     """What can be asked, here or of the service at `url`. Raises any `GlimpseError`."""
     if url is not None:
-        async with RemoteService(url, settings.client) as service:
+        async with RemoteService(url, settings.client, tls) as service:
             return await service.models()
     async with open_predictor(settings) as predictor:
         return await predictor.models()

@@ -15,11 +15,13 @@ from server.access.guard import Guard
 from server.admin import open_admin
 from server.api.gateway import Gateway
 from server.api.grpc.listening import GrpcServer
+from server.api.hosts import Hosts
 from server.api.limits import Admission
 from server.api.rest import routes
 from server.api.ws.route import LiveSockets
 from server.api.ws.route import route as live_route
 from server.bounds import facts_of, limits_of, media_limits_of, worker_bounds_of
+from server.encryption import certificates_of, watched
 from server.errors import GlimpseError
 from server.guarded import guard_of, reloader_of
 from server.mllm import with_mllm
@@ -32,6 +34,7 @@ from server.report.export import events_csv
 from server.settings import Settings
 from server.settings.workers import available_cpus
 from server.telemetry.metrics import Metrics
+from server.tls.watch import Certificates
 from server.types import Report
 
 if TYPE_CHECKING:
@@ -49,10 +52,13 @@ def create_app(
     """REST and WebSocket as an ASGI application; while it runs, gRPC is served beside it, on a port of its own.
 
     `pipelines` replace those that the settings describe, `renderings` the forms of a report by media type. Its state
-    holds `gateway`, `sockets`, `grpc`, `reloader` and `admin`, the address of the calls of operators.
+    holds `gateway`, `sockets`, `grpc`, `reloader`, `admin`, the address of the calls of operators, and `certificates`,
+    None without encryption. Raises `ConfigurationError` for files that cannot be used.
     """
     metrics = Metrics()
     guard = guard_of(settings, metrics)
+    certificates = certificates_of(settings.tls, metrics)
+    hosts = Hosts(settings.server.host, settings.server.allowed_hosts)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
@@ -62,12 +68,20 @@ def create_app(
                 used = await stack.enter_async_context(open_service(settings, metrics))
             await _warm_up(used[0])
             gateway = _gateway(settings, used, metrics, guard, renderings or renderers())
-            reloader = await reloader_of(settings, guard, metrics)
+            reloader = await reloader_of(settings, guard, metrics, certificates)
             await stack.enter_async_context(reloader.running())
-            sockets = LiveSockets(gateway, allowed_origins=settings.server.allowed_origins)
-            grpc = await stack.enter_async_context(_grpc(settings, gateway))
+            await stack.enter_async_context(watched(certificates))
+            sockets = LiveSockets(gateway, allowed_origins=settings.server.allowed_origins, hosts=hosts)
+            grpc = await stack.enter_async_context(_grpc(settings, gateway, certificates))
             admin = await stack.enter_async_context(open_admin(settings, gateway, reloader, metrics))
-            yield {"gateway": gateway, "sockets": sockets, "grpc": grpc, "reloader": reloader, "admin": admin}
+            yield {
+                "gateway": gateway,
+                "sockets": sockets,
+                "grpc": grpc,
+                "reloader": reloader,
+                "admin": admin,
+                "certificates": certificates,
+            }
 
     app = FastAPI(
         title="Glimpse",
@@ -81,7 +95,7 @@ def create_app(
         # FastAPI's own traces would carry query strings and exception texts.
         telemetry={"auto_configure": False, "tracing": False, "metrics": False, "logs": False},
     )
-    routes.install(app, metrics, guard)
+    routes.install(app, metrics, guard, hosts=hosts, allowed_origins=settings.server.allowed_origins)
     app.router.routes.append(live_route())
     return app
 
@@ -108,11 +122,16 @@ def _gateway(
 
 
 @asynccontextmanager
-async def _grpc(settings: Settings, gateway: Gateway) -> AsyncIterator[GrpcServer]:
+async def _grpc(settings: Settings, gateway: Gateway, certificates: Certificates | None) -> AsyncIterator[GrpcServer]:
     """A server that listens, and ends before the pipeline does."""
     wanted = settings.server
-    server = GrpcServer(gateway, reflect=wanted.grpc_reflection, keepalive_s=wanted.grpc_keepalive_seconds)
-    await server.start(wanted.host, wanted.grpc_port)
+    server = GrpcServer(
+        gateway,
+        reflect=wanted.grpc_reflection,
+        keepalive_s=wanted.grpc_keepalive_seconds,
+        handshake_s=settings.tls.handshake_seconds,
+    )
+    await server.start(wanted.host, wanted.grpc_port, certificates)
     try:
         yield server
     finally:
@@ -139,10 +158,14 @@ async def open_predictor(settings: Settings, *, load: bool = True) -> AsyncItera
         predictor = local
     else:
         from server.predict.triton import TritonPredictor
+        from server.predict.triton_tls import credentials
 
         cards = ModelRepository(folder, RECIPES, backend="triton") if folder.is_dir() else None  # noqa: ASYNC240 - before anything runs
         gpu = Gpu(backend.compute_capability, backend.tensorrt_version)
-        predictor = TritonPredictor(backend.triton_address, recipes=RECIPES, repository=cards, gpu=gpu)
+        encryption = credentials(backend.triton_ca, backend.triton_certificate, backend.triton_key)
+        predictor = TritonPredictor(
+            backend.triton_address, recipes=RECIPES, repository=cards, gpu=gpu, credentials=encryption
+        )
     predictor = with_mllm(predictor, settings.mllm)
     try:
         yield predictor

@@ -7,17 +7,21 @@ import threading
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from server import __version__, console
 from server.cli_keys import keys
 from server.cli_live import live
+from server.cli_tls import CaFileOption, CertificateOption, KeyOption, tls_of
 from server.errors import ConfigurationError, GlimpseError, OptionError
 from server.settings import Settings, load, rows
 from server.settings.asking import ClientSettings
 from server.types import AnalyzeOptions, Report
+
+if TYPE_CHECKING:
+    from client import Tls
 
 app = typer.Typer(
     name="glimpse",
@@ -98,13 +102,17 @@ def serve(  # noqa: PLR0917 - each is an option of the command line
     ] = None,
 ) -> None:
     """Run the service until Ctrl-C."""
-    from server.service import run
+    from server.encryption import prepare_grpc
 
     settings = _settings(
         server={"host": host, "port": port, "grpc_port": grpc_port},
         access={"require_auth": require_auth},
         backend={"kind": backend, "triton_address": triton_address},
     )
+    if demo is not None and settings.tls.certificate:
+        raise typer.BadParameter("--demo is for a service without encryption; with it, use glimpse analyze --url")
+    prepare_grpc(settings.tls)
+    from server.service import run
 
     def ready(url: str, grpc: str) -> None:
         if demo is not None:
@@ -146,6 +154,9 @@ def analyze(  # noqa: PLR0917 - each is an option of the command line
     kinds: Annotated[str, typer.Option(help="Events to report.")] = "micro,macro",
     backend: BackendOption = None,
     triton_address: AddressOption = None,
+    ca_file: CaFileOption = None,
+    client_certificate: CertificateOption = None,
+    client_key: KeyOption = None,
 ) -> None:
     """Find and classify the expressions of clips, in this process or by a running service."""
     if json and csv:
@@ -154,6 +165,7 @@ def analyze(  # noqa: PLR0917 - each is an option of the command line
         raise typer.BadParameter("--plot takes a single clip")
     if url is not None and (backend or triton_address):
         raise typer.BadParameter("with --url the service decides on the backend")
+    tls = _tls_for(url, ca_file, client_certificate, client_key)
     given = {
         "model": model,
         "version": model_version,
@@ -165,7 +177,7 @@ def analyze(  # noqa: PLR0917 - each is an option of the command line
     options = {name: str(value) for name, value in given.items() if value is not None}
     settings = _settings(backend={"kind": backend, "triton_address": triton_address})
     shown = "json" if json else "csv" if csv else "table"
-    reports, failed = asyncio.run(_analyze_all(clips, options, url, settings, shown))
+    reports, failed = asyncio.run(_analyze_all(clips, options, url, tls, settings, shown=shown))
     if csv and reports:
         _write_csv(reports)
     if plot is not None and reports:
@@ -177,13 +189,13 @@ def analyze(  # noqa: PLR0917 - each is an option of the command line
 
 
 async def _analyze_all(
-    clips: Sequence[Path], options: dict[str, str], url: str | None, settings: Settings, shown: str
+    clips: Sequence[Path], options: dict[str, str], url: str | None, tls: Tls | None, settings: Settings, *, shown: str
 ) -> tuple[list[tuple[str, Report]], bool]:
     """Every clip in its turn; one that cannot be analysed costs an error line, not the others."""
     from server.analysis import open_analysis
 
     reports: list[tuple[str, Report]] = []
-    async with open_analysis(url, settings, options) as run:
+    async with open_analysis(url, settings, options, tls) as run:
         for clip in clips:
             try:
                 with console.progress(clip.name) as on_progress:
@@ -197,6 +209,13 @@ async def _analyze_all(
             elif shown == "json":
                 console.data(console.report_line(str(clip), report))
     return reports, len(reports) < len(clips)
+
+
+def _tls_for(url: str | None, ca_file: Path | None, certificate: Path | None, key: Path | None) -> Tls | None:
+    tls = tls_of(ca_file, certificate, key)
+    if tls is not None and not (url or "").startswith("https://"):
+        raise typer.BadParameter("--ca-file, --client-certificate and --client-key belong to --url https://...")
+    return tls
 
 
 def _bytes_of(clip: Path) -> bytes:
@@ -214,12 +233,20 @@ app.add_typer(keys)
 
 
 @app.command()
-def models(url: UrlOption = None, backend: BackendOption = None, triton_address: AddressOption = None) -> None:
+def models(  # noqa: PLR0917 - each is an option of the command line
+    url: UrlOption = None,
+    backend: BackendOption = None,
+    triton_address: AddressOption = None,
+    ca_file: CaFileOption = None,
+    client_certificate: CertificateOption = None,
+    client_key: KeyOption = None,
+) -> None:
     """List the models, servable or not."""
     from server.analysis import list_models
 
     settings = _settings(backend={"kind": backend, "triton_address": triton_address})
-    console.show_models(asyncio.run(list_models(url, settings)))
+    tls = _tls_for(url, ca_file, client_certificate, client_key)
+    console.show_models(asyncio.run(list_models(url, settings, tls)))
 
 
 @app.command()

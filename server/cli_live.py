@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from server import console
+from server.cli_tls import CaFileOption, CertificateOption, KeyOption, tls_of
 from server.settings import load
 
 if TYPE_CHECKING:
-    from client import AsyncStream, Encode, EventKind, Frame, StreamOptions
+    from client import AsyncStream, Encode, EventKind, Frame, StreamOptions, Tls
 
 _NOMINAL_RATE = 30.0
 
@@ -48,7 +49,9 @@ def live(  # noqa: PLR0917 - each is an option of the command line
     source: Annotated[
         str, typer.Argument(metavar="SOURCE", help="Number of a camera, a video file, or - for JPEGs on stdin.")
     ],
-    target: Annotated[str, typer.Option(help="gRPC address of the service, host:port.")] = "127.0.0.1:8081",
+    target: Annotated[
+        str, typer.Option(help="gRPC address of the service, host:port; grpcs://host:port under TLS.")
+    ] = "127.0.0.1:8081",
     model: Annotated[str | None, typer.Option(help="Name of the model.")] = None,
     model_version: Annotated[str | None, typer.Option(help="Version of the model.")] = None,
     faces: Annotated[Whose, typer.Option(help="Whose expressions.")] = Whose.LARGEST,
@@ -59,6 +62,9 @@ def live(  # noqa: PLR0917 - each is an option of the command line
     rate: Annotated[float | None, typer.Option(min=1.0, max=1000.0, help="Frames per second: camera, stdin.")] = None,
     pictures: Annotated[Pictures, typer.Option(help="How pictures travel.")] = Pictures.JPEG,
     json: Annotated[bool, typer.Option("--json", help="One JSON object per reply.")] = False,
+    ca_file: CaFileOption = None,
+    client_certificate: CertificateOption = None,
+    client_key: KeyOption = None,
 ) -> None:
     """Follow the faces of a live source by a running service, until it ends or Ctrl-C."""
     from client import ClientError, StreamOptions
@@ -81,7 +87,8 @@ def live(  # noqa: PLR0917 - each is an option of the command line
             else "drop_latest",
             frame_rate=frame_rate,
         )
-        asyncio.run(_follow(target, frames, options, json=json))
+        tls = tls_of(ca_file, client_certificate, client_key)
+        asyncio.run(_follow(target, tls, frames, options, json=json))
     except ClientError as error:
         console.say(f"glimpse: {error}")
         raise typer.Exit(1) from None
@@ -109,12 +116,13 @@ def _opened(source: str, policy: Policy, rate: float | None, pictures: Pictures)
     return (video if policy is Policy.WAIT else paced(video)), video.rate
 
 
-async def _follow(target: str, frames: Iterable[Frame], options: StreamOptions, *, json: bool) -> None:
+async def _follow(target: str, tls: Tls | None, frames: Iterable[Frame], options: StreamOptions, *, json: bool) -> None:
     """Tell everything that comes, and the statistics however the stream ends. Raises `client.ClientError`."""
     from client import AsyncClient
     from server.remote import credential_of
 
-    async with AsyncClient(target, **credential_of(load().client)) as service, service.stream(options) as stream:
+    service_of = AsyncClient(target, tls=tls or False, **credential_of(load().client))
+    async with service_of as service, service.stream(options) as stream:
         _end_on_signals(stream)
         try:
             await _tell(stream, frames, json=json)

@@ -20,8 +20,9 @@ from server.settings import Settings
 from server.settings.access import ACCESS, AccessSettings
 from server.settings.group import variable
 from server.telemetry.metrics import Metrics
+from server.tls.watch import Certificates
 
-_KEYS, _JWKS = "keys", "jwks"
+_KEYS, _JWKS, _CERTIFICATES = "keys", "jwks", "certificates"
 
 _log = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ def check_exposure(settings: Settings) -> str:
     Raises `ConfigurationError` where credentials are required and there is nothing to check them with.
     """
     access, host = settings.access, settings.server.host
-    if access.on:
+    if access.on or (settings.tls.client_ca and settings.tls.client_mode == "required"):
         return ""
     ways = f"{variable(ACCESS, 'keys_file')} (see `glimpse keys create`) or {variable(ACCESS, 'jwt_issuer')}"
     if access.require_auth:
@@ -59,12 +60,17 @@ def guard_of(settings: Settings, metrics: Metrics) -> Guard:
     if keys is not None:
         _tell_expired(keys)
     tokens = TokenVerifier(_policy(access), _key_set(access, metrics)) if access.jwt_issuer else None
-    return Guard(keys=keys, tokens=tokens, open_metrics=access.open_metrics)
+    return Guard(
+        keys=keys, tokens=tokens, open_metrics=access.open_metrics, certificate_scopes=settings.tls.client_scopes
+    )
 
 
-async def reloader_of(settings: Settings, guard: Guard, metrics: Metrics) -> Reloader:
-    """What of the guard is read anew. Tokens' keys are fetched once; where nobody answers yet, that is no reason not
-    to start. Raises `ConfigurationError` for a file of them that cannot be used.
+async def reloader_of(
+    settings: Settings, guard: Guard, metrics: Metrics, certificates: Certificates | None
+) -> Reloader:
+    """What is read anew: keys, and certificates, which watch their files themselves. Tokens' keys are fetched once; where
+    nobody answers yet, that is no reason not to start. Raises `ConfigurationError` for a file of them that cannot be
+    used.
     """
     access = settings.access
     reloader = Reloader(metrics.count_reload, every_s=access.reload_seconds)
@@ -83,6 +89,8 @@ async def reloader_of(settings: Settings, guard: Guard, metrics: Metrics) -> Rel
         else:
             reloader.add(_JWKS, source.reload)
             await _first(source)
+    if certificates is not None:
+        reloader.add(_CERTIFICATES, certificates.reload)
     reloader.afterwards(guard.end_leases)
     return reloader
 

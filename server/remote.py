@@ -10,7 +10,7 @@ from typing import Any, Self
 from pydantic import TypeAdapter
 
 import client
-from server.errors import GlimpseError
+from server.errors import ConfigurationError, GlimpseError
 from server.pipeline.base import OnProgress
 from server.settings.asking import ClientSettings
 from server.types import AnalyzeOptions, ModelInfo, Progress, Report
@@ -26,12 +26,13 @@ class RemoteProblem(GlimpseError):
 class RemoteService:
     """The service at `url`, as a context manager, asked with the credential of the settings.
 
-    Raises `RemoteProblem` where it would travel unencrypted.
+    Raises `ConfigurationError` for files that cannot be used, `RemoteProblem` where the credential would travel
+    unencrypted.
     """
 
-    def __init__(self, url: str, asking: ClientSettings | None = None) -> None:
+    def __init__(self, url: str, asking: ClientSettings | None = None, tls: client.Tls | None = None) -> None:
         with _refused():
-            self._client = client.AsyncRestClient(url, **credential_of(asking or ClientSettings()))
+            self._client = client.AsyncRestClient(url, tls=tls, **credential_of(asking or ClientSettings()))
 
     async def __aenter__(self) -> Self:
         return self
@@ -72,6 +73,8 @@ async def _asking() -> AsyncIterator[None]:
 def _refused() -> Iterator[None]:
     try:
         yield
+    except client.CertificateError as error:
+        raise ConfigurationError(error.message) from None
     except client.ServiceError as error:
         raise RemoteProblem(str(error)) from None
     except client.ClientError as error:

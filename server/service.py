@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import signal
 import socket
+import ssl
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -48,15 +50,49 @@ class Service(uvicorn.Server):
         self._listener = listener
         self._on_ready = on_ready
         self._drain_s = settings.server.drain_seconds
+        self._handshake_s = settings.tls.handshake_seconds
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then tell."""
-        await super().startup(sockets or [self._listener])
-        if self.started:
-            self._on_ready(url_of(self._listener), self.lifespan.state["grpc"].address)
+        # Without sockets of its own uvicorn starts all but the listening, for which it knows no time of a handshake
+        # and no second certificate.
+        await super().startup(sockets or [])
+        certificates = self.lifespan.state["certificates"]
+        if certificates is None:
+            await self._listen(None)
+        else:
+            await certificates.present_by(self._listen)
+        self._on_ready(url_of(self._listener, encrypted=certificates is not None), self.lifespan.state["grpc"].address)
+
+    async def _listen(self, context: ssl.SSLContext | None) -> None:
+        """Accept connections under `context` from now on; those that are open stay as they are."""
+
+        def connected() -> asyncio.Protocol:
+            kind: type[connection.Connection] = self.config.http_protocol_class  # type: ignore[assignment]
+            return kind(self.config, self.server_state, self.lifespan.state)
+
+        loop = asyncio.get_running_loop()
+        # Both may accept for a moment, so that nobody is refused between them.
+        server = await loop.create_server(
+            connected,
+            sock=self._listener.dup(),
+            ssl=context,
+            backlog=self.config.backlog,
+            ssl_handshake_timeout=self._handshake_s if context else None,
+        )
+        previous, self.servers = self.servers, [server]
+        for each in previous:
+            for listening in each.sockets:
+                loop.remove_reader(listening.fileno())
+        # What was accepted in this turn of the loop is taken over in the next, by a server that must still be open.
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        for each in previous:
+            each.close()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """All stop taking requests at once, and drain side by side."""
+        self._listener.close()
         if "grpc" in self.lifespan.state:
             self.lifespan.state["sockets"].end_streams()
             self.lifespan.state["grpc"].begin_to_stop(self._drain_s)

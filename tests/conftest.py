@@ -204,12 +204,27 @@ Start = Callable[..., Running]
 @contextmanager
 def starting() -> Iterator[Start]:
     """Starts gateways with settings by group, and stops them."""
+    with starting() as begin:
+        yield begin
+
+
+@pytest.fixture(scope="module")
+def start_shared() -> Iterator[Start]:
+    """The same for gateways that all tests of a file share."""
+    with starting() as begin:
+        yield begin
+
+
+@contextmanager
+def starting() -> Iterator[Start]:
+    """What starts gateways until it is left."""
     with ExitStack() as stack:
 
         def begin(
             analyzer: FakeAnalyzer | None = None, live: FakeLive | None = None, **settings: Mapping[str, Any]
         ) -> Running:
             fake, streams = analyzer or FakeAnalyzer(), live or FakeLive()
+            verify = settings.pop("verify", True)
             server = {"port": 0, "grpc_port": 0, "drain_seconds": 5.0, **settings.pop("server", {})}
             tree = load({}, server=server, **settings)
             listener = stack.enter_context(listen(tree))
@@ -233,7 +248,9 @@ def starting() -> Iterator[Start]:
                 assert not thread.is_alive()
 
             stack.callback(stop)
-            client = stack.enter_context(httpx.Client(base_url=addresses[0], timeout=20, trust_env=False))
+            client = stack.enter_context(
+                httpx.Client(base_url=addresses[0], timeout=20, trust_env=False, verify=verify)
+            )
             return Running(*addresses, fake, streams, client, service)
 
         yield begin

@@ -105,6 +105,19 @@ def test_what_the_caller_gives_wins():
         ("GLIMPSE_SHADOW__QUEUE", "0"),
         ("GLIMPSE_SHADOW__EXTRACTION_SECONDS", "-1"),
         ("GLIMPSE_SHADOW__WHOLE_MOVEMENT", "perhaps"),
+        ("GLIMPSE_SERVER__ALLOWED_HOSTS", "https://lab.example"),
+        ("GLIMPSE_SERVER__ALLOWED_HOSTS", "lab.example:8080"),
+        ("GLIMPSE_TLS__CERTIFICATE", "tls.crt"),
+        ("GLIMPSE_TLS__KEY", "tls.key"),
+        ("GLIMPSE_TLS__CLIENT_CA", "ca.crt"),
+        ("GLIMPSE_TLS__CLIENT_MODE", "perhaps"),
+        ("GLIMPSE_TLS__CLIENT_SCOPES", "Two Words"),
+        ("GLIMPSE_TLS__MINIMUM_VERSION", "1.1"),
+        ("GLIMPSE_TLS__HANDSHAKE_SECONDS", "0"),
+        ("GLIMPSE_TLS__RELOAD_SECONDS", "0"),
+        ("GLIMPSE_BACKEND__TRITON_CA", "ca.crt"),
+        ("GLIMPSE_BACKEND__TRITON_CERTIFICATE", "tls.crt"),
+        ("GLIMPSE_BACKEND__TRITON_KEY", "tls.key"),
         ("GLIMPSE_TELEMETRY__LOG_LEVEL", "loud"),
         ("GLIMPSE_TELEMETRY__LOG_FORMAT", "xml"),
         ("GLIMPSE_BACKEND__DEFAULT_MODEL", "mllm"),
@@ -209,6 +222,19 @@ def test_settings_of_access_that_do_not_fit_together_are_named(variables, first)
         load({f"GLIMPSE_{name}": value for name, value in variables.items()})
     assert refused.value.message.startswith(f"GLIMPSE_{first}: ")
     assert "secret" not in refused.value.message
+    ("given", "missing"),
+    [
+        (["TLS__CERTIFICATE"], "TLS__KEY"),
+        (["TLS__KEY"], "TLS__CERTIFICATE"),
+        (["TLS__CLIENT_CA"], "TLS__CERTIFICATE"),
+        (["BACKEND__TRITON_KEY"], "BACKEND__TRITON_CERTIFICATE"),
+        (["BACKEND__TRITON_CERTIFICATE", "BACKEND__TRITON_KEY"], "BACKEND__TRITON_CA"),
+    ],
+)
+def test_half_an_encryption_is_refused(given, missing):
+    """The file that is missing is named."""
+    with pytest.raises(ConfigurationError, match=f"GLIMPSE_{missing}"):
+        load({f"GLIMPSE_{name}": "/some/file" for name in given})
 
 
 @pytest.mark.parametrize(

@@ -6,14 +6,15 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Literal
 
-Kind = Literal["anonymous", "key", "token"]
+Kind = Literal["anonymous", "key", "token", "certificate"]
 
-ANONYMOUS, TOKEN = "anonymous", "jwt"
+ANONYMOUS, TOKEN, CERTIFICATE = "anonymous", "jwt", "certificate"
+_UNNAMED = {"anonymous": ANONYMOUS, "token": TOKEN, "certificate": CERTIFICATE}
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """`name` is that of the key or the subject of the token, empty where nobody had to say who they are; `scopes` are
+    """`name` is that of the key or the certificate, or the subject of the token, empty where nobody had to say who they are; `scopes` are
     what may be asked; `address` is the network address of the peer, without the port. `credential` is the id of the
     key, `expires` the time (Unix, s) from which the credential no longer holds.
     """
@@ -27,15 +28,15 @@ class Caller:
 
     @property
     def tenant(self) -> str:
-        """With whom this caller shares its part of the service: the same key or subject, or else the same address."""
+        """With whom this caller shares its part of the service: the same key, subject or certificate, or else the same address."""
         return f"{self.kind}:{self.name or self.address}"
 
     @property
     def label(self) -> str:
-        """What logs and metrics call it: the name of a key, which the operator gave; the subject of a token may be a
-        person and is not told.
+        """What logs and metrics call it: the name of a key, which the operator gave; the subject of a token or of a
+        certificate may be a person and is not told.
         """
-        return self.name if self.kind == "key" else TOKEN if self.kind == "token" else ANONYMOUS
+        return _UNNAMED.get(self.kind, self.name)
 
 
 CALLER: ContextVar[Caller] = ContextVar("caller", default=Caller())  # noqa: B039 - it is frozen

@@ -22,6 +22,11 @@ class Offered:
     subprotocols: Sequence[str] = field(default=(), repr=False)
     in_address: bool = False
 
+    @property
+    def nothing(self) -> bool:
+        """Whether there is none, not even where none may be."""
+        return not (self.authorization or self.api_key or self.subprotocols or self.in_address)
+
     def single(self) -> str:
         """The one credential. Raises `Unauthenticated` where there is none, several, or one in the address."""
         if self.in_address:

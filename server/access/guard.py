@@ -51,6 +51,8 @@ class Lease:
 class Guard:
     """Lets callers in. Without keys and tokens everybody is, without a name. Used on one event loop.
 
+    A client that is known by its certificate, and brings no credential, may ask for what `certificate_scopes` allow.
+
     `keys` may be replaced at any time; `end_leases` then ends the streams of those that are gone. `open_metrics` lets
     everybody read the metrics. `wall` is Unix time, by which credentials expire.
     """
@@ -61,12 +63,14 @@ class Guard:
         keys: KeyRing | None = None,
         tokens: TokenVerifier | None = None,
         open_metrics: bool = False,
+        certificate_scopes: Collection[str] = (),
         rates: Rates | None = None,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self.keys = keys
         self.tokens = tokens
         self.open_metrics = open_metrics
+        self._certificate_scopes = frozenset(certificate_scopes)
         self._rates = rates or Rates()
         self._wall = wall
         self._leases: set[Lease] = set()
@@ -90,12 +94,16 @@ class Guard:
         """Whether nobody has to say who they are at an address of REST."""
         return not self.on or self.rule_of_path(path) is None
 
-    async def admit(self, offered: Offered, rule: Rule, address: str) -> Grant:
-        """Who asks, if they may.
+    async def admit(self, offered: Offered, rule: Rule, address: str, certificate: str = "") -> Grant:
+        """Who asks, if they may. `certificate` is the name of the client's, empty for none.
 
         Raises `Unauthenticated`, `PermissionDenied`, `RateLimited`, and `BackendUnavailable` where the keys of tokens
         cannot be had.
         """
+        if certificate and offered.nothing:
+            caller = Caller(certificate, self._certificate_scopes, address, "certificate")
+            _check_scope(caller.scopes, rule.scopes)
+            return Grant(caller)
         if not self.on:
             return Grant(Caller(scopes=_EVERYTHING, address=address))
         caller, rate = await self._known(offered.single(), address)

@@ -78,6 +78,10 @@ class Reloader:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Look, every so often and on SIGHUP, inside the block."""
+        if not self._watched:
+            # The signal of a terminal that is closed then ends the service, as it does any other.
+            yield
+            return
         loop = asyncio.get_running_loop()
         hung_up = asyncio.Event()
         # Only the main thread hears signals; elsewhere the service is somebody else's.

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import grpc
 from tritonclient.grpc import InferenceServerException
 from tritonclient.grpc.aio import InferenceServerClient
 
@@ -54,8 +55,8 @@ class TritonPredictor:
 
     `recipes` are the names of the recipes that this gateway can compute. `repository` gives the cards, which Triton
     does not serve. `gpu` is what the operator says of Triton's: a plan for another one is listed as not servable and
-    not asked for. What Triton has is asked again after `refresh_s`; `control_timeout_s` bounds asking and probing.
-    Raises `ConfigurationError` for an address that cannot be one.
+    not asked for. `credentials` encrypt the channel. What Triton has is asked again after `refresh_s`;
+    `control_timeout_s` bounds asking and probing. Raises `ConfigurationError` for an address that cannot be one.
     """
 
     backend = "triton"
@@ -67,6 +68,7 @@ class TritonPredictor:
         recipes: Collection[str],
         repository: ModelRepository | None = None,
         gpu: Gpu | None = None,
+        credentials: grpc.ChannelCredentials | None = None,
         retry: Retry | None = None,
         breaker: CircuitBreaker | None = None,
         refresh_s: float = 30.0,
@@ -76,6 +78,7 @@ class TritonPredictor:
         self._recipes = recipes
         self._repository = repository
         self._gpu = gpu or Gpu()
+        self._credentials = credentials
         self._retry = retry or Retry()
         self._breaker = breaker or CircuitBreaker()
         self._refresh_s = refresh_s
@@ -266,7 +269,9 @@ class TritonPredictor:
         if self._closed:
             raise BackendUnavailable("the predictor is closed", stage="inference")
         if self._client is None:
-            self._client = InferenceServerClient(self._target, channel_args=list(CHANNEL_OPTIONS))
+            self._client = InferenceServerClient(
+                self._target, creds=self._credentials, channel_args=list(CHANNEL_OPTIONS)
+            )
         return self._client
 
     def _count_failure(self, error: InferenceServerException) -> None:

@@ -29,6 +29,7 @@ from server.settings.live import LiveSettings
 from server.settings.mllm import MLLM, MllmSettings
 from server.settings.shadow import ShadowSettings
 from server.settings.telemetry import TelemetrySettings
+from server.settings.tls import TlsSettings
 from server.settings.workers import WorkerSettings
 
 # Kubernetes tells every pod where the services of its namespace are, in variables of these forms.
@@ -57,6 +58,7 @@ class Settings(BaseSettings):
     analysis: AnalysisSettings = AnalysisSettings()
     shadow: ShadowSettings = ShadowSettings()
     live: LiveSettings = LiveSettings()
+    tls: TlsSettings = TlsSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     mllm: MllmSettings = MllmSettings()
     client: ClientSettings = ClientSettings()

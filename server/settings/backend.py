@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from server.settings.group import Group, Names
+from server.settings.group import ABSOLUTE_PATH, Group, Names, variable
 from server.settings.mllm import MLLM
 
 
@@ -27,6 +27,19 @@ class BackendSettings(Group):
         default="127.0.0.1:8001",
         pattern=r"^(dns:///)?[A-Za-z0-9._\-\[\]:]+:\d{1,5}$",
         description="gRPC address of Triton; dns:///name:port spreads over all its addresses.",
+    )
+    triton_ca: str = Field(
+        default="",
+        pattern=ABSOLUTE_PATH,
+        description="Absolute path of the authorities, PEM, of Triton's certificate. Empty: no encryption.",
+    )
+    triton_certificate: str = Field(
+        default="",
+        pattern=ABSOLUTE_PATH,
+        description="Absolute path of the certificate chain, PEM, that Triton is shown, where it asks for one.",
+    )
+    triton_key: str = Field(
+        default="", pattern=ABSOLUTE_PATH, description="Absolute path of the private key of triton_certificate, PEM."
     )
     compute_capability: str = Field(
         default="",
@@ -58,3 +71,15 @@ class BackendSettings(Group):
             message = "sends pictures of faces away and is weak, so it must be asked for by name"
             raise PydanticCustomError("default_model", "{message}", {"message": message})
         return value
+
+    @model_validator(mode="after")
+    def _is_shown_encrypted(self) -> BackendSettings:
+        ca, certificate, key = (variable("backend", f"triton_{name}") for name in ("ca", "certificate", "key"))
+        message = ""
+        if bool(self.triton_certificate) != bool(self.triton_key):
+            message = f"{key if self.triton_certificate else certificate}: missing, and the two go together"
+        elif self.triton_certificate and not self.triton_ca:
+            message = f"{ca}: missing, and {certificate} is shown under encryption alone"
+        if message:
+            raise PydanticCustomError("triton_tls", "{message}", {"message": message})
+        return self

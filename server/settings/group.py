@@ -10,6 +10,7 @@ from pydantic_settings import NoDecode
 PREFIX = "GLIMPSE_"
 DELIMITER = "__"
 MIB = 2**20
+ABSOLUTE_PATH = r"^(/.+)?$"
 
 
 class Group(BaseModel):

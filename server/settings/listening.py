@@ -10,6 +10,8 @@ from pydantic_settings import NoDecode
 from server.settings.group import MIB, Group, split
 
 Origin = Annotated[str, Field(pattern=r"^(\*|null|[a-z][a-z0-9+.\-]*://[^\s/?#@,]+)$")]
+Host = Annotated[str, Field(pattern=r"^(\*|[A-Za-z0-9]([A-Za-z0-9_.\-]{0,252}))$")]
+Hosts = Annotated[tuple[Host, ...], NoDecode, BeforeValidator(split)]
 Origins = Annotated[tuple[Origin, ...], NoDecode, BeforeValidator(split)]
 
 
@@ -37,8 +39,13 @@ class ServerSettings(Group):
     )
     allowed_origins: Origins = Field(
         default=(),
-        description="Web pages of other addresses that may open live streams, comma separated, such as"
+        description="Web pages of other addresses that may open live streams and read answers, comma separated, such as"
         " https://lab.example; * for all.",
+    )
+    allowed_hosts: Hosts = Field(
+        default=(),
+        description="Names by which the service may be asked, comma separated, beside addresses and localhost; * for"
+        " all. Empty: all, but none on loopback.",
     )
     request_deadline_seconds: float = Field(
         default=180.0, gt=0, le=3600, description="Longest time from the arrival of a request to its answer."

@@ -180,7 +180,8 @@ def test_a_client_that_hangs_up_frees_the_worker(service):
     before = service.metric("glimpse_cancelled_total")
     clip = (SAMPLES / "interview.mp4").read_bytes()
     host, port = service.client.base_url.host, service.client.base_url.port
-    head = f"POST /v1/analyze HTTP/1.1\r\nHost: x\r\nContent-Type: video/mp4\r\nContent-Length: {len(clip)}\r\n\r\n"
+    head = "POST /v1/analyze HTTP/1.1\r\nHost: localhost\r\nContent-Type: video/mp4\r\n"
+    head += f"Content-Length: {len(clip)}\r\n\r\n"
     with socket.create_connection((host, port)) as connection:
         connection.sendall(head.encode() + clip)
     assert service.analyze((SAMPLES / "positive.mp4").read_bytes()).status_code == 200

@@ -10,9 +10,10 @@ import grpc
 from server.access.caller import CALLER, Caller
 from server.access.credentials import Offered
 from server.access.guard import TooOften
-from server.access.scopes import METHODS, rule_of_method
+from server.access.scopes import METHODS, Rule, rule_of_method
 from server.api.gateway import Gateway
 from server.api.grpc.calls import answered
+from server.api.grpc.credentials import peer_name
 from server.errors import GlimpseError
 
 
@@ -28,14 +29,36 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # gr
         rule = rule_of_method(details.method)
         if rule is None:
             return await continuation(details)
+        offered = _offered(details.invocation_metadata)
+        if offered.nothing:
+            # A certificate is known in the call alone.
+            return self._admitting(await continuation(details), details.method, rule)
         try:
-            grant = await self._gateway.guard.admit(_offered(details.invocation_metadata), rule, "")
+            grant = await self._gateway.guard.admit(offered, rule, "")
         except GlimpseError as error:
             if isinstance(error, TooOften):
                 CALLER.set(error.caller)
             return self._refusing(details.method, error)
         CALLER.set(grant.caller)
         return await continuation(details)
+
+    def _admitting(self, handler: Any, method: str, rule: Rule) -> Any:
+        """`handler`, once it is known who asks without a credential."""
+        refusal = self._refusing
+        guard = self._gateway.guard
+        if handler is None:
+            return None
+        inner = handler.stream_stream or handler.unary_unary
+
+        async def admitted(messages: Any, context: Any) -> Any:
+            try:
+                grant = await guard.admit(Offered(), rule, "", peer_name(context))
+            except GlimpseError as error:
+                return await refusal(method, error).stream_stream(messages, context)
+            CALLER.set(grant.caller)
+            return await inner(messages, context)
+
+        return handler._replace(**{"stream_stream" if handler.stream_stream else "unary_unary": admitted})
 
     def _refusing(self, method: str, error: GlimpseError) -> Any:
         """Ends a call of any kind without looking into its messages."""

@@ -14,10 +14,12 @@ from grpc_reflection.v1alpha import reflection
 from server.api.gateway import Gateway
 from server.api.grpc.access import AccessInterceptor
 from server.api.grpc.calls import SERVICE
+from server.api.grpc.credentials import credentials
 from server.api.grpc.health import NAME as HEALTH
 from server.api.grpc.health import Health
 from server.api.grpc.servicer import Servicer
 from server.errors import ConfigurationError
+from server.tls.watch import Certificates
 
 if TYPE_CHECKING:
     from glimpse.v1.micro_expressions_pb2_grpc import MicroExpressionsServicer
@@ -28,21 +30,21 @@ _OVERHEAD = 2
 """Past so many times the limit the library itself refuses a message; below that we do, naming the setting."""
 _SPARE_CALLS = 64
 _CLIENT_PING_MS = 5_000
-_HANDSHAKE_MS = 20_000
 
 
 class GrpcServer:
     """One server. Made, started and stopped on the event loop that serves it.
 
-    A connection that is silent for `keepalive_s` seconds is probed, and given up after half as long again.
+    A connection that is silent for `keepalive_s` seconds is probed, and given up after half as long again; one whose
+    handshake takes longer than `handshake_s` seconds is closed.
     """
 
-    def __init__(self, gateway: Gateway, *, reflect: bool, keepalive_s: float) -> None:
+    def __init__(self, gateway: Gateway, *, reflect: bool, keepalive_s: float, handshake_s: float) -> None:
         self._servicer = Servicer(gateway)
         self._health = Health(gateway.analyzer)
         limits = gateway.limits
         calls = limits.uploads + limits.inflight + limits.queued + gateway.live.bounds.max_streams + _SPARE_CALLS
-        options = _options(gateway.facts.message_bytes, round(1000 * keepalive_s))
+        options = _options(gateway.facts.message_bytes, round(1000 * keepalive_s), round(1000 * handshake_s))
         self._server = grpc.aio.server(
             interceptors=(AccessInterceptor(gateway),), options=options, maximum_concurrent_rpcs=calls
         )
@@ -53,11 +55,16 @@ class GrpcServer:
         self._ending: asyncio.Task[None] | None = None
         self.address = ""
 
-    async def start(self, host: str, port: int) -> None:
-        """Listen; `address` is then where. Raises `ConfigurationError` where the address cannot be had."""
+    async def start(self, host: str, port: int, certificates: Certificates | None = None) -> None:
+        """Listen, encrypted where there are `certificates`; `address` is then where. Raises `ConfigurationError` where
+        the address cannot be had.
+        """
         name = f"[{host}]" if ":" in host else host
         try:
-            port = self._server.add_insecure_port(f"{name}:{port}")
+            if certificates is None:
+                port = self._server.add_insecure_port(f"{name}:{port}")
+            else:
+                port = self._server.add_secure_port(f"{name}:{port}", credentials(certificates))
         except RuntimeError:
             message = f"cannot listen on {name}:{port}; choose another with GLIMPSE_SERVER__GRPC_PORT"
             raise ConfigurationError(message) from None
@@ -81,13 +88,13 @@ class GrpcServer:
         await self._server.stop(drain_s)
 
 
-def _options(message_bytes: int, keepalive_ms: int) -> tuple[tuple[str, int], ...]:
+def _options(message_bytes: int, keepalive_ms: int, handshake_ms: int) -> tuple[tuple[str, int], ...]:
     return (
         ("grpc.max_receive_message_length", _OVERHEAD * message_bytes),
         ("grpc.max_send_message_length", -1),
         # A taken port is an error, not a port to share.
         ("grpc.so_reuseport", 0),
-        ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS),
+        ("grpc.server_handshake_timeout_ms", handshake_ms),
         # A client that has vanished without a word is noticed. The first timeout is that of the kernel, for bytes that
         # nobody receives; the second, a minute by default, that of the answer, which a proxy may swallow.
         ("grpc.keepalive_time_ms", keepalive_ms),

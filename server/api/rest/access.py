@@ -35,7 +35,7 @@ class AccessMiddleware:
         scope["route"] = rule
         caller = CALLER.get()
         try:
-            grant = await self._guard.admit(offered(scope), rule, caller.address)
+            grant = await self._guard.admit(offered(scope), rule, caller.address, certificate_of(scope))
         except TooOften as error:
             CALLER.set(error.caller)
             raise
@@ -68,6 +68,11 @@ def address_of(scope: Scope) -> str:
     """The network address of the peer, without the port; empty where there is none."""
     client: Any = scope.get("client")
     return str(client[0]) if client else ""
+
+
+def certificate_of(scope: Scope) -> str:
+    """The name of the client's certificate, empty for none."""
+    return str(scope["state"].get("certificate_name", ""))
 
 
 def headers_of(error: Exception) -> Mapping[str, str]:

@@ -71,6 +71,13 @@ HTTP_PROBLEMS: Mapping[int, Explanation] = MappingProxyType(
                 _NEVER,
                 "Send a type that the detail names.",
             ),
+            Explanation(
+                "foreign-host",
+                "The service is not known by this name",
+                421,
+                _NEVER,
+                "Use its address, or have the operator allow the name.",
+            ),
             Explanation("upgrade-required", "This is a WebSocket", 426, _NEVER, "Open the address as a WebSocket."),
         )
     }

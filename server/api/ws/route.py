@@ -14,6 +14,8 @@ from server.access.guard import TooOften
 from server.access.scopes import SOCKET
 from server.api.ending import Ending
 from server.api.gateway import Gateway
+from server.api.hosts import REFUSAL, Hosts
+from server.api.rest.access import certificate_of
 from server.api.rest.access import offered as credentials_of
 from server.api.rest.problems import ProtocolError
 from server.api.ws import streams
@@ -25,8 +27,9 @@ from server.errors import GlimpseError, OptionError
 class LiveSockets:
     """Every live stream over WebSocket. Made and used on one event loop."""
 
-    def __init__(self, gateway: Gateway, *, allowed_origins: Sequence[str]) -> None:
+    def __init__(self, gateway: Gateway, *, allowed_origins: Sequence[str], hosts: Hosts) -> None:
         self._gateway = gateway
+        self._hosts = hosts
         self._allowed = tuple(allowed_origins)
         self._ending = asyncio.Event()
 
@@ -39,6 +42,8 @@ class LiveSockets:
         gateway = self._gateway
         async with answered(socket, gateway.telemetry, gateway.facts.socket_message_bytes) as call:
             headers = socket.headers
+            if not self._hosts.admits(headers.get("host")):
+                raise ProtocolError(421, REFUSAL)
             if not admitted(headers.get("origin"), headers.get("host", ""), self._allowed):
                 detail = "this page is of another address; GLIMPSE_SERVER__ALLOWED_ORIGINS may name its own"
                 raise ProtocolError(403, detail)
@@ -56,7 +61,8 @@ class LiveSockets:
     async def _let_in(self, call: Call, spoken: str | None) -> None:
         """Say who asks. A page cannot read a refused handshake, so it is told over the connection."""
         try:
-            grant = await self._gateway.guard.admit(credentials_of(call.socket.scope), SOCKET, CALLER.get().address)
+            scope, address = call.socket.scope, CALLER.get().address
+            grant = await self._gateway.guard.admit(credentials_of(scope), SOCKET, address, certificate_of(scope))
         except GlimpseError as error:
             if isinstance(error, TooOften):
                 CALLER.set(error.caller)

@@ -280,7 +280,7 @@ def test_a_client_that_leaves_cancels_its_work(start, fake_analyzer, accept):
     gateway = start(fake_analyzer(held=True), limits={"inflight": 1, "queued": 0})
     lines = (
         "POST /v1/analyze HTTP/1.1",
-        "host: x",
+        "host: localhost",
         f"accept: {accept}",
         "content-type: video/mp4",
         "content-length: 3",

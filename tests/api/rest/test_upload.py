@@ -29,7 +29,7 @@ END = f"--{BOUNDARY}--\r\n".encode()
 
 
 def head(*lines):
-    return "\r\n".join(("POST /v1/analyze HTTP/1.1", "host: x", *lines, "", "")).encode()
+    return "\r\n".join(("POST /v1/analyze HTTP/1.1", "host: localhost", *lines, "", "")).encode()
 
 
 def answer_of(connection):
