@@ -68,9 +68,9 @@ def guard_of(settings: Settings, metrics: Metrics) -> Guard:
 async def reloader_of(
     settings: Settings, guard: Guard, metrics: Metrics, certificates: Certificates | None
 ) -> Reloader:
-    """What is read anew: keys, and certificates, which watch their files themselves. Tokens' keys are fetched once; where
-    nobody answers yet, that is no reason not to start. Raises `ConfigurationError` for a file of them that cannot be
-    used.
+    """What is read anew: keys, and certificates, which watch their files themselves. Tokens' keys are fetched once;
+    where nobody answers yet, that is no reason not to start. Raises `ConfigurationError` for a file of them that cannot
+    be used.
     """
     access = settings.access
     reloader = Reloader(metrics.count_reload, every_s=access.reload_seconds)

@@ -203,20 +203,6 @@ Start = Callable[..., Running]
 
 @contextmanager
 def starting() -> Iterator[Start]:
-    """Starts gateways with settings by group, and stops them."""
-    with starting() as begin:
-        yield begin
-
-
-@pytest.fixture(scope="module")
-def start_shared() -> Iterator[Start]:
-    """The same for gateways that all tests of a file share."""
-    with starting() as begin:
-        yield begin
-
-
-@contextmanager
-def starting() -> Iterator[Start]:
     """What starts gateways until it is left."""
     with ExitStack() as stack:
 

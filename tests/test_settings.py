@@ -222,6 +222,9 @@ def test_settings_of_access_that_do_not_fit_together_are_named(variables, first)
         load({f"GLIMPSE_{name}": value for name, value in variables.items()})
     assert refused.value.message.startswith(f"GLIMPSE_{first}: ")
     assert "secret" not in refused.value.message
+
+
+@pytest.mark.parametrize(
     ("given", "missing"),
     [
         (["TLS__CERTIFICATE"], "TLS__KEY"),

@@ -14,9 +14,9 @@ _UNNAMED = {"anonymous": ANONYMOUS, "token": TOKEN, "certificate": CERTIFICATE}
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """`name` is that of the key or the certificate, or the subject of the token, empty where nobody had to say who they are; `scopes` are
-    what may be asked; `address` is the network address of the peer, without the port. `credential` is the id of the
-    key, `expires` the time (Unix, s) from which the credential no longer holds.
+    """`name` is that of the key or certificate, or the subject of the token, empty where nobody had to say who they
+    are; `scopes` are what may be asked; `address` is the network address of the peer, without the port. `credential` is
+    the id of the key, `expires` the time (Unix, s) from which the credential no longer holds.
     """
 
     name: str = field(default="", repr=False)
@@ -28,7 +28,7 @@ class Caller:
 
     @property
     def tenant(self) -> str:
-        """With whom this caller shares its part of the service: the same key, subject or certificate, or else the same address."""
+        """With whom this caller shares its part of the service: the same name, or else the same address."""
         return f"{self.kind}:{self.name or self.address}"
 
     @property

@@ -24,11 +24,11 @@ def asked(address, context, session):
 
 
 @pytest.fixture(scope="module")
-def mutual(office, start_shared):
+def mutual(office, start_once):
     """One that refuses who has none."""
     tls = office.settings | {"client_ca": str(office.client_ca_file)}
     context = office.client("prober.example").context()
-    return start_shared(tls=tls, verify=context)
+    return start_once(tls=tls, verify=context)
 
 
 def test_who_has_a_certificate_is_served(mutual, office):

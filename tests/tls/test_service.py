@@ -36,10 +36,10 @@ RELOAD_S = 0.05
 
 
 @pytest.fixture(scope="module")
-def service(office, start_shared):
+def service(office, start_once):
     """One that shows a certificate and asks for none."""
     tls = office.settings | {"handshake_seconds": HANDSHAKE_S, "reload_seconds": 3600}
-    return start_shared(tls=tls, verify=office.trusting())
+    return start_once(tls=tls, verify=office.trusting())
 
 
 def test_both_ports_and_all_clients(service, office):
@@ -117,9 +117,9 @@ def test_plain_http_to_an_encrypted_port_is_closed(service, caplog):
     assert [record for record in caplog.records if record.levelname in {"WARNING", "ERROR"}] == []
 
 
-def test_encryption_to_a_plain_port_is_refused(start_shared, office):
+def test_encryption_to_a_plain_port_is_refused(start_once, office):
     """The client learns that nobody there speaks TLS; the service goes on."""
-    plain = start_shared()
+    plain = start_once()
     for address in ports(plain):
         with pytest.raises(ssl.SSLError):
             shown(address, office.trusting())
