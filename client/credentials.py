@@ -83,8 +83,13 @@ def host_of_url(url: str) -> tuple[str, bool]:
 
 
 def host_of_target(target: str) -> str:
-    """The host of an address of gRPC: `host:port`, `[::1]:port`, or with a resolver before it, `dns:///host:port`."""
-    address = target.rpartition("/")[2]
+    """The host of an address of gRPC: `host:port`, `[::1]:port`, or with a resolver before it, `dns:///host:port`. A
+    socket of this machine has its name.
+    """
+    resolver, _, rest = target.partition(":")
+    if resolver in {"unix", "unix-abstract"}:
+        return "localhost"
+    address = (rest if resolver in {"dns", "ipv4", "ipv6"} else target).rpartition("/")[2]
     return address.rpartition(":")[0].strip("[]") or address
 
 

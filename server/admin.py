@@ -12,7 +12,7 @@ import uvicorn
 from server.access.reloading import Reloader
 from server.api.gateway import Gateway
 from server.api.rest import connection
-from server.api.rest.admin import admin_app
+from server.api.rest.admin import ModelControl, admin_app
 from server.listener import bound, url_of
 from server.settings import Settings
 from server.settings.group import variable
@@ -30,6 +30,14 @@ class _Beside(uvicorn.Server):
         yield
 
 
+def _control(settings: Settings) -> ModelControl | None:
+    if settings.backend.kind != "triton":
+        return None
+    from server.predict.triton_control import TritonControl
+
+    return TritonControl(settings.backend.triton_address)
+
+
 @asynccontextmanager
 async def open_admin(settings: Settings, gateway: Gateway, reloader: Reloader, metrics: Metrics) -> AsyncIterator[str]:
     """The calls of operators, while the block runs; the address, empty where they are off.
@@ -42,7 +50,7 @@ async def open_admin(settings: Settings, gateway: Gateway, reloader: Reloader, m
         return
     with bound(wanted.host, wanted.port, variable("admin", "port")) as listener:
         config = uvicorn.Config(
-            admin_app(gateway, reloader, metrics),
+            admin_app(gateway, reloader, metrics, _control(settings)),
             http=connection.protocol(settings.server.header_seconds),
             ws="none",
             lifespan="off",
