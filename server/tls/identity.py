@@ -8,15 +8,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import NameOID
 
-PREFIX = "certificate:"
-"""Before the name, so that nobody can have a certificate made out to the name of somebody's key."""
 _LONGEST = 200
 
 
 @lru_cache(maxsize=1024)
 def certificate_name(certificate: bytes) -> str:
-    """The name of the holder of a verified `certificate`, DER or PEM: `certificate:` and its first URI, else its first
-    DNS name, else its common name; where it has none that can be shown, what its SHA-256 begins with. Empty for none.
+    """The name of the holder of a verified `certificate`, DER or PEM: its first URI, else its first DNS name, else its
+    common name; where it has none that can be shown, what its SHA-256 begins with. Empty for none.
     """
     if not certificate:
         return ""
@@ -24,8 +22,8 @@ def certificate_name(certificate: bytes) -> str:
     read = x509.load_pem_x509_certificate(certificate) if pem else x509.load_der_x509_certificate(certificate)
     for name in _names(read):
         if 0 < len(name) <= _LONGEST and name.isascii() and name.isprintable() and " " not in name:
-            return PREFIX + name
-    return f"{PREFIX}sha256:{read.fingerprint(SHA256()).hex()[:32]}"
+            return name
+    return f"sha256:{read.fingerprint(SHA256()).hex()[:32]}"
 
 
 def _names(certificate: x509.Certificate) -> list[str]:

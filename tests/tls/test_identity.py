@@ -31,10 +31,10 @@ URI, DNS = x509.UniformResourceIdentifier, x509.DNSName
 @pytest.mark.parametrize(
     ("certificate", "name"),
     [
-        (made("cn", DNS("a.example"), URI("spiffe://lab/camera")), "certificate:spiffe://lab/camera"),
-        (made("cn", DNS("a.example"), DNS("b.example")), "certificate:a.example"),
-        (made("camera-7"), "certificate:camera-7"),
-        (made("two words", DNS("a.example")), "certificate:a.example"),
+        (made("cn", DNS("a.example"), URI("spiffe://lab/camera")), "spiffe://lab/camera"),
+        (made("cn", DNS("a.example"), DNS("b.example")), "a.example"),
+        (made("camera-7"), "camera-7"),
+        (made("two words", DNS("a.example")), "a.example"),
         (b"", ""),
     ],
 )
@@ -47,17 +47,17 @@ def test_the_most_precise_name_counts(certificate, name):
 def test_a_name_that_cannot_be_shown_is_no_name(certificate):
     """The digest stands for it, so that its holder is still told apart from others."""
     name = certificate_name(certificate)
-    assert name.startswith("certificate:sha256:")
-    assert len(name) == len("certificate:sha256:") + 32
+    assert name.startswith("sha256:")
+    assert len(name) == len("sha256:") + 32
 
 
 def test_a_name_that_is_too_long_is_passed_over():
     """The next one counts."""
-    assert certificate_name(made("camera-7", URI("u:" + "x" * 300))) == "certificate:camera-7"
+    assert certificate_name(made("camera-7", URI("u:" + "x" * 300))) == "camera-7"
 
 
 def test_both_forms_are_one():
     """REST hands over DER, gRPC PEM."""
     pem = trustme.CA().issue_cert("a.example").cert_chain_pems[0].bytes()
     der = ssl.PEM_cert_to_DER_cert(pem.decode())
-    assert certificate_name(pem) == certificate_name(der) == "certificate:a.example"
+    assert certificate_name(pem) == certificate_name(der) == "a.example"

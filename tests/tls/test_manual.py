@@ -27,7 +27,7 @@ def test_the_commands_make_certificates_that_serve(start, tmp_path):
     with RestClient(service.url, tls=tls) as rest, Client(f"grpcs://{service.grpc}", tls=tls) as rpc:
         assert rest.models()
         assert rpc.models()
-    assert certificate_name((tmp_path / "client.crt").read_bytes()) == "certificate:spiffe://lab/camera-7"
+    assert certificate_name((tmp_path / "client.crt").read_bytes()) == "spiffe://lab/camera-7"
 
 
 def test_the_example_of_the_client_runs(office, start, monkeypatch, capsys):

@@ -92,5 +92,5 @@ async def test_the_state_names_the_client_by_its_certificate(tmp_path):
             with pytest.raises(InvalidStatus):
                 await connect(f"{scheme.replace('http', 'ws')}://127.0.0.1:{port}/", ssl=trust, proxy=None)
         server.close()
-    named = "certificate:camera.example"
+    named = "camera.example"
     assert names == [named, named, "", "", None, None]
