@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -90,9 +91,14 @@ async def reloader_of(
             reloader.add(_JWKS, source.reload)
             await _first(source)
     if certificates is not None:
-        reloader.add(_CERTIFICATES, certificates.reload)
+        reloader.add(_CERTIFICATES, partial(_renew, certificates))
     reloader.afterwards(guard.end_leases)
     return reloader
+
+
+async def _renew(certificates: Certificates) -> None:
+    if reason := await certificates.reload():
+        raise ConfigurationError(reason)
 
 
 async def _first(source: jwks.KeySet) -> None:

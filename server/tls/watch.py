@@ -61,16 +61,19 @@ class Certificates:
             if seen == before and seen != self._tried:
                 await self.reload()
 
-    async def reload(self) -> None:
-        """Take the files as they are now; where they cannot be used, what is in use stays."""
+    async def reload(self) -> str:
+        """Take the files as they are now; where they cannot be used, what is in use stays, and the reason is told."""
         async with self._turn:
             self._tried = await asyncio.to_thread(_signature, self.files)
             try:
                 await self._take(await asyncio.to_thread(read, self.files))
             except (ConfigurationError, OSError, ValueError) as error:
                 self._telemetry.count_certificate_reload("failed")
-                extra = {"reason": str(error), "serial": self.material.serial}
+                reason = str(error)
+                extra = {"reason": reason, "serial": self.material.serial}
                 _log.error("the new certificate cannot be used; the one before stays", extra=extra)
+                return reason
+        return ""
 
     async def _take(self, fresh: Material) -> None:
         if fresh == self.material:
