@@ -5,7 +5,35 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from server.predict.breaker import CircuitState
 from server.types import Float32Array, ModelInfo
+
+
+class BackendWatch(Protocol):
+    """Hears how the backend fares. Calls must not block."""
+
+    def set_circuit(self, target: str, state: CircuitState) -> None:
+        """Whether calls go through: for a model, by its name, or for all, `Circuits.CONNECTION`."""
+
+    def count_retry(self, *, sent: bool) -> None:
+        """A call that found no server was made again, or was not since the budget of retries is spent."""
+
+    def count_fallback(self, model: str, reason: str) -> None:
+        """The local copy of a model answered; `reason` as in `server.predict.fallback`."""
+
+
+class _Unwatched:
+    def set_circuit(self, target: str, state: CircuitState) -> None:
+        """Nobody asks."""
+
+    def count_retry(self, *, sent: bool) -> None:
+        """Nobody asks."""
+
+    def count_fallback(self, model: str, reason: str) -> None:
+        """Nobody asks."""
+
+
+UNWATCHED: BackendWatch = _Unwatched()
 
 
 class Predictor(Protocol):
@@ -35,9 +63,10 @@ class Predictor(Protocol):
         """
         ...
 
-    async def probe(self, model: str) -> None:
+    async def probe(self, model: str) -> str:
         """Infer once on zeros of the contract's shapes: the only proof that the model answers.
 
+        Empty, or, where the answer did not come from where it should, why not.
         Raises `UnknownModel`, `ModelNotServable`, `BackendUnavailable`, `BackendFailed`, `DeadlineExceeded`.
         """
         ...

@@ -41,10 +41,13 @@ CHANNEL_OPTIONS: tuple[tuple[str, int | str], ...] = (
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 0),
     ("grpc.http2.max_pings_without_data", 2),
-    # gRPC's own back-off grows to two minutes, during which a restarted Triton would not be noticed.
+    # gRPC's own back-off grows to two minutes, during which a restarted Triton would not be noticed; the shortest one
+    # is also the time that an attempt to connect gets.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 1_000),
-    ("grpc.max_reconnect_backoff_ms", 2_000),
+    ("grpc.max_reconnect_backoff_ms", 500),
+    # A replica that comes back may have another address; gRPC would look the name up every 30 s at most.
+    ("grpc.dns_min_time_between_resolutions_ms", 1_000),
     # A proxy for the outside world does not know the way to a server in the cluster.
     ("grpc.enable_http_proxy", 0),
 )
@@ -114,6 +117,11 @@ def translated(error: InferenceServerException, model: str) -> GlimpseError:
             stage="inference",
         )
     return _unusable(f"the inference server failed to run model {model!r}")
+
+
+def names_model(error: InferenceServerException, model: str) -> bool:
+    """Whether it was Triton that refused, for this model alone: gRPC itself does not know the names of models."""
+    return f"'{model}'" in (error.message() or "")
 
 
 def _failed(model: str, what: str) -> BackendFailed:
