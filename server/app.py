@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from server.bounds import facts_of, limits_of, media_limits_of
 from server.errors import GlimpseError
 from server.mllm import with_mllm
 from server.pipeline.base import Analyzer, LiveAnalyzer, Observer
-from server.predict.base import Predictor
+from server.predict.base import UNWATCHED, BackendWatch, Predictor
 from server.predict.engine import Gpu
 from server.predict.repository import ModelRepository
 from server.recipes.registry import RECIPES
@@ -32,6 +32,7 @@ from server.telemetry.metrics import Metrics
 from server.types import Report
 
 if TYPE_CHECKING:
+    from server.pipeline.clip import ClipPipeline
     from server.pipeline.shadow import Shadow
 
 _log = logging.getLogger(__name__)
@@ -112,10 +113,12 @@ async def _grpc(settings: Settings, gateway: Gateway) -> AsyncIterator[GrpcServe
 
 
 @asynccontextmanager
-async def open_predictor(settings: Settings, *, load: bool = True) -> AsyncIterator[Predictor]:
+async def open_predictor(
+    settings: Settings, *, load: bool = True, watch: BackendWatch = UNWATCHED, stand_in: bool = False
+) -> AsyncIterator[Predictor]:
     """The backend that the settings name; without `load`, a model is loaded when it is asked for first.
 
-    Raises `ConfigurationError`.
+    With `stand_in`, local models answer for Triton where the settings say so. Raises `ConfigurationError`.
     """
     backend = settings.backend
     folder = Path(backend.repository)
@@ -133,7 +136,9 @@ async def open_predictor(settings: Settings, *, load: bool = True) -> AsyncItera
 
         cards = ModelRepository(folder, RECIPES, backend="triton") if folder.is_dir() else None  # noqa: ASYNC240 - before anything runs
         gpu = Gpu(backend.compute_capability, backend.tensorrt_version)
-        predictor = TritonPredictor(backend.triton_address, recipes=RECIPES, repository=cards, gpu=gpu)
+        predictor = TritonPredictor(backend.triton_address, recipes=RECIPES, repository=cards, gpu=gpu, watch=watch)
+        if stand_in and backend.fallback == "local":
+            predictor = await _with_fallback(settings, predictor, watch)
     predictor = with_mllm(predictor, settings.mllm)
     try:
         yield predictor
@@ -141,12 +146,33 @@ async def open_predictor(settings: Settings, *, load: bool = True) -> AsyncItera
         await predictor.close()
 
 
+async def _with_fallback(settings: Settings, main: Predictor, watch: BackendWatch) -> Predictor:
+    from server.predict.fallback import FallbackPredictor
+    from server.predict.local import LocalPredictor
+
+    backend = settings.backend
+    local = LocalPredictor(
+        ModelRepository(Path(backend.repository), RECIPES), threads=backend.threads, providers=backend.providers
+    )
+    with suppress(GlimpseError):
+        # Loaded now, since the first request that needs it will have waited already.
+        await local.probe(backend.default_model)
+    return FallbackPredictor(
+        main,
+        local,
+        patience_s=backend.fallback_after_seconds,
+        concurrency=backend.fallback_concurrency,
+        watch=watch,
+    )
+
+
 @asynccontextmanager
 async def open_service(settings: Settings, observer: Observer) -> AsyncIterator[tuple[Analyzer, LiveAnalyzer]]:
     """Clips and live streams, with their worker processes, over one backend. Raises `ConfigurationError`."""
     async with (
-        open_predictor(settings) as predictor,
+        open_predictor(settings, watch=observer, stand_in=True) as predictor,
         _open_clips(settings, predictor, observer) as clips,
+        clips.prober.running(),
         open_live(settings, predictor, observer) as live,
     ):
         yield clips, live
@@ -192,7 +218,7 @@ async def open_live(settings: Settings, predictor: Predictor, observer: Observer
 
 
 @asynccontextmanager
-async def _open_clips(settings: Settings, predictor: Predictor, observer: Observer) -> AsyncIterator[Analyzer]:
+async def _open_clips(settings: Settings, predictor: Predictor, observer: Observer) -> AsyncIterator[ClipPipeline]:
     from server.pipeline.clip import ClipPipeline, ClipPolicy
     from server.pipeline.stages import Stages
     from server.pipeline.workers import WorkerPool
@@ -202,6 +228,7 @@ async def _open_clips(settings: Settings, predictor: Predictor, observer: Observ
         limits=media_limits_of(settings),
         max_faces=settings.limits.faces,
         min_face_coverage=settings.analysis.min_face_coverage,
+        required_models=settings.backend.required_models,
     )
     # As many may wait for a worker as admission lets in, so that only admission ever refuses.
     pool = WorkerPool(

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from server.predict.breaker import CircuitState
-from server.types import Float32Array, ModelInfo
+from server.types import Float32Array, ModelInfo, ReportWarning
 
 
 class BackendWatch(Protocol):
@@ -36,6 +36,15 @@ class _Unwatched:
 UNWATCHED: BackendWatch = _Unwatched()
 
 
+class StandIn(dict[str, Float32Array]):
+    """Outputs of another backend than the one that was asked: `backend` answered, and `warning` says why."""
+
+    def __init__(self, outputs: Mapping[str, Float32Array], backend: str, warning: ReportWarning) -> None:
+        super().__init__(outputs)
+        self.backend = backend
+        self.warning = warning
+
+
 class Predictor(Protocol):
     """Inference of the models of one repository. Deadlines are `time.monotonic()` values."""
 
@@ -58,7 +67,8 @@ class Predictor(Protocol):
         """Run a batch: every input and output float32 [N, ...] with one N >= 1, split where N passes the model's
         `max_batch_size`.
 
-        Raises `UnknownModel`, `BackendUnavailable`, `BackendFailed`, `DeadlineExceeded` (stage `inference`), and
+        They are a `StandIn` where another backend answered. Raises `UnknownModel`, `BackendUnavailable`,
+        `BackendFailed`, `DeadlineExceeded` (stage `inference`), and
         `ModelNotServable` when the inputs do not fit the contract.
         """
         ...
