@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import signal
 import socket
 from collections.abc import Callable
 from contextlib import suppress
+from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
@@ -46,9 +48,11 @@ class Service(uvicorn.Server):
         self._listener = listener
         self._on_ready = on_ready
         self._drain_s = settings.server.drain_seconds
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then tell."""
+        self._loop = asyncio.get_running_loop()
         await super().startup(sockets or [self._listener])
         if self.started:
             self._on_ready(url_of(self._listener), self.lifespan.state["grpc"].address)
@@ -59,6 +63,24 @@ class Service(uvicorn.Server):
             self.lifespan.state["sockets"].end_streams()
             self.lifespan.state["grpc"].begin_to_stop(self._drain_s)
         await super().shutdown(sockets)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """The first signal lets what was accepted finish; the second one ends the wait for it, the third one all."""
+        if not self.should_exit:
+            super().handle_exit(sig, frame)
+        elif self._drain_s > 0 and self._loop is not None:
+            self._drain_s = 0.0
+            self._loop.call_soon_threadsafe(self._end_at_once)
+        else:
+            self.force_exit = True
+
+    def _end_at_once(self) -> None:
+        """Whoever still waits is told to come back."""
+        self.config.timeout_graceful_shutdown = 0
+        if "grpc" in self.lifespan.state:
+            self.lifespan.state["grpc"].end_at_once()
+        for task in list(self.server_state.tasks):
+            task.cancel()
 
 
 def listen(settings: Settings) -> socket.socket:

@@ -69,7 +69,7 @@ class Prober:
             await asyncio.wait({task})
 
     async def readiness(self) -> Readiness:
-        """What the last probe found, at once. Only the first one is waited for, and each that nobody makes by itself."""
+        """What the last probe found, at once; the first one is waited for, and each that nobody makes by itself."""
         if not self._rounds or (not self._runs and self._age_s() > self._rhythm.calm_s):
             await self.probe()
         age_s = self._age_s()

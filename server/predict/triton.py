@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -11,7 +12,7 @@ from typing import Any
 from tritonclient.grpc.aio import InferenceServerClient
 
 from server.contract import ModelContract
-from server.errors import BackendFailed, BackendUnavailable, DeadlineExceeded, ModelError
+from server.errors import BackendFailed, BackendUnavailable, DeadlineExceeded, ModelError, UnknownModel
 from server.predict.base import UNWATCHED, BackendWatch
 from server.predict.breaker import Circuits
 from server.predict.catalogue import Catalogue, ModelEntry, entry_of, unservable
@@ -22,13 +23,15 @@ from server.predict.repository import ModelRepository
 from server.predict.retry import Retry, RetryBudget
 from server.predict.tensors import batches, check_inputs, check_outputs, joined, zeros
 from server.predict.triton_calls import TritonCalls
-from server.predict.triton_protocol import CHANNEL_OPTIONS, request_tensors, response_tensors, target
+from server.predict.triton_protocol import CHANNEL_OPTIONS, NothingLoaded, request_tensors, response_tensors, target
 from server.types import Float32Array, ModelInfo
 
 _CATALOGUE = "the model list"
 _READY = "READY"
 _CHANGING = {"LOADING", "UNLOADING"}
 _OLD_ENOUGH_S = 1.0
+
+_log = logging.getLogger(__name__)
 
 
 class TritonPredictor:
@@ -72,14 +75,11 @@ class TritonPredictor:
 
     async def models(self) -> Sequence[ModelInfo]:
         """What Triton has at this moment, servable or not, sorted by name. Raises `BackendUnavailable`."""
-        return (await self._described(older_than_s=0.0)).models()
+        return (await self._asked(newer_than=time.monotonic())).models()
 
     async def model(self, name: str, version: str | None = None) -> ModelInfo:
         """One model, with its versions oldest first. Raises `UnknownModel`, `BackendUnavailable`."""
-        catalogue = await self._described(older_than_s=self._refresh_s)
-        if name not in catalogue.entries:
-            catalogue = await self._described(older_than_s=_OLD_ENOUGH_S)
-        entry = _settled(catalogue.entry(name))
+        entry = _settled(await self._described(name, newer_than=time.monotonic() - self._refresh_s))
         if version is not None:
             entry.chosen(version)
         return entry.info
@@ -93,15 +93,21 @@ class TritonPredictor:
         `BackendUnavailable`, `BackendFailed`, `DeadlineExceeded`.
         """
         asked_at = time.monotonic()
-        entry = await self._entry(model, deadline, older_than_s=self._refresh_s)
+        entry = await self._entry(model, deadline, newer_than=asked_at - self._refresh_s)
         try:
-            return await self._predict(entry, inputs, version, deadline)
+            entry.servable(version)
         except ModelError:
-            # What Triton has may have changed since it was asked: a version replaced, a model loaded at last.
-            if self._fetched_at >= asked_at:
-                raise
-        entry = await self._entry(model, deadline, older_than_s=_OLD_ENOUGH_S)
-        return await self._predict(entry, inputs, version, deadline)
+            # What Triton has may have changed since it was asked: a model loaded at last, or a version.
+            entry = await self._entry(model, deadline, newer_than=asked_at - _OLD_ENOUGH_S)
+        _, chosen = entry.servable(version)
+        try:
+            return await self._predict(entry, chosen, inputs, deadline)
+        except (UnknownModel, NothingLoaded):
+            failed_at = time.monotonic()
+        # Or a version replaced: what was known when it failed is of no use, however new.
+        entry = await self._entry(model, deadline, newer_than=failed_at)
+        _, chosen = entry.servable(version)
+        return await self._predict(entry, chosen, inputs, deadline)
 
     async def probe(self, model: str) -> str:
         """Infer once on zeros: Triton calls itself ready even where the process that runs the model is dead.
@@ -112,16 +118,17 @@ class TritonPredictor:
         deadline = time.monotonic() + self._control_timeout_s
         if self._calls.circuits.connection.is_open:
             await self._calls.control(model, _is_ready, deadline, probing=True)
-        entry = self._catalogue.entries.get(model)
-        try:
-            if entry is None or not entry.info.servable:
-                entry = await self._entry(model, deadline, older_than_s=_OLD_ENOUGH_S)
-            contract, version = entry.servable(None)
-            await self._infer(contract, version, zeros(contract), deadline, probing=True)
-        except ModelError:
-            # What Triton has may have changed since it was asked.
-            contract, version = (await self._entry(model, deadline, older_than_s=_OLD_ENOUGH_S)).servable(None)
-            await self._infer(contract, version, zeros(contract), deadline, probing=True)
+        known = self._catalogue.entries.get(model)
+        if known is not None and known.info.servable:
+            try:
+                return await self._probe(known, deadline)
+            except ModelError:
+                _log.info("model %s is not what it was", model)
+        return await self._probe(await self._entry(model, deadline, newer_than=time.monotonic()), deadline)
+
+    async def _probe(self, entry: ModelEntry, deadline: float) -> str:
+        contract, version = entry.servable(None)
+        await self._infer(contract, version, zeros(contract), deadline, probing=True)
         return ""
 
     async def close(self) -> None:
@@ -132,13 +139,13 @@ class TritonPredictor:
             await client.close()
 
     async def _predict(
-        self, entry: ModelEntry, inputs: Mapping[str, Float32Array], version: str | None, deadline: float
+        self, entry: ModelEntry, version: str, inputs: Mapping[str, Float32Array], deadline: float
     ) -> Mapping[str, Float32Array]:
-        contract, version = entry.servable(version)
+        contract, _ = entry.servable(version)
         size = check_inputs(contract, inputs)
-        parts = []
-        for part in batches(inputs, size, entry.max_batch_size):
-            parts.append(await self._infer(contract, version, part, deadline))
+        parts = [
+            await self._infer(contract, version, part, deadline) for part in batches(inputs, size, entry.max_batch_size)
+        ]
         return joined(parts)
 
     async def _infer(
@@ -159,24 +166,27 @@ class TritonPredictor:
         outputs = response_tensors(contract.name, result.get_response())
         return check_outputs(contract, outputs, next(iter(part.values())).shape[0])
 
-    async def _entry(self, model: str, deadline: float, *, older_than_s: float) -> ModelEntry:
+    async def _entry(self, model: str, deadline: float, *, newer_than: float) -> ModelEntry:
         try:
             async with asyncio.timeout(remaining_s(model, deadline)):
-                catalogue = await self._described(older_than_s=older_than_s)
-                if model not in catalogue.entries:
-                    catalogue = await self._described(older_than_s=_OLD_ENOUGH_S)
+                return _settled(await self._described(model, newer_than=newer_than))
         except TimeoutError:
             raise out_of_time(model) from None
-        return _settled(catalogue.entry(model))
 
-    async def _described(self, *, older_than_s: float) -> Catalogue:
-        """What Triton has, asked anew where the last answer is at least `older_than_s` old."""
+    async def _described(self, model: str, *, newer_than: float) -> ModelEntry:
+        catalogue = await self._asked(newer_than=newer_than)
+        if model not in catalogue.entries or catalogue.entries[model].changing:
+            catalogue = await self._asked(newer_than=time.monotonic() - _OLD_ENOUGH_S)
+        return catalogue.entry(model)
+
+    async def _asked(self, *, newer_than: float) -> Catalogue:
+        """What Triton has, asked anew where the last answer is not newer than `newer_than`."""
         asked_at = time.monotonic()
         async with self._fetching:
             if self._unanswered_at >= asked_at:
                 # Who waited for somebody else's question does not wait for the same silence again.
                 raise _unanswered()
-            if time.monotonic() - self._fetched_at >= older_than_s:
+            if self._fetched_at <= newer_than:
                 try:
                     self._catalogue = await self._fetch(time.monotonic() + self._control_timeout_s)
                 except DeadlineExceeded as error:

@@ -53,6 +53,10 @@ CHANNEL_OPTIONS: tuple[tuple[str, int | str], ...] = (
 )
 
 
+class NothingLoaded(ModelNotServable):
+    """Triton knows the model and has no version of it at this moment."""
+
+
 def target(address: str) -> str:
     """The gRPC target of `host:port`, resolved by name so that replicas are found. Raises `ConfigurationError`."""
     if address.startswith(_RESOLVERS):
@@ -99,9 +103,7 @@ def translated(error: InferenceServerException, model: str) -> GlimpseError:
     status = str(error.status()).removeprefix("StatusCode.")
     said = (error.message() or status).strip().splitlines()[0]
     if "no available versions" in said:
-        return ModelNotServable(
-            f"model {model!r} cannot be served: Triton has loaded no version of it", stage="inference"
-        )
+        return NothingLoaded(f"model {model!r} cannot be served: Triton has loaded no version of it", stage="inference")
     if status == "NOT_FOUND" or "unknown model" in said:
         return UnknownModel(f"the inference server does not have model {model!r} or that version", stage="inference")
     if status in {"UNAVAILABLE", "CANCELLED"}:

@@ -19,7 +19,7 @@ _WATCH_S = 1.0
 
 
 class Health:
-    """Implements the generated `HealthServicer`. What it asks costs nothing: it is known from probes in the background."""
+    """Implements the generated `HealthServicer`. It asks for what probes in the background found."""
 
     def __init__(self, analyzer: Analyzer, *, watch_s: float = _WATCH_S) -> None:
         self._analyzer = analyzer
