@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,7 @@ from server.errors import GlimpseError
 from server.guarded import guard_of, reloader_of
 from server.mllm import with_mllm
 from server.pipeline.base import Analyzer, LiveAnalyzer, Observer
-from server.predict.base import Predictor
+from server.predict.base import UNWATCHED, BackendWatch, Predictor
 from server.predict.engine import Gpu
 from server.predict.repository import ModelRepository
 from server.recipes.registry import RECIPES
@@ -38,6 +38,7 @@ from server.tls.watch import Certificates
 from server.types import Report
 
 if TYPE_CHECKING:
+    from server.pipeline.clip import ClipPipeline
     from server.pipeline.shadow import Shadow
 
 _log = logging.getLogger(__name__)
@@ -140,10 +141,12 @@ async def _grpc(settings: Settings, gateway: Gateway, certificates: Certificates
 
 
 @asynccontextmanager
-async def open_predictor(settings: Settings, *, load: bool = True) -> AsyncIterator[Predictor]:
+async def open_predictor(
+    settings: Settings, *, load: bool = True, watch: BackendWatch = UNWATCHED, stand_in: bool = False
+) -> AsyncIterator[Predictor]:
     """The backend that the settings name; without `load`, a model is loaded when it is asked for first.
 
-    Raises `ConfigurationError`.
+    With `stand_in`, local models answer for Triton where the settings say so. Raises `ConfigurationError`.
     """
     backend = settings.backend
     folder = Path(backend.repository)
@@ -164,8 +167,10 @@ async def open_predictor(settings: Settings, *, load: bool = True) -> AsyncItera
         gpu = Gpu(backend.compute_capability, backend.tensorrt_version)
         encryption = credentials(backend.triton_ca, backend.triton_certificate, backend.triton_key)
         predictor = TritonPredictor(
-            backend.triton_address, recipes=RECIPES, repository=cards, gpu=gpu, credentials=encryption
+            backend.triton_address, recipes=RECIPES, repository=cards, gpu=gpu, credentials=encryption, watch=watch
         )
+        if stand_in and backend.fallback == "local":
+            predictor = await _with_fallback(settings, predictor, watch)
     predictor = with_mllm(predictor, settings.mllm)
     try:
         yield predictor
@@ -173,12 +178,33 @@ async def open_predictor(settings: Settings, *, load: bool = True) -> AsyncItera
         await predictor.close()
 
 
+async def _with_fallback(settings: Settings, main: Predictor, watch: BackendWatch) -> Predictor:
+    from server.predict.fallback import FallbackPredictor
+    from server.predict.local import LocalPredictor
+
+    backend = settings.backend
+    local = LocalPredictor(
+        ModelRepository(Path(backend.repository), RECIPES), threads=backend.threads, providers=backend.providers
+    )
+    with suppress(GlimpseError):
+        # Loaded now, since the first request that needs it will have waited already.
+        await local.probe(backend.default_model)
+    return FallbackPredictor(
+        main,
+        local,
+        patience_s=backend.fallback_after_seconds,
+        concurrency=backend.fallback_concurrency,
+        watch=watch,
+    )
+
+
 @asynccontextmanager
 async def open_service(settings: Settings, observer: Observer) -> AsyncIterator[tuple[Analyzer, LiveAnalyzer]]:
     """Clips and live streams, with their worker processes, over one backend. Raises `ConfigurationError`."""
     async with (
-        open_predictor(settings) as predictor,
+        open_predictor(settings, watch=observer, stand_in=True) as predictor,
         _open_clips(settings, predictor, observer) as clips,
+        clips.prober.running(),
         open_live(settings, predictor, observer) as live,
     ):
         yield clips, live
@@ -226,7 +252,7 @@ async def open_live(settings: Settings, predictor: Predictor, observer: Observer
 
 
 @asynccontextmanager
-async def _open_clips(settings: Settings, predictor: Predictor, observer: Observer) -> AsyncIterator[Analyzer]:
+async def _open_clips(settings: Settings, predictor: Predictor, observer: Observer) -> AsyncIterator[ClipPipeline]:
     from server.pipeline.clip import ClipPipeline, ClipPolicy
     from server.pipeline.stages import Stages
     from server.pipeline.workers import WorkerPool
@@ -236,6 +262,7 @@ async def _open_clips(settings: Settings, predictor: Predictor, observer: Observ
         limits=media_limits_of(settings),
         max_faces=settings.limits.faces,
         min_face_coverage=settings.analysis.min_face_coverage,
+        required_models=settings.backend.required_models,
     )
     # As many may wait for a worker as admission lets in, so that only admission ever refuses.
     pool = WorkerPool(

@@ -9,6 +9,7 @@ import socket
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
+from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
@@ -51,12 +52,16 @@ class Service(uvicorn.Server):
         self._on_ready = on_ready
         self._drain_s = settings.server.drain_seconds
         self._handshake_s = settings.tls.handshake_seconds
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then tell."""
+        self._loop = asyncio.get_running_loop()
         # Without sockets of its own uvicorn starts all but the listening, for which it knows no time of a handshake
         # and no second certificate.
         await super().startup(sockets or [])
+        if not self.started:
+            return
         certificates = self.lifespan.state["certificates"]
         if certificates is None:
             await self._listen(None)
@@ -97,6 +102,24 @@ class Service(uvicorn.Server):
             self.lifespan.state["sockets"].end_streams()
             self.lifespan.state["grpc"].begin_to_stop(self._drain_s)
         await super().shutdown(sockets)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """The first signal lets what was accepted finish; the second one ends the wait for it, the third one all."""
+        if not self.should_exit:
+            super().handle_exit(sig, frame)
+        elif self._drain_s > 0 and self._loop is not None:
+            self._drain_s = 0.0
+            self._loop.call_soon_threadsafe(self._end_at_once)
+        else:
+            self.force_exit = True
+
+    def _end_at_once(self) -> None:
+        """Whoever still waits is told to come back."""
+        self.config.timeout_graceful_shutdown = 0
+        if "grpc" in self.lifespan.state:
+            self.lifespan.state["grpc"].end_at_once()
+        for task in list(self.server_state.tasks):
+            task.cancel()
 
 
 def listen(settings: Settings) -> socket.socket:

@@ -80,11 +80,12 @@ class FakePredictor:
         outputs[PROBABILITIES][:] = self._answer(len(contract.labels))
         return outputs
 
-    async def probe(self, model: str) -> None:
+    async def probe(self, model: str) -> str:
         """Infer once on zeros; recorded like any call."""
         self._fail()
         contract, _ = self._catalogue().entry(model).servable(None)
         await self.predict(model, zeros(contract), deadline=time.monotonic() + 1.0)
+        return ""
 
     async def close(self) -> None:
         """Set `closed`."""

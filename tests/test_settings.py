@@ -29,6 +29,7 @@ def test_without_variables_the_defaults_hold():
         ("glimpse_limits__clip_seconds", "12.5", "limits", "clip_seconds", 12.5),
         ("GLIMPSE_BACKEND__KIND", "triton", "backend", "kind", "triton"),
         ("GLIMPSE_BACKEND__PROVIDERS", "A, B", "backend", "providers", ("A", "B")),
+        ("GLIMPSE_BACKEND__REQUIRED_MODELS", "a, b", "backend", "required_models", ("a", "b")),
         ("GLIMPSE_BACKEND__TRITON_ADDRESS", "dns:///triton:8001", "backend", "triton_address", "dns:///triton:8001"),
     ],
 )
@@ -96,6 +97,10 @@ def test_what_the_caller_gives_wins():
         ("GLIMPSE_BACKEND__PROVIDERS", ""),
         ("GLIMPSE_BACKEND__DEFAULT_MODEL", "../x"),
         ("GLIMPSE_BACKEND__REPOSITORY", ""),
+        ("GLIMPSE_BACKEND__REQUIRED_MODELS", "good,../bad"),
+        ("GLIMPSE_BACKEND__FALLBACK", "triton"),
+        ("GLIMPSE_BACKEND__FALLBACK_AFTER_SECONDS", "0"),
+        ("GLIMPSE_BACKEND__FALLBACK_CONCURRENCY", "0"),
         ("GLIMPSE_ANALYSIS__MIN_FACE_COVERAGE", "1.1"),
         ("GLIMPSE_ANALYSIS__MIN_FACE_COVERAGE", "-0.1"),
         ("GLIMPSE_SHADOW__MODEL", "../x"),

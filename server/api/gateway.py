@@ -80,10 +80,19 @@ class Gateway:
         async with _bounded(ticket, deadline):
             return await self.analyzer.classify(onset, apex, options, request_id=request_id, deadline=deadline)
 
-    async def render(self, report: Report, media_type: str) -> bytes:
-        """A report in one of the media types of `renderers`; one at a time, off the event loop."""
-        async with self.rendering:
-            return await asyncio.to_thread(self.renderers[media_type], report)
+    async def render(self, report: Report, media_type: str, deadline: float) -> bytes:
+        """A report in one of the media types of `renderers`; one at a time, off the event loop.
+
+        Raises `DeadlineExceeded` (stage `rendering`); what was begun ends before the next one begins.
+        """
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self.rendering.acquire()
+                work = asyncio.ensure_future(asyncio.to_thread(self.renderers[media_type], report))
+                work.add_done_callback(lambda _: self.rendering.release())
+                return await asyncio.shield(work)
+        except TimeoutError:
+            raise DeadlineExceeded("the report was not drawn in time", stage="rendering") from None
 
 
 @asynccontextmanager

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
 from server.errors import OptionError
+from server.predict.base import BackendWatch
 from server.streams import LiveFrame, StreamOptions, StreamReply
 from server.types import AnalyzeOptions, Classification, Event, ModelInfo, ModelRef, Progress, Report
 
@@ -153,7 +154,7 @@ class LiveAnalyzer(Protocol):
         ...
 
 
-class Observer(Protocol):
+class Observer(BackendWatch, Protocol):
     """Receives what happens inside; metrics implement it. Calls must not block."""
 
     def observe_stage(self, stage: str, seconds: float) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,10 +13,11 @@ from server.errors import BackendError, FaceLost, GlimpseError, OptionError
 from server.media.limits import MediaLimits
 from server.pipeline.base import Observer, OnProgress, Readiness, check_options
 from server.pipeline.jobs import ClipFindings, ClipJob, Movement, PairFindings, PairJob
+from server.pipeline.probing import Prober
 from server.pipeline.served import Served, choose
 from server.pipeline.shadow import Shadow, Shadowed
 from server.pipeline.workers import WorkerPool
-from server.predict.base import Predictor
+from server.predict.base import Predictor, StandIn
 from server.recipes.registry import RECIPES
 from server.report.build import event, predictions
 from server.report.export import as_dict
@@ -30,23 +30,34 @@ from server.types import (
     Report,
 )
 
-READY_FOR_S = 5.0
-"""How long one real inference vouches for the backend."""
-_PROBE_TIMEOUT_S = 5.0
-
 
 @dataclass(frozen=True, slots=True)
 class ClipPolicy:
-    """What the operator decides. `min_face_coverage` is the share of frames, 0..1, below which a clip is refused."""
+    """What the operator decides. `min_face_coverage` is the share of frames, 0..1, below which a clip is refused;
+    `required_models` are those besides the default without which the service is not ready.
+    """
 
     default_model: str
     limits: MediaLimits
     max_faces: int
     min_face_coverage: float
+    required_models: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What came of the inference of a clip: by which backend, and in how many seconds."""
+
+    served: Served
+    predictions: Sequence[Prediction]
+    seconds: float = 0.0
 
 
 class ClipPipeline:
-    """Implements `server.pipeline.base.Analyzer` over a worker pool (pixels) and a predictor (networks)."""
+    """Implements `server.pipeline.base.Analyzer` over a worker pool (pixels) and a predictor (networks).
+
+    `prober` says whether the predictor answers; let it run where probes must be cheap.
+    """
 
     def __init__(
         self,
@@ -62,9 +73,7 @@ class ClipPipeline:
         self._pool = pool
         self._policy = policy
         self._observer = observer
-        self._probe_lock = asyncio.Lock()
-        self._probed_at = float("-inf")
-        self._probe_failure = ""
+        self.prober = Prober(predictor, (policy.default_model, *policy.required_models), observer)
 
     async def analyze(
         self,
@@ -82,7 +91,7 @@ class ClipPipeline:
         """
         started = time.monotonic()
         check_options(options)
-        served = await self._served(options)
+        served = await self._served(options, deadline)
         contract = served.contract
         shadowed = self._shadow.sees(contract, deadline) if self._shadow else None
         job = ClipJob(
@@ -100,24 +109,25 @@ class ClipPipeline:
         found = cast("ClipFindings", await self._pool.run(job, deadline=deadline, on_progress=on_progress))
         if on_progress is not None and found.findings:
             on_progress(Progress("inference", 0, len(found.findings)))
-        classified, inference_s = await self._classify(served, found.findings, deadline)
+        answer = await self._classify(served, found.findings, deadline)
+        served = answer.served
         report = Report(
             id=request_id,
             clip=found.clip,
             faces=found.faces,
             events=[
                 event(finding.track_id, finding.interval, finding.evidence, prediction)
-                for finding, prediction in zip(found.findings, classified, strict=True)
+                for finding, prediction in zip(found.findings, answer.predictions, strict=True)
             ],
             model=served.reference,
-            timings_ms=_milliseconds({**found.timings_s, "inference": inference_s}, started),
+            timings_ms=_milliseconds({**found.timings_s, "inference": answer.seconds}, started),
             warnings=(*found.warnings, *(served.info.warnings if found.findings else ())),
         )
-        self._observe(found.timings_s, inference_s)
+        self._observe(found.timings_s, answer.seconds)
         if found.coverage < self._policy.min_face_coverage:
             raise _face_lost(found, report)
         self._observer.observe_report(report)
-        self._ask_shadow(shadowed, classified, found.findings, found.shadow_s)
+        self._ask_shadow(shadowed, answer.predictions, found.findings, found.shadow_s)
         return report
 
     async def classify(
@@ -125,7 +135,7 @@ class ClipPipeline:
     ) -> Classification:
         """Classify the movement between two pictures of one face. Raises any `GlimpseError`."""
         started = time.monotonic()
-        served = await self._served(options)
+        served = await self._served(options, deadline)
         info, contract = served.info, served.contract
         if RECIPES[contract.recipe].frames:
             message = f"model {info.name!r} looks at the whole movement, which two pictures do not show; send a clip"
@@ -134,8 +144,9 @@ class ClipPipeline:
         wanted = shadowed.job if shadowed else None
         job = PairJob(onset, apex, self._policy.limits, contract.recipe, contract.flow, wanted)
         found = cast("PairFindings", await self._pool.run(job, deadline=deadline))
-        (prediction,), inference_s = await self._classify(served, [found], deadline)
-        self._observe(found.timings_s, inference_s)
+        answer = await self._classify(served, [found], deadline)
+        (prediction,) = answer.predictions
+        self._observe(found.timings_s, answer.seconds)
         self._ask_shadow(shadowed, [prediction], [found], found.shadow_s)
         return Classification(
             id=request_id,
@@ -145,9 +156,9 @@ class ClipPipeline:
             abstained=prediction.abstained,
             action_units=prediction.action_units,
             evidence=found.evidence,
-            model=served.reference,
-            timings_ms=_milliseconds({**found.timings_s, "inference": inference_s}, started),
-            warnings=info.warnings,
+            model=answer.served.reference,
+            timings_ms=_milliseconds({**found.timings_s, "inference": answer.seconds}, started),
+            warnings=answer.served.info.warnings,
         )
 
     async def models(self) -> Sequence[ModelInfo]:
@@ -159,37 +170,20 @@ class ClipPipeline:
         return await self._predictor.model(name)
 
     async def readiness(self) -> Readiness:
-        """Whether the default model answers a real inference; one probe serves every caller for a few seconds."""
+        """Whether workers run, and the last probe found that the models answer."""
         if self._pool.alive == 0:
             return Readiness(ready=False, reasons=("no worker process is running",))
         if self._shadow is not None:
             self._shadow.look_again()
-        async with self._probe_lock:
-            if time.monotonic() - self._probed_at > READY_FOR_S:
-                self._probe_failure = await self._probe()
-                self._probed_at = time.monotonic()
-                self._observer.set_backend_up(not self._probe_failure)
-        return Readiness(ready=not self._probe_failure, reasons=(self._probe_failure,) if self._probe_failure else ())
+        return await self.prober.readiness()
 
-    async def _probe(self) -> str:
-        try:
-            async with asyncio.timeout(_PROBE_TIMEOUT_S):
-                await self._predictor.probe(self._policy.default_model)
-        except GlimpseError as error:
-            return f"model {self._policy.default_model!r}: {error.message}"
-        except TimeoutError:
-            return f"model {self._policy.default_model!r}: no answer within {_PROBE_TIMEOUT_S:g} s"
-        return ""
+    async def _served(self, options: AnalyzeOptions, deadline: float) -> Served:
+        return await choose(self._predictor, options.model or self._policy.default_model, options.version, deadline)
 
-    async def _served(self, options: AnalyzeOptions) -> Served:
-        return await choose(self._predictor, options.model or self._policy.default_model, options.version)
-
-    async def _classify(
-        self, served: Served, samples: Sequence[Movement], deadline: float
-    ) -> tuple[list[Prediction], float]:
+    async def _classify(self, served: Served, samples: Sequence[Movement], deadline: float) -> _Answer:
         """All events of a clip as one batch; no event costs no call, and an answer made of noise is withheld."""
         if not samples:
-            return [], 0.0
+            return _Answer(served, ())
         info, contract = served.info, served.contract
         batch = {name: np.stack([sample.inputs[name] for sample in samples]) for name in samples[0].inputs}
         started = time.monotonic()
@@ -199,15 +193,19 @@ class ClipPipeline:
             self._observer.count_inference_error(contract.name, error.code)
             if isinstance(error, BackendError) and info.backend == self._predictor.backend:
                 # What a caller has just seen fail must not be called ready for some more seconds.
-                self._probed_at = float("-inf")
+                self.prober.suspect(contract.name)
             raise
         seconds = time.monotonic() - started
-        self._observer.observe_inference(contract.name, info.backend, seconds)
+        if isinstance(outputs, StandIn):
+            self.prober.look_again()
+            served = served.answered(outputs)
+        self._observer.observe_inference(contract.name, served.info.backend, seconds)
         answers = predictions(outputs, contract, [sample.contraction for sample in samples])
-        return [
+        withheld = [
             replace(answer, abstained=answer.abstained or sample.still)
             for answer, sample in zip(answers, samples, strict=True)
-        ], seconds
+        ]
+        return _Answer(served, withheld, seconds)
 
     def _ask_shadow(
         self,

@@ -161,7 +161,7 @@ class LiveStream:
             self._changed.set()
             await self._told.put(None)
             await teller
-            self._replies.put_nowait(self._tally.stats(self.served.reference))
+            self._replies.put_nowait(self._tally.stats(self._teller.served.reference))
         finally:
             teller.cancel()
             self._finished = self._over = True

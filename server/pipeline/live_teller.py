@@ -9,18 +9,18 @@ from server.errors import GlimpseError
 from server.pipeline.base import Observer
 from server.pipeline.live_jobs import Told
 from server.pipeline.served import Served
-from server.predict.base import Predictor
+from server.predict.base import Predictor, StandIn
 from server.report.build import event, predictions
 from server.streams import Candidate, LiveEvent, Onset, Withdrawn
 from server.types import Prediction
 
 
 class Teller:
-    """One per stream, or one for all: it keeps nothing."""
+    """One per stream. `served` is what answers: with the backend that stood in, from the first time one did."""
 
     def __init__(self, predictor: Predictor, served: Served, observer: Observer, *, inference_s: float) -> None:
         self._predictor = predictor
-        self._served = served
+        self.served = served
         self._observer = observer
         self._inference_s = inference_s
 
@@ -41,23 +41,26 @@ class Teller:
             return Withdrawn(movement, track_id, "not-classified")
         found = replace(prediction, abstained=prediction.abstained or told.still)
         ended = event(track_id, where, told.evidence, found)
-        self._observer.observe_event(self._served.info.name, ended)
+        self._observer.observe_event(self.served.info.name, ended)
         return LiveEvent(movement, ended)
 
     async def _predict(self, told: Told) -> Prediction | None:
         """The model's answer to what was measured of a movement; None where the backend fails."""
         assert told.inputs is not None
         assert told.contraction is not None
-        info, contract = self._served.info, self._served.contract
+        served, contract = self.served, self.served.contract
         batch = {name: values[None] for name, values in told.inputs.items()}
         started = time.monotonic()
         try:
             outputs = await self._predictor.predict(
-                contract.name, batch, version=self._served.version, deadline=started + self._inference_s
+                contract.name, batch, version=served.version, deadline=started + self._inference_s
             )
         except GlimpseError as error:
             self._observer.count_inference_error(contract.name, error.code)
             return None
-        self._observer.observe_inference(contract.name, info.backend, time.monotonic() - started)
+        if isinstance(outputs, StandIn):
+            served = served.answered(outputs)
+            self.served = replace(self.served, info=replace(self.served.info, backend=served.info.backend))
+        self._observer.observe_inference(contract.name, served.info.backend, time.monotonic() - started)
         (found,) = predictions(outputs, contract, [told.contraction])
         return found

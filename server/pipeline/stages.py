@@ -48,10 +48,12 @@ class Stages:
 
     def __call__(self, job: ClipJob | PairJob, on_progress: OnProgress) -> ClipFindings | PairFindings:
         """Run one job. Raises any `InputError`."""
-        return self._pair(job) if isinstance(job, PairJob) else self._clip(job, on_progress)
+        return self._pair(job, on_progress) if isinstance(job, PairJob) else self._clip(job, on_progress)
 
     def _clip(self, job: ClipJob, on_progress: OnProgress) -> ClipFindings:
         clock = StageClock()
+        # Said before it begins, so that a file on which the decoder stays is known for what it is.
+        on_progress(Progress("decode", 0, 0))
         expected = probe(job.data, job.limits).frames
         decoder = open_clip(job.data, job.limits)
         logs = self._follow(decoder, job, clock, lambda done: on_progress(Progress("faces", done, expected)))
@@ -142,10 +144,12 @@ class Stages:
             findings.append(Finding(plan.log.track_id, plan.interval, found.evidence, found.still, *measured, second))
         return sorted(findings, key=lambda finding: (finding.interval.onset_s, finding.track_id)), warnings
 
-    def _pair(self, job: PairJob) -> PairFindings:
+    def _pair(self, job: PairJob, on_progress: OnProgress) -> PairFindings:
         clock = StageClock()
+        on_progress(Progress("decode", 0, 2))
         with clock.time("decode"):
             onset, apex = read_image(job.onset, job.limits), replace(read_image(job.apex, job.limits), index=1)
+        on_progress(Progress("faces", 0, 2))
         try:
             measured = self._measurer.measure([onset], [apex], (job.recipe, job.flow), clock)
         except NoFace:

@@ -36,9 +36,9 @@ class BesidePredictor:
         """Run a batch, inputs and outputs float32 [N, ...]. Raises what the model's predictor raises."""
         return await self._for(model).predict(model, inputs, version=version, deadline=deadline)
 
-    async def probe(self, model: str) -> None:
+    async def probe(self, model: str) -> str:
         """Raises what the model's predictor raises."""
-        await self._for(model).probe(model)
+        return await self._for(model).probe(model)
 
     async def close(self) -> None:
         """Release what all of them hold."""

@@ -27,13 +27,14 @@ class ModelEntry:
     """One model as a predictor sees it: what clients are told, and what is needed to feed it.
 
     `contract` is None where it could not be read; `max_batch_size` counts samples of one backend call. `steps` are
-    those of an ensemble.
+    those of an ensemble. `changing`: its server is loading or unloading it, so that it may answer in a moment.
     """
 
     info: ModelInfo
     contract: ModelContract | None = None
     max_batch_size: int = 0
     steps: tuple[Step, ...] = ()
+    changing: bool = False
 
     @property
     def ensemble(self) -> str:

@@ -90,10 +90,11 @@ class LocalPredictor:
             parts.append(check_outputs(contract, outputs, next(iter(part.values())).shape[0]))
         return joined(parts)
 
-    async def probe(self, model: str) -> None:
+    async def probe(self, model: str) -> str:
         """Infer once on zeros. Raises what `predict` raises where the model would not answer."""
         contract, _ = self._catalogue().entry(model).servable(None)
         await self.predict(model, zeros(contract), deadline=time.monotonic() + _PROBE_TIMEOUT_S)
+        return ""
 
     async def close(self) -> None:
         """Release the sessions once what is running has ended."""

@@ -123,12 +123,13 @@ class MllmPredictor:
         }
         return check_outputs(contract, outputs, size)
 
-    async def probe(self, model: str) -> None:
+    async def probe(self, model: str) -> str:
         """Whether it is configured; that it answers is not tried, since asking costs money.
 
         Raises `UnknownModel`, `ModelNotServable`.
         """
         self._catalogue.entry(model).servable(None)
+        return ""
 
     async def close(self) -> None:
         """End the connections."""

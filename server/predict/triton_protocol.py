@@ -41,13 +41,20 @@ CHANNEL_OPTIONS: tuple[tuple[str, int | str], ...] = (
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 0),
     ("grpc.http2.max_pings_without_data", 2),
-    # gRPC's own back-off grows to two minutes, during which a restarted Triton would not be noticed.
+    # gRPC's own back-off grows to two minutes, during which a restarted Triton would not be noticed; the shortest one
+    # is also the time that an attempt to connect gets.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 1_000),
-    ("grpc.max_reconnect_backoff_ms", 2_000),
+    ("grpc.max_reconnect_backoff_ms", 500),
+    # A replica that comes back may have another address; gRPC would look the name up every 30 s at most.
+    ("grpc.dns_min_time_between_resolutions_ms", 1_000),
     # A proxy for the outside world does not know the way to a server in the cluster.
     ("grpc.enable_http_proxy", 0),
 )
+
+
+class NothingLoaded(ModelNotServable):
+    """Triton knows the model and has no version of it at this moment."""
 
 
 def target(address: str) -> str:
@@ -96,9 +103,7 @@ def translated(error: InferenceServerException, model: str) -> GlimpseError:
     status = str(error.status()).removeprefix("StatusCode.")
     said = (error.message() or status).strip().splitlines()[0]
     if "no available versions" in said:
-        return ModelNotServable(
-            f"model {model!r} cannot be served: Triton has loaded no version of it", stage="inference"
-        )
+        return NothingLoaded(f"model {model!r} cannot be served: Triton has loaded no version of it", stage="inference")
     if status == "NOT_FOUND" or "unknown model" in said:
         return UnknownModel(f"the inference server does not have model {model!r} or that version", stage="inference")
     if status in {"UNAVAILABLE", "CANCELLED"}:
@@ -114,6 +119,11 @@ def translated(error: InferenceServerException, model: str) -> GlimpseError:
             stage="inference",
         )
     return _unusable(f"the inference server failed to run model {model!r}")
+
+
+def names_model(error: InferenceServerException, model: str) -> bool:
+    """Whether it was Triton that refused, for this model alone: gRPC itself does not know the names of models."""
+    return f"'{model}'" in (error.message() or "")
 
 
 def _failed(model: str, what: str) -> BackendFailed:

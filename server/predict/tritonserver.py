@@ -14,10 +14,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO, Literal, Self
 
 import grpc
 from tritonclient.grpc import service_pb2, service_pb2_grpc
@@ -35,7 +35,8 @@ class TritonServer:
     """A Triton process that serves `repository`, as a context manager or through `serve`.
 
     `home` is where Triton is, or gets, installed. A port of 0 means any free one. `startup_timeout_s` covers loading
-    and warming every model, `stop_timeout_s` a clean shutdown, after which the whole process group is killed.
+    and warming every model, `stop_timeout_s` a clean shutdown, after which the whole process group is killed. With
+    `control_mode` explicit, clients may load and unload models. `launcher` is a command that becomes the server.
     """
 
     def __init__(
@@ -48,6 +49,8 @@ class TritonServer:
         metrics_port: int = 0,
         startup_timeout_s: float = 120.0,
         stop_timeout_s: float = 6.0,
+        control_mode: Literal["none", "explicit"] = "none",
+        launcher: Sequence[str] = (),
         report: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._repository = repository
@@ -56,6 +59,8 @@ class TritonServer:
         self._ports = self._wanted
         self._startup_timeout_s = startup_timeout_s
         self._stop_timeout_s = stop_timeout_s
+        self._control_mode = control_mode
+        self._launcher = launcher
         self._report = report
         self._process: subprocess.Popen[bytes] | None = None
         self._log: BinaryIO | None = None
@@ -112,7 +117,7 @@ class TritonServer:
         environment["LD_LIBRARY_PATH"] = os.pathsep.join(str(folder) for folder in installation.libraries)
         self._log = None if log_to_stderr else tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the process
         self._process = subprocess.Popen(
-            [str(installation.binary), *self._arguments(installation.backends)],
+            [*self._launcher, str(installation.binary), *self._arguments(installation.backends)],
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=sys.stderr if self._log is None else self._log,
@@ -192,8 +197,10 @@ class TritonServer:
             "grpc-port": grpc_port,
             "http-port": http_port,
             "metrics-port": metrics_port,
-            # What is in the repository at the start is what is served: no half-written model, no client that loads one.
-            "model-control-mode": "none",
+            # What is in the repository at the start is what is served: no half-written model, and, unless asked for, no
+            # client that loads one.
+            "model-control-mode": self._control_mode,
+            **({"load-model": "*"} if self._control_mode == "explicit" else {}),
             # A model that does not load must not take the others down: neither by ending the server, nor by a
             # readiness that stays false for its sake.
             "exit-on-error": "false",

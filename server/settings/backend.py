@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
+from pydantic_settings import NoDecode
 
-from server.settings.group import ABSOLUTE_PATH, Group, Names, variable
+from server.settings.group import ABSOLUTE_PATH, Group, Names, split, variable
 from server.settings.mllm import MLLM
+
+_MODEL = r"^[a-z0-9][a-z0-9_.-]{0,63}$"
+ModelNames = Annotated[tuple[Annotated[str, Field(pattern=_MODEL)], ...], NoDecode, BeforeValidator(split)]
 
 
 def default_repository() -> str:
@@ -55,8 +59,22 @@ class BackendSettings(Group):
     providers: Names = Field(
         default=("CPUExecutionProvider",), min_length=1, description="ONNX Runtime providers, comma separated."
     )
-    default_model: str = Field(
-        default="glimpse_flow", pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$", description="Model of requests that name none."
+    default_model: str = Field(default="glimpse_flow", pattern=_MODEL, description="Model of requests that name none.")
+    required_models: ModelNames = Field(
+        default=(), description="Models besides the default without which the service is not ready, comma separated."
+    )
+    fallback: Literal["none", "local"] = Field(
+        default="none",
+        description="Who answers while Triton does not: nobody, or the same model of the local repository.",
+    )
+    fallback_after_seconds: float = Field(
+        default=10.0,
+        gt=0,
+        le=3600,
+        description="Longest that Triton is waited for before the local model answers; at most half of the time left.",
+    )
+    fallback_concurrency: int = Field(
+        default=8, ge=1, le=1024, description="Requests that the local models stand in for at a time."
     )
     repository: str = Field(
         default_factory=default_repository,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, ProcessCollector
@@ -12,6 +13,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 from server import __version__
 from server.access.caller import CALLER
 from server.pipeline.base import LiveFrameOutcome, ShadowOutcome
+from server.predict.breaker import CircuitState
 from server.types import Event, Report
 
 _REQUEST_S = (0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
@@ -20,6 +22,7 @@ _INFERENCE_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5
 _LAG_S = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2.5, 10)
 _SHARE = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
 _DISTANCE = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0)
+_CIRCUITS: Mapping[CircuitState, int] = MappingProxyType({"closed": 0, "trying": 1, "open": 2})
 _FACES = (0, 1, 2, 3, 4, 8, 16, 32)
 
 
@@ -118,6 +121,24 @@ class Metrics:
         )
         self._backend_up = Gauge(
             "glimpse_backend_up", "1 when the backend answered the last readiness check.", registry=r
+        )
+        self._breakers = Gauge(
+            "glimpse_breaker_state",
+            "Whether calls go to Triton, by model and for the connection: 0 yes, 1 one tries, 2 no.",
+            ("target",),
+            registry=r,
+        )
+        self._retries = Counter(
+            "glimpse_backend_retries",
+            "Calls that found no Triton: made again (sent), or not since the budget was spent (withheld).",
+            ("outcome",),
+            registry=r,
+        )
+        self._fallbacks = Counter(
+            "glimpse_fallbacks",
+            "Answers of the local copy of a model in place of Triton, by reason.",
+            ("model", "reason"),
+            registry=r,
         )
         self._workers = Gauge("glimpse_workers", "Worker processes by state.", ("state",), registry=r)
         self._restarts = Counter("glimpse_worker_restarts", "Workers replaced, by reason.", ("reason",), registry=r)
@@ -262,6 +283,18 @@ class Metrics:
     def set_backend_up(self, up: bool) -> None:  # noqa: FBT001 - the protocol's only flag
         """The last readiness check."""
         self._backend_up.set(up)
+
+    def set_circuit(self, target: str, state: CircuitState) -> None:
+        """Whether calls go through to a model, or to the backend at all."""
+        self._breakers.labels(target).set(_CIRCUITS[state])
+
+    def count_retry(self, *, sent: bool) -> None:
+        """A call that found no server was made again, or its retry was withheld."""
+        self._retries.labels("sent" if sent else "withheld").inc()
+
+    def count_fallback(self, model: str, reason: str) -> None:
+        """The local copy of a model answered."""
+        self._fallbacks.labels(model, reason).inc()
 
     def count_shadow_events(self, model: str, shadow: str, outcome: ShadowOutcome, events: int) -> None:
         """What became of events that a shadow model should have seen."""

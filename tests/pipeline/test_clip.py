@@ -1,5 +1,6 @@
 """The path from findings to a report: one batch, typed failures, nothing lost."""
 
+import asyncio
 import time
 from dataclasses import replace
 
@@ -7,10 +8,19 @@ import numpy as np
 import pytest
 
 from server.contract import ModelContract, Provenance, TensorSpec
-from server.errors import BackendFailed, BackendUnavailable, FaceLost, ModelNotServable, OptionError, UnknownModel
+from server.errors import (
+    BackendFailed,
+    BackendUnavailable,
+    DeadlineExceeded,
+    FaceLost,
+    ModelNotServable,
+    OptionError,
+    UnknownModel,
+)
 from server.media.limits import MediaLimits
 from server.pipeline.clip import ClipPipeline, ClipPolicy
 from server.pipeline.jobs import ClipFindings, Finding, PairFindings
+from server.predict.base import StandIn
 from server.testing import FakePredictor
 from server.types import AnalyzeOptions, ClipInfo, Evidence, FaceQuality, FaceSummary, Interval, ReportWarning
 
@@ -131,6 +141,48 @@ async def test_a_model_may_have_a_backend_and_warnings_of_its_own():
     quiet, _, _ = _pipeline(_findings(), predictor)
     report = await quiet.analyze(b"x", AnalyzeOptions(), request_id="r", deadline=_soon())
     assert [warning.code for warning in report.warnings] == ["clip-truncated"]
+
+
+class _Substituted(FakePredictor):
+    """A backend in whose place another one answers."""
+
+    async def predict(self, *arguments, **named):
+        """The answer of the other."""
+        outputs = await super().predict(*arguments, **named)
+        return StandIn(outputs, "local", ReportWarning("fallback", "the local copy answered"))
+
+
+async def test_the_report_says_who_stood_in():
+    """The backend of the report and of the metrics is the one that answered, with a warning; clips and stills alike."""
+    pipeline, _, observer = _pipeline(_findings(3), _Substituted([_contract()]))
+    report = await pipeline.analyze(b"x", AnalyzeOptions(), request_id="r", deadline=_soon())
+    assert report.model.backend == "local"
+    assert [warning.code for warning in report.warnings] == ["clip-truncated", "fallback"]
+    assert ("net", "local") in [args[:2] for name, args, _ in observer.told if name == "observe_inference"]
+    pair = PairFindings(_finding(3).inputs, {}, Evidence("good"), False, {"faces": 0.1})
+    stills, _, _ = _pipeline(pair, _Substituted([_contract()]))
+    answer = await stills.classify(b"a", b"b", AnalyzeOptions(), request_id="r", deadline=_soon())
+    assert answer.model.backend == "local"
+    assert [warning.code for warning in answer.warnings] == ["fallback"]
+
+
+async def test_a_backend_that_does_not_describe_its_model_is_waited_for_until_the_deadline():
+    """The stage that spent the time is named, before a worker is taken."""
+    predictor = FakePredictor([_contract()])
+
+    async def silence(*_):
+        await asyncio.Event().wait()
+
+    predictor.model = silence
+    pipeline, pool, _ = _pipeline(_findings(3), predictor)
+    for question in (
+        pipeline.analyze(b"x", AnalyzeOptions(), request_id="r", deadline=time.monotonic() + 0.05),
+        pipeline.classify(b"a", b"b", AnalyzeOptions(), request_id="r", deadline=time.monotonic() + 0.05),
+    ):
+        with pytest.raises(DeadlineExceeded) as caught:
+            await question
+        assert caught.value.stage == "inference"
+    assert pool.jobs == []
 
 
 async def test_a_failure_elsewhere_does_not_end_readiness():

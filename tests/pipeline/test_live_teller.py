@@ -6,9 +6,10 @@ import pytest
 
 from server.errors import BackendUnavailable
 from server.pipeline.live_teller import Teller
+from server.predict.base import StandIn
 from server.streams import Candidate, LiveEvent, Onset, Withdrawn
 from server.telemetry.metrics import Metrics
-from server.types import Evidence
+from server.types import Evidence, ReportWarning
 from tests.pipeline.conftest import told
 
 
@@ -38,6 +39,21 @@ async def test_a_backend_that_fails_withdraws(teller, predictor):
     assert await teller.tell(told("event")) == Withdrawn(1, 1, "not-classified")
     predictor.error = None
     assert isinstance(await teller.tell(told("event", 2)), LiveEvent)
+
+
+async def test_who_stood_in_is_remembered(teller, predictor, served):
+    """From the first event that another backend answered, the statistics of the stream name that one."""
+    answer = predictor.predict
+
+    async def stand_in(*arguments, **named):
+        outputs = await answer(*arguments, **named)
+        return StandIn(outputs, "local", ReportWarning("fallback", "x"))
+
+    await teller.tell(told("event"))
+    assert teller.served.reference == served.reference
+    predictor.predict = stand_in
+    assert isinstance(await teller.tell(told("event", 2)), LiveEvent)
+    assert teller.served.reference.backend == "local"
 
 
 async def test_an_answer_made_of_noise_is_withheld(teller):

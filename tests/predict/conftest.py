@@ -19,17 +19,18 @@ LABELS = ("negative", "positive", "surprise")
 RECIPE = "flow_uvs_8"
 
 
-def tiny_onnx(*, seed: int = 0, nan: bool = False, late_nan: bool = False, rounds: int = 0) -> bytes:
+def tiny_onnx(*, seed: int = 0, nan: bool = False, late_nan: bool = False, rounds: int = 0, classes: int = 3) -> bytes:
     """Network: flow [N, 3, 8, 8] -> probabilities [N, 3], embedding [N, 4].
 
     `nan` divides 0 by 0, `late_nan` fails only where the input is not zero; `rounds` times the largest input is how
-    often a 192 x 192 matrix is multiplied, so that a call takes a while on ones, and none on zeros.
+    often a 192 x 192 matrix is multiplied, so that a call takes a while on ones, and none on zeros. It gives `classes`
+    probabilities, whatever its configuration says.
     """
     rng = np.random.default_rng(seed)
     values = int(np.prod(DIMS))
     weights = {
         "w": rng.normal(size=(values, 4)).astype(np.float32) / 14,
-        "head": rng.normal(size=(4, 3)).astype(np.float32) / 3,
+        "head": rng.normal(size=(4, classes)).astype(np.float32) / 3,
         "zero": np.zeros(1, np.float32),
     }
     nodes = [
@@ -68,7 +69,7 @@ def tiny_onnx(*, seed: int = 0, nan: bool = False, late_nan: bool = False, round
         "tiny",
         [helper.make_tensor_value_info("flow", TensorProto.FLOAT, ["n", *DIMS])],
         [
-            helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["n", 3]),
+            helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["n", classes]),
             helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["n", 4]),
         ],
         [numpy_helper.from_array(array, name) for name, array in weights.items()],
@@ -187,6 +188,12 @@ class Tiny:
 def tiny() -> Tiny:
     """The tiny model."""
     return Tiny()
+
+
+@pytest.fixture(scope="session")
+def repository_maker() -> type[RepositoryMaker]:
+    """Writes model folders below a path."""
+    return RepositoryMaker
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import pytest
 
 from server.errors import BackendUnavailable
-from server.predict.breaker import CircuitBreaker
+from server.predict.breaker import CircuitBreaker, Circuits
 
 
 class Clock:
@@ -93,3 +93,94 @@ def test_late_failures_do_not_prolong_the_pause(breaker, clock):
     breaker.failed()
     clock.now = 5.0
     breaker.admit()
+
+
+@pytest.fixture
+def told():
+    """What circuits told."""
+    return []
+
+
+@pytest.fixture
+def circuits(clock, told):
+    """Each opens after 2 failures, for 5 s."""
+    return Circuits(failures=2, cool_off_s=5.0, clock=clock, told=lambda *change: told.append(change))
+
+
+def test_a_model_that_hangs_does_not_stop_the_others(circuits, told):
+    """Its own circuit opens; the way to the server and other models stay open for calls."""
+    for _ in range(2):
+        circuits.admit("a")
+        circuits.silent("a")
+    with pytest.raises(BackendUnavailable, match="model 'a' did not answer lately"):
+        circuits.admit("a")
+    circuits.admit("b")
+    circuits.admit("")
+    assert told == [("a", "open")]
+    assert not circuits.closed("a")
+    assert circuits.closed("b")
+
+
+def test_a_server_that_is_gone_concerns_every_model(circuits, told):
+    """Failures to reach it add up over all models, and none is asked any more."""
+    for model in ("a", "b"):
+        circuits.admit(model)
+        circuits.unreachable(model)
+    for model in ("a", "b", "c", ""):
+        with pytest.raises(BackendUnavailable, match="the inference server did not answer lately"):
+            circuits.admit(model)
+    assert told == [("connection", "open")]
+
+
+def test_one_answer_closes_the_way_to_the_server(circuits, clock, told):
+    """Whichever model gave it."""
+    for _ in range(2):
+        circuits.unreachable("a")
+    clock.now = 5.0
+    circuits.admit("b")
+    assert told[-1] == ("connection", "trying")
+    circuits.answered("b")
+    assert told[-1] == ("connection", "closed")
+    circuits.admit("a")
+
+
+def test_a_server_that_stays_silent_while_it_is_tried_is_left_alone_again(circuits, clock):
+    """A try that runs into its deadline decides as one that finds nobody."""
+    for _ in range(2):
+        circuits.unreachable("a")
+    clock.now = 5.0
+    circuits.admit("a")
+    circuits.silent("a")
+    with pytest.raises(BackendUnavailable):
+        circuits.admit("b")
+
+
+def test_a_call_that_its_model_turns_away_is_no_try_of_the_server(circuits, clock):
+    """The place of the one that may try stays free for another model."""
+    for _ in range(2):
+        circuits.silent("a")
+    for _ in range(2):
+        circuits.unreachable("b")
+    clock.now = 4.0
+    circuits.of("a").failed()
+    circuits.of("a").failed()
+    clock.now = 5.0
+    circuits.of("a").admit()
+    with pytest.raises(BackendUnavailable, match="model 'a'"):
+        circuits.admit("a")
+    circuits.admit("b")
+
+
+def test_silence_to_a_question_about_no_model_concerns_the_server(circuits):
+    """A server that does not say what it has is as good as gone."""
+    for _ in range(2):
+        circuits.silent("")
+    with pytest.raises(BackendUnavailable):
+        circuits.admit("a")
+
+
+def test_calls_that_tell_nothing_change_nothing(circuits, told):
+    """Given up, with or without a model."""
+    circuits.abandoned("a")
+    circuits.abandoned("")
+    assert told == []

@@ -16,11 +16,12 @@ from server.errors import (
     ModelNotServable,
     UnknownModel,
 )
-from server.predict.breaker import CircuitBreaker
+from server.predict.breaker import Circuits
 from server.predict.engine import Gpu
 from server.predict.local import LocalPredictor
 from server.predict.repository import ModelRepository
-from server.predict.triton import Retry, TritonPredictor
+from server.predict.retry import Retry
+from server.predict.triton import TritonPredictor
 
 
 def soon(seconds=60.0):
@@ -177,9 +178,9 @@ async def test_killed_and_started_again(triton_server_factory, maker, tiny):
     maker.add("tiny")
     server = triton_server_factory(maker.path)
     now = 0.0
-    breaker = CircuitBreaker(failures=4, cool_off_s=5.0, clock=lambda: now)
+    circuits = Circuits(failures=4, cool_off_s=5.0, clock=lambda: now)
     predictor = TritonPredictor(
-        server.grpc_address, recipes=[tiny.recipe], retry=Retry(attempts=2, base_s=0.01), breaker=breaker
+        server.grpc_address, recipes=[tiny.recipe], retry=Retry(attempts=2, base_s=0.01), circuits=circuits
     )
     inputs = tiny.batch(3)
     before = await predictor.predict("tiny", inputs, deadline=soon())
@@ -188,7 +189,7 @@ async def test_killed_and_started_again(triton_server_factory, maker, tiny):
     for is_open in (False, True):
         with pytest.raises(BackendUnavailable, match="does not answer"):
             await predictor.predict("tiny", inputs, deadline=soon())
-        assert breaker.is_open is is_open
+        assert circuits.connection.is_open is is_open
     with pytest.raises(BackendUnavailable, match="time to recover") as caught:
         await predictor.predict("tiny", inputs, deadline=soon())
     assert caught.value.details["retry_after_s"] == 5.0
@@ -198,7 +199,7 @@ async def test_killed_and_started_again(triton_server_factory, maker, tiny):
     now = 5.0
     after = await predictor.predict("tiny", inputs, deadline=soon())
     np.testing.assert_array_equal(before["probabilities"], after["probabilities"])
-    assert not breaker.is_open
+    assert not circuits.connection.is_open
     await predictor.close()
 
 

@@ -11,8 +11,9 @@ import pytest
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from server.errors import BackendFailed, BackendUnavailable, DeadlineExceeded, ModelNotServable
-from server.predict.breaker import CircuitBreaker
-from server.predict.triton import Retry, TritonPredictor
+from server.predict.breaker import Circuits
+from server.predict.retry import Retry, RetryBudget
+from server.predict.triton import TritonPredictor
 
 
 def soon(seconds=60.0):
@@ -22,7 +23,7 @@ def soon(seconds=60.0):
 
 class ScriptedTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
     """Has the tiny model in the versions of `versions`; each inference follows the next step of `script`, a status
-    code or what to change in a good response, and then answers well. `hang` makes inferences wait.
+    code or what to change in a good response, and then answers well. `hang` makes inferences wait, `mute` the index.
     """
 
     def __init__(self, tiny):
@@ -30,6 +31,9 @@ class ScriptedTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         self.versions = ["1"]
         self.script = []
         self.hang = False
+        self.mute = False
+        self.state = "READY"
+        self.says = "scripted\nsecond line"
         self.inferences = []
         self.started = asyncio.Event()
         self.cancelled = asyncio.Event()
@@ -38,10 +42,16 @@ class ScriptedTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
     async def RepositoryIndex(self, _request, _context):
         """The index."""
         self.indexed += 1
+        if self.mute:
+            await asyncio.Event().wait()
         answer = service_pb2.RepositoryIndexResponse()
         for version in self.versions:
-            answer.models.add(name="tiny", version=version, state="READY")
+            answer.models.add(name="tiny", version=version, state=self.state)
         return answer
+
+    async def ServerReady(self, _request, _context):
+        """Always."""
+        return service_pb2.ServerReadyResponse(ready=True)
 
     async def ModelConfig(self, request, _context):
         """The configuration."""
@@ -61,7 +71,7 @@ class ScriptedTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
             await context.abort(grpc.StatusCode.NOT_FOUND, "Request for unknown model: 'tiny' version is not found")
         step = self.script.pop(0) if self.script else {}
         if isinstance(step, grpc.StatusCode):
-            await context.abort(step, "scripted\nsecond line")
+            await context.abort(step, self.says)
         size = request.inputs[0].shape[0]
         arrays = {"probabilities": np.full((size, 3), 1 / 3), "embedding": np.zeros((size, 4))} | step
         answer = service_pb2.ModelInferResponse(model_name="tiny", model_version="1")
@@ -121,6 +131,91 @@ async def test_tries_are_bounded(scripted, connect, tiny):
     with pytest.raises(BackendUnavailable):
         await connect(scripted.address).predict("tiny", tiny.batch(1), deadline=soon())
     assert len(scripted.inferences) == 3
+
+
+class Watch:
+    """Keeps what it is told."""
+
+    def __init__(self):
+        self.retries, self.circuits = [], []
+
+    def count_retry(self, *, sent):
+        self.retries.append(sent)
+
+    def set_circuit(self, target, state):
+        self.circuits.append((target, state))
+
+
+async def test_an_outage_is_not_multiplied_by_retries(scripted, connect, tiny):
+    """All callers share a budget of retries; once it is spent each call is made once, and what was withheld counts."""
+    watch = Watch()
+    budget = RetryBudget(share=0.1, per_second=0.0, burst=4)
+    predictor = connect(scripted.address, budget=budget, circuits=Circuits(failures=999), watch=watch)
+    await predictor.models()
+    scripted.script = [grpc.StatusCode.UNAVAILABLE] * 999
+    for _ in range(40):
+        with pytest.raises(BackendUnavailable):
+            await predictor.predict("tiny", tiny.batch(1), deadline=soon())
+    # Four at first, then one for each ten calls.
+    assert watch.retries.count(True) in {7, 8}
+    assert len(scripted.inferences) == 40 + watch.retries.count(True)
+    assert watch.retries.count(False) >= 30
+
+
+async def test_circuits_are_told(scripted, connect, tiny):
+    """Opening and closing are told with what they concern."""
+    watch = Watch()
+    predictor = connect(scripted.address, watch=watch)
+    await predictor.models()
+    scripted.script = [grpc.StatusCode.DEADLINE_EXCEEDED] * 5
+    for _ in range(5):
+        with pytest.raises(DeadlineExceeded):
+            await predictor.predict("tiny", tiny.batch(1), deadline=soon())
+    assert watch.circuits == [("tiny", "open")]
+    with pytest.raises(BackendUnavailable, match="model 'tiny' did not answer lately"):
+        await predictor.predict("tiny", tiny.batch(1), deadline=soon())
+    await predictor.probe("tiny")
+    assert watch.circuits == [("tiny", "open"), ("tiny", "closed")]
+    await predictor.predict("tiny", tiny.batch(1), deadline=soon())
+
+
+async def test_what_triton_refuses_for_one_model_concerns_no_other(scripted, connect, tiny):
+    """UNAVAILABLE that names the model is an answer of the server."""
+    circuits = Circuits(failures=1)
+    predictor = connect(scripted.address, circuits=circuits, retry=Retry(attempts=1))
+    scripted.says = "Request for 'tiny' is not at ready state"
+    scripted.script = [grpc.StatusCode.UNAVAILABLE]
+    with pytest.raises(BackendUnavailable):
+        await predictor.predict("tiny", tiny.batch(1), deadline=soon())
+    assert circuits.closed("tiny")
+
+
+async def test_a_probe_goes_through_an_open_circuit(scripted, connect, tiny):
+    """A server that is back is not kept waiting for the cool-off, also by a gateway that has never seen it."""
+    circuits = Circuits(failures=1, cool_off_s=999.0)
+    predictor = connect(scripted.address, circuits=circuits)
+    circuits.unreachable("")
+    with pytest.raises(BackendUnavailable, match="given time to recover"):
+        await predictor.model("tiny")
+    await predictor.probe("tiny")
+    await predictor.predict("tiny", tiny.batch(1), deadline=soon())
+
+
+async def test_who_waits_for_the_list_does_not_wait_twice(scripted, connect, tiny):
+    """Callers that queue behind an unanswered question share its outcome instead of asking one after the other."""
+    scripted.mute = True
+    predictor = connect(scripted.address, control_timeout_s=0.2)
+    outcomes = await asyncio.gather(*(predictor.model("tiny") for _ in range(20)), return_exceptions=True)
+    assert {type(outcome) for outcome in outcomes} == {BackendUnavailable}
+    assert scripted.indexed == 1
+
+
+async def test_a_model_that_is_being_loaded_may_be_asked_later(scripted, connect, tiny):
+    """It is not missing: the caller is told to come back in a moment."""
+    scripted.state = "LOADING"
+    with pytest.raises(BackendUnavailable, match="'tiny' is being loaded") as caught:
+        await connect(scripted.address).predict("tiny", tiny.batch(1), deadline=soon())
+    assert caught.value.details["retry_after_s"] == 1.0
 
 
 async def test_no_second_try_that_would_pass_the_deadline(scripted, connect, tiny, monkeypatch):
@@ -203,22 +298,24 @@ async def test_closing_ends_calls_in_flight(scripted, connect, tiny):
 
 async def test_hurried_callers_do_not_open_the_breaker(scripted, connect, tiny):
     """Timeouts of callers who had next to no time left say nothing about the server."""
-    breaker = CircuitBreaker(failures=1)
-    predictor = connect(scripted.address, breaker=breaker)
+    circuits = Circuits(failures=1)
+    predictor = connect(scripted.address, circuits=circuits)
     await predictor.models()
     scripted.hang = True
     with pytest.raises(DeadlineExceeded):
         await predictor.predict("tiny", tiny.batch(1), deadline=soon(0.1))
-    assert not breaker.is_open
+    assert circuits.closed("tiny")
 
 
-async def test_fair_timeouts_open_the_breaker(scripted, connect, tiny):
-    """A server that lets a patient caller's deadline pass counts as gone."""
-    breaker = CircuitBreaker(failures=1)
+async def test_fair_timeouts_open_the_circuit_of_the_model(scripted, connect, tiny):
+    """A model that lets a patient caller's deadline pass is left alone, the server and its other models are not."""
+    circuits = Circuits(failures=1)
     scripted.script = [grpc.StatusCode.DEADLINE_EXCEEDED]
     with pytest.raises(DeadlineExceeded):
-        await connect(scripted.address, breaker=breaker).predict("tiny", tiny.batch(1), deadline=soon())
-    assert breaker.is_open
+        await connect(scripted.address, circuits=circuits).predict("tiny", tiny.batch(1), deadline=soon())
+    assert circuits.of("tiny").is_open
+    assert not circuits.connection.is_open
+    assert circuits.closed("other")
 
 
 async def test_a_replaced_version_is_found(scripted, connect, tiny):

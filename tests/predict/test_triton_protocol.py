@@ -3,6 +3,7 @@
 import pytest
 from tritonclient.grpc import InferenceServerException
 
+from server.api.status import status_of
 from server.errors import BackendFailed, BackendUnavailable, ConfigurationError, ModelNotServable, UnknownModel
 from server.predict.triton_protocol import target, translated
 
@@ -43,7 +44,9 @@ def test_what_is_no_address(address):
 )
 def test_errors_say_what_they_mean_here(status, message, error):
     """Triton's status and words decide together which error of ours it is."""
-    assert type(translated(InferenceServerException(message, status=f"StatusCode.{status}"), "a")) is error
+    failure = translated(InferenceServerException(message, status=f"StatusCode.{status}"), "a")
+    assert status_of(failure) == status_of(error)
+    assert isinstance(failure, error)
 
 
 @pytest.mark.parametrize("status", ["INTERNAL", "INVALID_ARGUMENT"])

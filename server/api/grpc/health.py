@@ -15,11 +15,11 @@ from server.pipeline.base import Analyzer
 
 NAME = "grpc.health.v1.Health"
 _KNOWN = ("", SERVICE)
-_WATCH_S = 5.0
+_WATCH_S = 1.0
 
 
 class Health:
-    """Implements the generated `HealthServicer`. Asks when it is asked, so that an idle service does no work."""
+    """Implements the generated `HealthServicer`. It asks for what probes in the background found."""
 
     def __init__(self, analyzer: Analyzer, *, watch_s: float = _WATCH_S) -> None:
         self._analyzer = analyzer

@@ -30,9 +30,9 @@ def classification_response(answer: Classification) -> Response:
     return Response(CLASSIFICATION.dump_json(answer), headers=_headers(answer), media_type=JSON)
 
 
-async def report_response(gateway: Gateway, report: Report, media_type: str) -> Response:
-    """A report in the negotiated form."""
-    body = REPORT.dump_json(report) if media_type == JSON else await gateway.render(report, media_type)
+async def report_response(gateway: Gateway, report: Report, media_type: str, deadline: float) -> Response:
+    """A report in the negotiated form. Raises `DeadlineExceeded` (stage `rendering`)."""
+    body = REPORT.dump_json(report) if media_type == JSON else await gateway.render(report, media_type, deadline)
     return Response(body, headers=_headers(report), media_type=media_type)
 
 

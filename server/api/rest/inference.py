@@ -25,13 +25,13 @@ def router() -> APIRouter:
     routes = APIRouter(tags=["inference"])
 
     @routes.post("/v1/analyze", summary="Find and classify the expressions of a clip", **openapi.ANALYZE)
-    async def analyze(request: Request, _query: Annotated[AnalyzeParameters, Query()]) -> Response:
+    async def analyze(request: Request, query: Annotated[AnalyzeParameters, Query()]) -> Response:
         """Send a clip, get its events. A clip in which nothing moves gets a report without events."""
         gateway: Gateway = request.state.gateway
         media_type = choose(_accept(request), _offers(gateway))
         with ExitStack() as holding:
             ticket = holding.enter_context(gateway.admission.enter("analyze"))
-            form = await _read(request, gateway, ticket, ("clip",), AnalyzeParameters)
+            form = await _read(request, gateway, ticket, ("clip",), query)
             parameters = merged(AnalyzeParameters, request, form.fields)
             work = _Analysis(request, gateway, ticket, form.files["clip"], parameters)
             if media_type == answers.EVENT_STREAM:
@@ -39,15 +39,15 @@ def router() -> APIRouter:
             report = await until(lambda: upload.gone(request), work())
             if report is None:
                 raise upload.ClientGone("analyze")
-            return await answers.report_response(gateway, report, media_type)
+            return await answers.report_response(gateway, report, media_type, work.deadline)
 
     @routes.post("/v1/classify", summary="Classify the movement between two pictures", **openapi.CLASSIFY)
-    async def classify(request: Request, _query: Annotated[ModelParameters, Query()]) -> Response:
+    async def classify(request: Request, query: Annotated[ModelParameters, Query()]) -> Response:
         """Send one face before and at the height of a movement, get its class."""
         gateway: Gateway = request.state.gateway
         choose(_accept(request), (answers.JSON,))
         with gateway.admission.enter("classify") as ticket:
-            form = await _read(request, gateway, ticket, ("onset", "apex"), ModelParameters)
+            form = await _read(request, gateway, ticket, ("onset", "apex"), query)
             parameters = merged(ModelParameters, request, form.fields)
             work = gateway.classify(
                 ticket,
@@ -76,7 +76,7 @@ class _Analysis:
         self._clip = clip
         self._options = parameters.options()
         self._explain = parameters.explain
-        self._deadline = gateway.deadline(request.state.arrived, parameters.deadline_s)
+        self.deadline = gateway.deadline(request.state.arrived, parameters.deadline_s)
 
     async def __call__(self, on_progress: OnProgress | None = None) -> Report:
         report = await self._gateway.analyze(
@@ -84,18 +84,19 @@ class _Analysis:
             self._clip,
             self._options,
             request_id=REQUEST_ID.get(),
-            deadline=self._deadline,
+            deadline=self.deadline,
             on_progress=on_progress,
         )
         return answers.with_explain_warning(report) if self._explain else report
 
 
 async def _read(
-    request: Request, gateway: Gateway, ticket: Ticket, files: Sequence[str], parameters: type[ModelParameters]
+    request: Request, gateway: Gateway, ticket: Ticket, files: Sequence[str], query: ModelParameters
 ) -> upload.Form:
-    deadline = gateway.deadline(request.state.arrived)
+    # A deadline among the parts of the body is known only once they are there.
+    deadline = gateway.deadline(request.state.arrived, query.deadline_s)
     return await upload.read(
-        request, gateway, ticket, files=files, fields=list(parameters.model_fields), deadline=deadline
+        request, gateway, ticket, files=files, fields=list(type(query).model_fields), deadline=deadline
     )
 
 
