@@ -46,7 +46,7 @@ class Settings(BaseSettings):
     )
 
     server: ServerSettings = ServerSettings()
-    limits: LimitSettings = LimitSettings()
+    limits: LimitSettings = Field(default_factory=LimitSettings)
     workers: WorkerSettings = Field(default_factory=WorkerSettings)
     backend: BackendSettings = Field(default_factory=BackendSettings)
     analysis: AnalysisSettings = AnalysisSettings()
