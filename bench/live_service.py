@@ -87,7 +87,10 @@ def service(**settings: str) -> Iterator[Service]:
     """The service as an operator starts it, on free ports, with these variables."""
     command = [sys.executable, "-m", "server", "serve", "--port", "0", "--grpc-port", "0"]
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("GLIMPSE_")}
-    environment = {**inherited, "GLIMPSE_WORKERS__COUNT": "1", **settings}
+    environment = {
+        **inherited, "GLIMPSE_WORKERS__COUNT": "1", "GLIMPSE_WORKERS__SPARE": "0", "GLIMPSE_LIVE__TENANT_SHARE": "1",
+        **settings,
+    }  # fmt: skip
     with tempfile.TemporaryDirectory() as scratch:
         log = Path(scratch) / "log"
         with (

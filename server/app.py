@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi import FastAPI
 
 from server import __version__
+from server.access.caller import CALLER
 from server.api.gateway import Gateway
 from server.api.grpc.listening import GrpcServer
 from server.api.limits import Admission
@@ -146,7 +147,7 @@ async def open_service(settings: Settings, observer: Observer) -> AsyncIterator[
     """Clips and live streams, with their worker processes, over one backend. Raises `ConfigurationError`."""
     async with (
         open_predictor(settings) as predictor,
-        _open_clips(settings, predictor, observer) as clips,
+        _open_clips(settings, predictor, observer, spare=settings.workers.spare) as clips,
         open_live(settings, predictor, observer) as live,
     ):
         yield clips, live
@@ -185,14 +186,22 @@ async def open_live(settings: Settings, predictor: Predictor, observer: Observer
         )
         default = settings.backend.default_model
         yield LivePipeline(
-            predictor=predictor, workers=workers, policy=policy, observer=observer, default_model=default
+            predictor=predictor,
+            workers=workers,
+            policy=policy,
+            observer=observer,
+            default_model=default,
+            tenant=_tenant,
+            tenant_share=wanted.tenant_share,
         )
     finally:
         await workers.close()
 
 
 @asynccontextmanager
-async def _open_clips(settings: Settings, predictor: Predictor, observer: Observer) -> AsyncIterator[Analyzer]:
+async def _open_clips(
+    settings: Settings, predictor: Predictor, observer: Observer, *, spare: int = 0
+) -> AsyncIterator[Analyzer]:
     from server.pipeline.clip import ClipPipeline, ClipPolicy
     from server.pipeline.stages import Stages
     from server.pipeline.workers import WorkerPool
@@ -210,6 +219,8 @@ async def _open_clips(settings: Settings, predictor: Predictor, observer: Observ
         queue=settings.limits.inflight,
         memory_bytes=settings.workers.memory_bytes,
         observer=observer,
+        spare=spare,
+        tenant=_tenant,
     )
     async with _open_shadow(settings, observer) as shadow:
         await pool.start()
@@ -243,6 +254,10 @@ async def _open_shadow(settings: Settings, observer: Observer) -> AsyncIterator[
             yield shadow
         finally:
             await shadow.close()
+
+
+def _tenant() -> str:
+    return CALLER.get().tenant
 
 
 def renderers() -> Mapping[str, Callable[[Report], bytes]]:

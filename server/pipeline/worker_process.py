@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -39,14 +40,23 @@ _ONE_THREAD = dict.fromkeys(
 )
 
 
+class WorkerKilled(WorkerCrashed):
+    """The process was killed by somebody else, such as an operator or a kernel that is out of memory: its job need not
+    be the cause.
+    """
+
+
 class WorkerProcess:
     """Everything but the thread runs on the event loop. `sender` carries jobs into the pipe, which may take a while.
 
     `ending` is empty while the worker can be used, then why it ends: crash, memory, deadline, cancelled or shutdown.
-    `stage` is what the current job reported last. `started` fails with `ConfigurationError`; `exited` never fails.
+    `stage` is what the current job reported last. `nice` is how far it gives way to other processes, 0..19; `spare`
+    that of `server.pipeline.workers`. `started` fails with `ConfigurationError`; `exited` never fails.
     """
 
-    def __init__(self, factory: bytes, memory_bytes: int | None, sender: Executor) -> None:
+    def __init__(
+        self, factory: bytes, memory_bytes: int | None, sender: Executor, *, nice: int = 0, spare: bool = False
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._sender = sender
         self._process: subprocess.Popen[bytes] | None = None
@@ -57,8 +67,10 @@ class WorkerProcess:
         self._on_progress: OnProgress | None = None
         self.ending = ""
         self.stage = ""
+        self.spare = spare
         self.started: asyncio.Future[None] = self._loop.create_future()
         self.exited: asyncio.Future[None] = self._loop.create_future()
+        self._nice = nice
         start = Start(factory, memory_bytes, os.getpid())
         # The kernel ties a child to the thread that started it, so the thread must live as long as the process.
         threading.Thread(target=self._attend, args=(start,), name="glimpse-worker", daemon=True).start()
@@ -142,6 +154,9 @@ class WorkerProcess:
             theirs.close()
         if self.ending:
             process.kill()
+        if self._nice:
+            # Before the worker is told to start, so that all its threads inherit it.
+            os.setpriority(os.PRIO_PROCESS, process.pid, os.getpriority(os.PRIO_PROCESS, 0) + self._nice)
         try:
             pipe.send(start)
             while self._post(self._on_message, pipe.receive()):
@@ -187,6 +202,7 @@ class WorkerProcess:
                 self._fail(WorkerCrashed("The job was cancelled.", stage=self.stage), number)
 
     def _on_exit(self, code: int) -> None:
+        killed = not self.ending and code == -signal.SIGKILL
         if not self.ending:
             _log.error("a worker ended with status %d", code)
         self.ending = self.ending or "crash"
@@ -195,7 +211,7 @@ class WorkerProcess:
             self.started.exception()
         if self.ending == "shutdown":
             self._fail(Overloaded("The service is shutting down."))
-        self._fail(WorkerCrashed(_DIED, stage=self.stage))
+        self._fail((WorkerKilled if killed else WorkerCrashed)(_DIED, stage=self.stage))
         self.exited.set_result(None)
 
     def _fail(self, error: Exception, number: int | None = None) -> None:
