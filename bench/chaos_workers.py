@@ -13,7 +13,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ from bench.trust_service import (
     SAMPLES,
     Driver,
     analyses,
+    clip_workers,
     clips,
     counted,
     driver,
@@ -75,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _chaos(options: argparse.Namespace) -> list[Check]:
     files = clips(options.clips)
     requests = analyses(files)
-    footage = Footage(str(SAMPLES / "positive.mp4"), 30, 480, 480, "jpeg")
+    footage = Footage(str(SAMPLES / "positive.mp4"), 30, 640, 480, "jpeg")
     with (
         running(GLIMPSE_LIVE__FRAMES_PER_SECOND="100000") as service,
         driver(service.url) as clients,
@@ -158,11 +160,11 @@ def _busiest(service: Service, *, clips: bool) -> int:
 
 def _used(pids: Sequence[int], *, clips: bool) -> dict[int, int]:
     """Processor time, in ticks, of the workers of that kind."""
-    gateway = os.getpriority(os.PRIO_PROCESS, 0)
+    of_clips = set(clip_workers(pids))
     used: dict[int, int] = {}
     for pid in pids:
         with suppress(OSError):
-            if (os.getpriority(os.PRIO_PROCESS, pid) > gateway) == clips:
+            if (pid in of_clips) == clips:
                 fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
                 used[pid] = int(fields[11]) + int(fields[12])
     return used
@@ -224,10 +226,10 @@ def _stream_checks(played: Sequence[Played], told: Played, blows: Sequence[Blow]
         ("streams", "whole", "worker died", "next whole stream s: longest"),
         [[str(len(played)), str(len(whole)), str(len(died)), f"{max(after, default=0.0):.2f}"]],
     )
-    other = len(played) - len(whole) - len(died)
+    other = Counter(f"{each.status} {each.code}" for each in played if each not in whole and each not in died)
     wrong = sum(each.events != told.events or each.answered != each.sent for each in whole)
     return [
-        Check("every stream is whole or says that its worker died", f"{other} others", not other),
+        Check("every stream is whole or says that its worker died", _reasons(other), not other),
         Check("a stream is told of for every worker killed", f"{len(died)} of {len(mine)}", len(died) >= len(mine)),
         Check("every whole stream tells the events of a calm one", f"{wrong} differ", not wrong),
     ]
@@ -252,7 +254,7 @@ def _stop_checks(answers: Sequence[figures.Answer], expected: dict[int, str], st
     ]
 
 
-def _reasons(broken: dict[str, int]) -> str:
+def _reasons(broken: Mapping[str, int]) -> str:
     return ", ".join(f"{count} x {reason}" for reason, count in broken.items()) or "nothing else"
 
 

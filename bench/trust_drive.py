@@ -27,8 +27,8 @@ class Group:
     """Clients that do the same: ask for one after the other, each from its own place in the list on.
 
     `pause_s` lies between an answer and the next request; after a refusal it is `refused_pause_s`, or what the service
-    asks for where that is None. `most` is how often each asks. With `leave_after`, a client leaves after so many bytes of a request, and with
-    `leave_after_s` so long after the whole of it.
+    asks for where that is None. `most` is how often each asks. With `leave_after`, a client leaves after so many bytes
+    of a request, and with `leave_after_s` so long after the whole of it.
     """
 
     def __init__(self, address: tuple[str, int], order: Mapping[str, Any]) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,22 @@ TENANT_FACTOR = 2.0
 _NORMAL_P99 = 2.33
 
 REFUSALS = (429, 503)
+FILES_SPARE, THREADS_SPARE = 4, 4
+"""What a library may keep for itself between two looks: a resolver, a thread of a pool that had not begun before."""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """The service at one moment, seconds after the beginning: resident memory of the gateway and of the workers of
+    clips, its processes, and the gateway's open files and threads.
+    """
+
+    at_s: float
+    gateway_bytes: int
+    workers_bytes: int
+    processes: int
+    files: int
+    threads: int
 
 
 def statuses(answers: Iterable[Answer]) -> Counter[int]:
@@ -93,9 +111,22 @@ def longest_gap_s(answers: Iterable[Answer], seconds: float) -> float:
     """The longest time without an accepted answer, from the beginning to `seconds`."""
     moments = sorted(each["began_s"] + each["took_s"] for each in accepted(answers))
     marks = [0.0, *(moment for moment in moments if moment < seconds), seconds]
-    return max(later - earlier for earlier, later in zip(marks, marks[1:], strict=False))
+    return max(later - earlier for earlier, later in pairwise(marks))
 
 
-def p50_p99(values: Sequence[float]) -> tuple[float | None, float | None]:
-    """Median and 99th percentile."""
-    return quantile(values, 0.5), quantile(values, 0.99)
+def grown(samples: Sequence[tuple[float, float]], seconds: float, *, warm: float, last: float) -> float | None:
+    """How much the median of the last share of the time is above that of the same share after the warm-up.
+
+    `samples` are seconds since the beginning and what was measured. None where one of the two has fewer than three.
+    """
+    early = [value for at, value in samples if warm * seconds <= at < (warm + last) * seconds]
+    late = [value for at, value in samples if at >= (1 - last) * seconds]
+    if min(len(early), len(late)) < 3:
+        return None
+    return float(np.median(late) / np.median(early)) - 1
+
+
+def p50_p99(values: Sequence[float]) -> tuple[float, float]:
+    """Median and 99th percentile; infinite of none, since nobody was answered."""
+    found = [quantile(values, share) for share in (0.5, 0.99)]
+    return tuple(math.inf if each is None else each for each in found)  # type: ignore[return-value]

@@ -92,7 +92,7 @@ class Streams:
                     if part == "event":
                         told = reply.event.event
                         times = (round(getattr(told, name), _PLACES) for name in ("onset_s", "apex_s", "offset_s"))
-                        events.append((*times, told.label))
+                        events.append((*times, told.prediction.label))
             except grpc.RpcError:
                 pass
             facts = dict(call.trailing_metadata() or ())

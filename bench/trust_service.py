@@ -8,13 +8,14 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from bench.live_service import Service, service
+from bench.live_service import Service, rss_of, service
+from bench.trust_figures import Mark
 
 CORES = 2
 SAMPLES = Path("samples")
@@ -23,7 +24,7 @@ ANALYZE = "/v1/analyze"
 
 @contextmanager
 def on_cores(count: int = CORES) -> Iterator[None]:
-    """This process, and whatever it starts, on so many processors."""
+    """Keep this process, and whatever it starts, on so many processors."""
     everywhere = os.sched_getaffinity(0)
     os.sched_setaffinity(0, set(sorted(everywhere)[:count]))
     try:
@@ -145,3 +146,42 @@ def counted(url: str, route: str = ANALYZE) -> dict[int, int]:
 def since(before: Mapping[int, int], after: Mapping[int, int]) -> dict[int, int]:
     """What was counted in between."""
     return {status: count - before.get(status, 0) for status, count in after.items() if count > before.get(status, 0)}
+
+
+def gauges(url: str) -> dict[str, float]:
+    """What is held at the moment: places, uploads, waits, streams; only what is not zero."""
+    held: dict[str, float] = {}
+    for (name, pairs), value in metrics(url).items():
+        if value and name in {"glimpse_inflight", "glimpse_queue_depth", "glimpse_live_streams"}:
+            held[" ".join((name, *(label for _, label in pairs)))] = value
+    samples = metrics(url)
+    if busy := total(samples, "glimpse_workers", state="busy"):
+        held["glimpse_workers busy"] = busy
+    return held
+
+
+def look(found: Service, at_s: float) -> Mark:
+    """The service now."""
+    pid = found.process.pid
+    status = Path(f"/proc/{pid}/status").read_text()
+    threads = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("Threads:"))
+    pids = found.workers
+    return Mark(
+        at_s=at_s,
+        gateway_bytes=rss_of(pid),
+        workers_bytes=sum(rss_of(worker) for worker in clip_workers(pids)),
+        processes=len(pids),
+        files=len(list(Path(f"/proc/{pid}/fd").iterdir())),
+        threads=threads,
+    )
+
+
+def clip_workers(pids: Sequence[int]) -> list[int]:
+    """Those of clips, which give way to others on the processors; a spare one and those of streams do not."""
+    gateway = os.getpriority(os.PRIO_PROCESS, 0)
+    found = []
+    for pid in pids:
+        with suppress(OSError):
+            if os.getpriority(os.PRIO_PROCESS, pid) > gateway:
+                found.append(pid)
+    return found

@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor
+from pathlib import Path
 from typing import Any
 
 from server.errors import ConfigurationError, Overloaded, WorkerCrashed
@@ -50,13 +51,11 @@ class WorkerProcess:
     """Everything but the thread runs on the event loop. `sender` carries jobs into the pipe, which may take a while.
 
     `ending` is empty while the worker can be used, then why it ends: crash, memory, deadline, cancelled or shutdown.
-    `stage` is what the current job reported last. `nice` is how far it gives way to other processes, 0..19; `spare`
-    that of `server.pipeline.workers`. `started` fails with `ConfigurationError`; `exited` never fails.
+    `stage` is what the current job reported last. `spare` is that
+    of `server.pipeline.workers`. `started` fails with `ConfigurationError`; `exited` never fails.
     """
 
-    def __init__(
-        self, factory: bytes, memory_bytes: int | None, sender: Executor, *, nice: int = 0, spare: bool = False
-    ) -> None:
+    def __init__(self, factory: bytes, memory_bytes: int | None, sender: Executor, *, spare: bool = False) -> None:
         self._loop = asyncio.get_running_loop()
         self._sender = sender
         self._process: subprocess.Popen[bytes] | None = None
@@ -70,7 +69,6 @@ class WorkerProcess:
         self.spare = spare
         self.started: asyncio.Future[None] = self._loop.create_future()
         self.exited: asyncio.Future[None] = self._loop.create_future()
-        self._nice = nice
         start = Start(factory, memory_bytes, os.getpid())
         # The kernel ties a child to the thread that started it, so the thread must live as long as the process.
         threading.Thread(target=self._attend, args=(start,), name="glimpse-worker", daemon=True).start()
@@ -84,6 +82,14 @@ class WorkerProcess:
     def busy(self) -> bool:
         """Whether a job was given that has no answer yet."""
         return bool(self._answers)
+
+    def give_way(self, nice: int) -> None:
+        """Let other processes come first on the processors, as far as `nice` says, 0..19."""
+        wanted = os.getpriority(os.PRIO_PROCESS, 0) + nice
+        # Each thread has a priority of its own, and those to come inherit it.
+        with contextlib.suppress(OSError):
+            for thread in Path(f"/proc/{self.pid}/task").iterdir():
+                os.setpriority(os.PRIO_PROCESS, int(thread.name), wanted)
 
     async def run(self, job: Any, on_progress: OnProgress | None) -> Any:
         """Give the worker a job and wait for its answer. When cancelled, call `stop` or `kill` before the next job.
@@ -154,9 +160,6 @@ class WorkerProcess:
             theirs.close()
         if self.ending:
             process.kill()
-        if self._nice:
-            # Before the worker is told to start, so that all its threads inherit it.
-            os.setpriority(os.PRIO_PROCESS, process.pid, os.getpriority(os.PRIO_PROCESS, 0) + self._nice)
         try:
             pipe.send(start)
             while self._post(self._on_message, pipe.receive()):

@@ -192,8 +192,7 @@ class WorkerPool:
         return self._waiting.holding(tenant) == 0
 
     async def _launch(self, *, spare: bool) -> WorkerProcess:
-        nice = _NICE if self._spare and not spare else 0
-        process = WorkerProcess(self._factory, self._memory_bytes, self._sender, nice=nice, spare=spare)
+        process = WorkerProcess(self._factory, self._memory_bytes, self._sender, spare=spare)
         self._processes.add(process)
         process.exited.add_done_callback(lambda _: self._on_exit(process))
         await asyncio.wait({process.started}, timeout=_START_S)
@@ -201,6 +200,9 @@ class WorkerPool:
             process.kill("start")
             raise ConfigurationError(f"A worker was not ready after {_START_S:g} s.")
         process.started.result()
+        if self._spare and not spare:
+            # Not before, so that one that was lost is soon replaced.
+            process.give_way(_NICE)
         return process
 
     def _on_exit(self, process: WorkerProcess) -> None:
