@@ -124,7 +124,8 @@ def digest(report: Mapping[str, Any]) -> str:
     return hashlib.blake2b(json.dumps(said, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
-async def _round(address: tuple[str, int], order: Mapping[str, Any]) -> dict[str, Any]:
+async def play(address: tuple[str, int], order: Mapping[str, Any]) -> dict[str, Any]:
+    """One round: what each request of each group got, and what the clients used."""
     groups: Sequence[Group] = [Group(address, each) for each in order["groups"]]
     cpu_s, start = _cpu_s(), time.monotonic()
     ended = asyncio.Event()
@@ -158,7 +159,7 @@ def main() -> None:
     """Play what stdin says."""
     host, _, port = sys.argv[1].rpartition(":")
     while line := sys.stdin.readline():
-        print(json.dumps(asyncio.run(_round((host, int(port)), json.loads(line)))), flush=True)
+        print(json.dumps(asyncio.run(play((host, int(port)), json.loads(line)))), flush=True)
 
 
 if __name__ == "__main__":

@@ -46,8 +46,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--clients", type=int, default=64)
     parser.add_argument("--clips", default="*[!w].mp4", help="which of samples/; all but the interview by default")
     parser.add_argument("--tenants", action="store_true", help="measure two tenants instead")
-    parser.add_argument("--flood-clients", type=int, default=32)
-    parser.add_argument("--flood-pause", type=float, default=0.1, help="seconds after which a refused one asks again")
+    parser.add_argument("--flood-clients", type=int, default=64)
+    parser.add_argument("--flood-pause", type=float, default=0.5, help="seconds after which a refused one asks again")
     parser.add_argument("--json", type=Path, help="also write what was measured there")
     return parser.parse_args(arguments)
 
