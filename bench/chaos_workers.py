@@ -86,18 +86,31 @@ def _chaos(options: argparse.Namespace) -> list[Check]:
         calm = clients.play(None, group("calm", len(requests), requests, most=1))["groups"]["calm"]
         expected = figures.expected_digests(calm)
         streams = Streams(service.grpc, footage, _STREAMS)
+        beside = set(service.workers) - set(clip_workers(service.workers))
         told = streams.play()
+        _wait(lambda: len(service.workers) == CORES + 2, "no process waits for the next stream")
+        # Of the two beside the workers that give way, the one that ended with its stream was that of streams.
+        (spare,) = beside & set(service.workers)
+
+        def of_clips() -> list[int]:
+            return clip_workers(service.workers)
+
+        def of_streams() -> list[int]:
+            """The oldest is that of the stream; the next one waits, or begins."""
+            pids = service.workers
+            return sorted(set(pids) - set(clip_workers(pids)) - {spare}, key=_age)[:1]
+
         say(f"chaos: {options.kills} workers of clips are killed, and {options.kills} of streams")
         with streams.playing():
             clients.begin(None, group("clips", _CLIENTS, requests))
             blows = [
-                _blow(service, target, signal.SIGKILL, number)
-                for number in range(options.kills)
-                for target in ("clips", "streams")
+                _blow(service, victims, signal.SIGKILL, target)
+                for _ in range(options.kills)
+                for target, victims in (("clips", of_clips), ("streams", of_streams))
             ]
-            _progress(service)
+            _progress(service, _CLIENTS + CORES)
             killed = clients.stop()
-        stopped, stops = _stopped(service, clients, files, options.stops)
+        stopped, stops = _stopped(service, clients, files, of_clips, options.stops)
         restarts = {reason: total(metrics(service.url), _RESTARTS, reason=reason) for reason in ("crash", "deadline")}
     answers = killed["groups"]["clips"]
     return [
@@ -113,7 +126,7 @@ def _chaos(options: argparse.Namespace) -> list[Check]:
 
 
 def _stopped(
-    service: Service, clients: Driver, files: Sequence[Path], count: int
+    service: Service, clients: Driver, files: Sequence[Path], victims: Callable[[], list[int]], count: int
 ) -> tuple[list[figures.Answer], list[Blow]]:
     """Workers of clips hang, one after the other."""
     if not count:
@@ -122,14 +135,15 @@ def _stopped(
     # Fewer clients than would make a request wait for long, so that it is the worker that costs the deadline.
     requests = analyses(files, f"?deadline_s={_STOP_DEADLINE_S:g}")
     clients.begin(None, group("clips", CORES, requests))
-    blows = [_blow(service, "clips", signal.SIGSTOP, number) for number in range(count)]
-    _progress(service)
+    blows = [_blow(service, victims, signal.SIGSTOP, "clips") for _ in range(count)]
+    _progress(service, CORES)
     return clients.stop()["groups"]["clips"], blows
 
 
-def _blow(service: Service, target: str, how: signal.Signals, number: int) -> Blow:
-    _progress(service)
-    victim = _busiest(service, clips=target == "clips")
+def _blow(service: Service, victims: Callable[[], list[int]], how: signal.Signals, target: str) -> Blow:
+    # A clip whose worker was killed joins the queue again, once: by then it has been answered.
+    _progress(service, _CLIENTS + CORES)
+    victim = _busiest(victims)
     at_s = time.monotonic()
     os.kill(victim, how)
 
@@ -138,42 +152,46 @@ def _blow(service: Service, target: str, how: signal.Signals, number: int) -> Bl
         there = sum(total(samples, "glimpse_workers", state=state) for state in ("idle", "busy"))
         return victim not in service.workers and there == CORES + 1
 
-    _wait(whole, f"worker {number + 1} of {target} was not replaced")
+    _wait(whole, f"a worker of {target} was not replaced")
     return Blow(target, how.name, at_s, time.monotonic())
 
 
-def _busiest(service: Service, *, clips: bool) -> int:
-    """A worker in the midst of its work. Those of clips give way to others, those of streams do not."""
+def _age(pid: int) -> int:
+    """Clock ticks from the start of the machine to that of the process."""
+    with suppress(OSError):
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+    return sys.maxsize
+
+
+def _busiest(victims: Callable[[], list[int]]) -> int:
+    """One of them that is in the midst of its work; of several, the first."""
     found: list[int] = []
 
     def busy() -> bool:
-        before = _used(service.workers, clips=clips)
+        before = _used(victims())
         time.sleep(_BUSY_S)
-        after = _used(service.workers, clips=clips)
-        grown = {pid: after[pid] - before[pid] for pid in before if pid in after}
-        found[:] = [max(grown, key=lambda pid: grown[pid])] if grown else []
-        return bool(found) and grown[found[0]] > 0
+        after = _used(list(before))
+        found[:] = [pid for pid in before if after.get(pid, 0) > before[pid]]
+        return bool(found)
 
     _wait(busy, "no worker is busy")
     return found[0]
 
 
-def _used(pids: Sequence[int], *, clips: bool) -> dict[int, int]:
-    """Processor time, in ticks, of the workers of that kind."""
-    of_clips = set(clip_workers(pids))
+def _used(pids: Sequence[int]) -> dict[int, int]:
+    """Processor time, in ticks, of those that live."""
     used: dict[int, int] = {}
     for pid in pids:
         with suppress(OSError):
-            if (pid in of_clips) == clips:
-                fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-                used[pid] = int(fields[11]) + int(fields[12])
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            used[pid] = int(fields[11]) + int(fields[12])
     return used
 
 
-def _progress(service: Service) -> None:
-    """Wait until one more clip has been analysed, so that every blow meets a service that works."""
+def _progress(service: Service, answers: int) -> None:
+    """Wait until so many more clips have been analysed, so that every blow meets a service that works."""
     before = counted(service.url, ANALYZE).get(200, 0)
-    _wait(lambda: counted(service.url, ANALYZE).get(200, 0) > before, "no clip is answered any more")
+    _wait(lambda: counted(service.url, ANALYZE).get(200, 0) >= before + answers, "no clip is answered any more")
 
 
 def _wait(there: Callable[[], bool], otherwise: str) -> None:
