@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e
 
-.PHONY: run setup test lint triton samples proto proto-release zoo bench bench-accuracy bench-live load clean
+.PHONY: run setup test lint triton samples proto proto-release zoo bench bench-accuracy bench-live load trust-load chaos soak clean
 .DEFAULT_GOAL := run
 
 $(BIN)/python:
@@ -70,6 +70,19 @@ $(VENV)/.bench: pyproject.toml constraints.txt | $(BIN)/python
 
 load: setup $(VENV)/.bench
 	$(BIN)/python -m bench.live --only load
+
+# Sixty-four clients for five minutes, then a flood beside a polite tenant: about fourteen minutes.
+trust-load: setup
+	$(BIN)/python -m bench.trust_load
+	$(BIN)/python -m bench.trust_load --tenants --seconds 180
+
+chaos: setup
+	$(BIN)/python -m bench.chaos_workers
+	$(BIN)/python -m bench.chaos_triton
+
+# Ten minutes of everything at once.
+soak: setup
+	$(BIN)/python -m bench.soak
 
 clean:
 	rm -rf $(VENV) .triton build dist *.egg-info

@@ -59,7 +59,7 @@ class Service:
 
     def rss_bytes(self) -> float:
         """Resident memory of all its processes; what they share counts for each."""
-        return float(sum(_rss(pid) for pid in (self.process.pid, *self.workers)))
+        return float(sum(rss_of(pid) for pid in (self.process.pid, *self.workers)))
 
     @contextmanager
     def sampled(self, every_s: float = SAMPLE_S) -> Iterator[list[tuple[float, float]]]:
@@ -87,7 +87,10 @@ def service(**settings: str) -> Iterator[Service]:
     """The service as an operator starts it, on free ports, with these variables."""
     command = [sys.executable, "-m", "server", "serve", "--port", "0", "--grpc-port", "0"]
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("GLIMPSE_")}
-    environment = {**inherited, "GLIMPSE_WORKERS__COUNT": "1", **settings}
+    environment = {
+        **inherited, "GLIMPSE_WORKERS__COUNT": "1", "GLIMPSE_WORKERS__SPARE": "0", "GLIMPSE_LIVE__TENANT_SHARE": "1",
+        **settings,
+    }  # fmt: skip
     with tempfile.TemporaryDirectory() as scratch:
         log = Path(scratch) / "log"
         with (
@@ -207,7 +210,8 @@ def _stat(pid: int, *, ended: bool = False) -> float:
     return sum(int(value) for value in fields[11 : 15 if ended else 13]) / _TICKS
 
 
-def _rss(pid: int) -> int:
+def rss_of(pid: int) -> int:
+    """Resident memory of a process, 0 where it has ended."""
     try:
         return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE
     except OSError:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi import FastAPI
 
 from server import __version__
+from server.access.caller import CALLER
 from server.access.guard import Guard
 from server.admin import open_admin
 from server.api.gateway import Gateway
@@ -203,7 +204,7 @@ async def open_service(settings: Settings, observer: Observer) -> AsyncIterator[
     """Clips and live streams, with their worker processes, over one backend. Raises `ConfigurationError`."""
     async with (
         open_predictor(settings, watch=observer, stand_in=True) as predictor,
-        _open_clips(settings, predictor, observer) as clips,
+        _open_clips(settings, predictor, observer, spare=settings.workers.spare) as clips,
         clips.prober.running(),
         open_live(settings, predictor, observer) as live,
     ):
@@ -245,14 +246,22 @@ async def open_live(settings: Settings, predictor: Predictor, observer: Observer
         )
         default = settings.backend.default_model
         yield LivePipeline(
-            predictor=predictor, workers=workers, policy=policy, observer=observer, default_model=default
+            predictor=predictor,
+            workers=workers,
+            policy=policy,
+            observer=observer,
+            default_model=default,
+            tenant=_tenant,
+            tenant_share=wanted.tenant_share,
         )
     finally:
         await workers.close()
 
 
 @asynccontextmanager
-async def _open_clips(settings: Settings, predictor: Predictor, observer: Observer) -> AsyncIterator[ClipPipeline]:
+async def _open_clips(
+    settings: Settings, predictor: Predictor, observer: Observer, *, spare: int = 0
+) -> AsyncIterator[ClipPipeline]:
     from server.pipeline.clip import ClipPipeline, ClipPolicy
     from server.pipeline.stages import Stages
     from server.pipeline.workers import WorkerPool
@@ -271,6 +280,8 @@ async def _open_clips(settings: Settings, predictor: Predictor, observer: Observ
         queue=settings.limits.inflight,
         bounds=worker_bounds_of(settings),
         observer=observer,
+        spare=spare,
+        tenant=_tenant,
     )
     async with _open_shadow(settings, observer) as shadow:
         await pool.start()
@@ -304,6 +315,10 @@ async def _open_shadow(settings: Settings, observer: Observer) -> AsyncIterator[
             yield shadow
         finally:
             await shadow.close()
+
+
+def _tenant() -> str:
+    return CALLER.get().tenant
 
 
 def renderers() -> Mapping[str, Callable[[Report], bytes]]:

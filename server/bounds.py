@@ -23,6 +23,7 @@ def limits_of(settings: Settings) -> Limits:
         queued=limits.queued,
         buffered_bytes=limits.buffered_bytes,
         deadline_s=settings.server.request_deadline_seconds,
+        workers=settings.workers.count,
     )
 
 

@@ -99,7 +99,7 @@ async def test_triton_is_not_asked_before_it_is_needed():
 
 async def test_the_whole_pipeline_gets_ready():
     """Workers start, the default model answers, and everything ends."""
-    tree = load({}, workers={"count": 1}, backend={"repository": str(ROOT / "model_repository")})
+    tree = load({}, workers={"count": 1, "spare": 0}, backend={"repository": str(ROOT / "model_repository")})
     metrics = Metrics()
     async with open_pipeline(tree, metrics) as analyzer:
         assert (await analyzer.readiness()).ready
@@ -108,7 +108,7 @@ async def test_the_whole_pipeline_gets_ready():
 
 async def test_what_live_streams_may_send_is_measured_unless_it_is_set():
     """At start, in the process that waits for the first stream."""
-    groups = {"workers": {"count": 1}, "backend": {"repository": str(ROOT / "model_repository")}}
+    groups = {"workers": {"count": 1, "spare": 0}, "backend": {"repository": str(ROOT / "model_repository")}}
     async with open_service(load({}, **groups), Metrics()) as (_, live):
         assert live.bounds.frames_per_s > 0
     async with open_service(load({}, live={"frames_per_second": 77}, **groups), Metrics()) as (_, live):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 
 from server.errors import ModelNotServable, Overloaded
@@ -38,13 +38,17 @@ class LivePipeline:
         policy: LivePolicy,
         observer: Observer,
         default_model: str,
+        tenant: Callable[[], str] = str,
+        tenant_share: float = 1.0,
     ) -> None:
         self._predictor = predictor
         self._workers = workers
         self._policy = policy
         self._observer = observer
         self._default_model = default_model
-        self._rates: dict[int, float] = {}
+        self._tenant = tenant
+        self._share = tenant_share
+        self._rates: dict[int, tuple[str, float]] = {}
         self._opened = 0
 
     @property
@@ -61,7 +65,7 @@ class LivePipeline:
     @property
     def frames_per_s(self) -> float:
         """What those that are open said they would send."""
-        return sum(self._rates.values())
+        return sum(rate for _, rate in self._rates.values())
 
     @asynccontextmanager
     async def open(self, options: StreamOptions) -> AsyncIterator[OpenStream]:
@@ -97,10 +101,12 @@ class LivePipeline:
 
     @contextmanager
     def _admitted(self, frame_rate: float) -> Iterator[None]:
+        tenant = self._tenant()
         self._check(frame_rate)
+        self._check_share(tenant, frame_rate)
         self._opened += 1
         number = self._opened
-        self._rates[number] = frame_rate
+        self._rates[number] = (tenant, frame_rate)
         self._observer.track_live_streams(+1)
         try:
             yield
@@ -127,6 +133,20 @@ class LivePipeline:
             message = (
                 f"the streams that are open send {taken:g} frames per second; {frame_rate:g} more pass the"
                 f" {policy.frames_per_s:g} that this machine serves (GLIMPSE_LIVE__FRAMES_PER_SECOND)"
+            )
+            raise Overloaded(message, stage="live")
+
+    def _check_share(self, tenant: str, frame_rate: float) -> None:
+        """Leave something for others; the first stream of a tenant may be as large as all that is left."""
+        policy = self._policy
+        rates = [rate for name, rate in self._rates.values() if name == tenant]
+        if not rates:
+            return
+        streams, frames_per_s = self._share * policy.max_streams, self._share * policy.frames_per_s
+        if len(rates) + 1 > streams or sum(rates) + frame_rate > frames_per_s:
+            message = (
+                f"one caller may have {int(streams)} streams with {frames_per_s:g} frames per second"
+                " (GLIMPSE_LIVE__TENANT_SHARE)"
             )
             raise Overloaded(message, stage="live")
 

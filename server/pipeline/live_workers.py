@@ -21,6 +21,7 @@ _log = logging.getLogger(__name__)
 
 _START_S = 60.0
 _END_S = 5.0
+_TRIES = 2
 
 
 class LiveWorkers:
@@ -105,6 +106,7 @@ class LiveWorkers:
         self._sender.shutdown(wait=False)
 
     async def _take(self) -> WorkerProcess:
+        failures = 0
         while not self._closing:
             spare, self._spare = self._next(), None
             waited = spare.done()
@@ -116,6 +118,10 @@ class LiveWorkers:
             except ConfigurationError:
                 # One that failed while nobody waited for it says nothing about now.
                 if self._closing or waited:
+                    continue
+                # Nor does one that was killed while it began; an installation that is broken fails again.
+                failures += 1
+                if failures < _TRIES:
                     continue
                 raise
             if not process.ending:

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Executor
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from server.errors import ConfigurationError, LimitExceeded, Overloaded, WorkerCrashed
@@ -43,15 +44,21 @@ _ENDINGS = {-signal.SIGXCPU: "cpu", -signal.SIGSYS: "sandbox"}
 """Why a worker ended, by the status that the system gives it; anything else is a crash."""
 
 
+class WorkerKilled(WorkerCrashed):
+    """The process was killed by somebody else, such as an operator or a kernel that is out of memory: its job need not
+    be the cause.
+    """
+
+
 class WorkerProcess:
     """Everything but the thread runs on the event loop. `sender` carries jobs into the pipe, which may take a while.
 
     `ending` is empty while the worker can be used, then why it ends: crash, memory, cpu, sandbox, deadline, cancelled
-    or shutdown. `confinement` is known once it is started. `stage` is what the current job reported last. `started`
-    fails with `ConfigurationError`; `exited` never fails.
+    or shutdown. `confinement` is known once it is started. `stage` is what the current job reported last. `spare` is
+    that of `server.pipeline.workers`. `started` fails with `ConfigurationError`; `exited` never fails.
     """
 
-    def __init__(self, factory: bytes, bounds: Bounds, sender: Executor) -> None:
+    def __init__(self, factory: bytes, bounds: Bounds, sender: Executor, *, spare: bool = False) -> None:
         self._loop = asyncio.get_running_loop()
         self._sender = sender
         self._bounds = bounds
@@ -64,6 +71,7 @@ class WorkerProcess:
         self.ending = ""
         self.stage = ""
         self.confinement = Confinement()
+        self.spare = spare
         self.started: asyncio.Future[None] = self._loop.create_future()
         self.exited: asyncio.Future[None] = self._loop.create_future()
         start = Start(factory, bounds, os.getpid())
@@ -79,6 +87,14 @@ class WorkerProcess:
     def busy(self) -> bool:
         """Whether a job was given that has no answer yet."""
         return bool(self._answers)
+
+    def give_way(self, nice: int) -> None:
+        """Let other processes come first on the processors, as far as `nice` says, 0..19."""
+        wanted = os.getpriority(os.PRIO_PROCESS, 0) + nice
+        # Each thread has a priority of its own, and those to come inherit it.
+        with contextlib.suppress(OSError):
+            for thread in Path(f"/proc/{self.pid}/task").iterdir():
+                os.setpriority(os.PRIO_PROCESS, int(thread.name), wanted)
 
     async def run(self, job: Any, on_progress: OnProgress | None) -> Any:
         """Give the worker a job and wait for its answer. When cancelled, call `stop` or `kill` before the next job.
@@ -199,6 +215,7 @@ class WorkerProcess:
                 self._fail(WorkerCrashed("The job was cancelled.", stage=self.stage), number)
 
     def _on_exit(self, code: int, said: str = "") -> None:
+        killed = not self.ending and code == -signal.SIGKILL
         if not self.ending:
             _log.error("a worker ended with status %d", code, extra={"said": said} if said else {})
         self.ending = self.ending or _ENDINGS.get(code, "crash")
@@ -211,6 +228,8 @@ class WorkerProcess:
             most_s = self._bounds.job_cpu_s
             message = f"The request needs more than {most_s:g} s of processor time ({_CPU_SETTING})."
             self._fail(LimitExceeded(message, setting=_CPU_SETTING, limit=most_s, stage=self.stage))
+        elif killed:
+            self._fail(WorkerKilled(_DIED, stage=self.stage))
         self._fail(WorkerCrashed(_FORBIDDEN if self.ending == "sandbox" else _DIED, stage=self.stage))
         self.exited.set_result(None)
 

@@ -52,7 +52,7 @@ class Settings(BaseSettings):
     server: ServerSettings = ServerSettings()
     access: AccessSettings = AccessSettings()
     admin: AdminSettings = AdminSettings()
-    limits: LimitSettings = LimitSettings()
+    limits: LimitSettings = Field(default_factory=LimitSettings)
     workers: WorkerSettings = Field(default_factory=WorkerSettings)
     backend: BackendSettings = Field(default_factory=BackendSettings)
     analysis: AnalysisSettings = AnalysisSettings()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from server.settings.group import MIB, Group
+from server.settings.workers import available_cpus
 
 
 class LimitSettings(Group):
@@ -15,7 +16,12 @@ class LimitSettings(Group):
     clip_frames: int = Field(default=60_000, ge=1, le=10_000_000, description="Most frames of a clip.")
     frame_pixels: int = Field(default=4096 * 2304, ge=4096, le=2**28, description="Largest picture, width x height.")
     faces: int = Field(default=16, ge=1, le=256, description="Most faces followed in one clip.")
-    inflight: int = Field(default=16, ge=1, le=4096, description="Requests that are worked on at a time.")
+    inflight: int = Field(
+        default_factory=lambda: max(16, 2 * available_cpus()),
+        ge=1,
+        le=4096,
+        description="Requests that are worked on at a time; by default 16, or two for each processor.",
+    )
     queued: int = Field(default=32, ge=0, le=65536, description="Requests that may wait; one more is answered 429.")
     buffered_bytes: int = Field(
         default=2048 * MIB, ge=1024, le=2**40, description="Most memory that all uploads together may hold."

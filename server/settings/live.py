@@ -19,6 +19,12 @@ class LiveSettings(Group):
         le=1_000_000,
         description="What all live streams together may send; 0: as much as is measured at start.",
     )
+    tenant_share: float = Field(
+        default=0.75,
+        gt=0,
+        le=1,
+        description="Share of the streams and of their frames per second that a caller may take with several of them.",
+    )
     idle_seconds: float = Field(
         default=30.0, gt=0, le=3600, description="Longest pause between two frames of a live stream."
     )

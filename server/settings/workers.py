@@ -21,6 +21,13 @@ class WorkerSettings(Group):
     count: int = Field(
         default_factory=available_cpus, ge=1, le=256, description="Worker processes; by default one per processor."
     )
+    spare: int = Field(
+        default=1,
+        ge=0,
+        le=256,
+        description="Further processes of the service, for tenants of which no other worker has a request; the others"
+        " then give way to them on the processors.",
+    )
     memory_bytes: int = Field(
         default=2048 * MIB, ge=256 * MIB, le=2**40, description="Address space that one worker may use."
     )

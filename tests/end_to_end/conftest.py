@@ -53,7 +53,13 @@ def serving(log: Path, cwd: Path = ROOT, without: tuple[str, ...] = (), **enviro
     """Run the service on a free port, in a process of its own, and stop it as an operator would."""
     command = [sys.executable, "-m", "server", "serve", "--port", "0", "--grpc-port", "0"]
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("GLIMPSE_") and k not in without}
-    extra = {"GLIMPSE_WORKERS__COUNT": "1", "GLIMPSE_BACKEND__REPOSITORY": str(ROOT / "model_repository")}
+    extra = {
+        "GLIMPSE_WORKERS__COUNT": "1",
+        # All tests are one tenant.
+        "GLIMPSE_WORKERS__SPARE": "0",
+        "GLIMPSE_LIVE__TENANT_SHARE": "1",
+        "GLIMPSE_BACKEND__REPOSITORY": str(ROOT / "model_repository"),
+    }
     with log.open("w", encoding="utf-8") as sink:
         process = subprocess.Popen(
             command,

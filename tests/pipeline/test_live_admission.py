@@ -60,13 +60,14 @@ class _Guest(FakePredictor):
         return replace(await super().model(name, version), backend="afar")
 
 
-def _pipeline(workers=None, predictor=None, metrics=None):
+def _pipeline(workers=None, predictor=None, metrics=None, policy=POLICY, **shares):
     return LivePipeline(
         predictor=predictor or FakePredictor([_contract()]),
         workers=workers or _Workers(),
-        policy=POLICY,
+        policy=policy,
         observer=metrics or Metrics(),
         default_model="net",
+        **shares,
     )
 
 
@@ -95,6 +96,19 @@ async def test_as_many_frames_as_the_machine_serves():
                 pytest.fail("opened")
     async with pipeline.open(StreamOptions(frame_rate=60)), pipeline.open(StreamOptions(frame_rate=40)):
         assert pipeline.frames_per_s == 100
+
+
+async def test_one_caller_leaves_streams_and_frames_to_others():
+    """With one stream it may take all frames, with several only its share; another caller still gets in."""
+    callers = iter(["one", "one", "one", "other"])
+    policy = replace(POLICY, max_streams=4)
+    pipeline = _pipeline(policy=policy, tenant=lambda: next(callers), tenant_share=0.5)
+    async with pipeline.open(StreamOptions(frame_rate=30)):
+        with pytest.raises(Overloaded, match="GLIMPSE_LIVE__TENANT_SHARE"):
+            async with pipeline.open(StreamOptions(frame_rate=30)):
+                pytest.fail("opened")
+        async with pipeline.open(StreamOptions(frame_rate=20)), pipeline.open(StreamOptions(frame_rate=50)):
+            assert (pipeline.streams, pipeline.frames_per_s) == (3, 100)
 
 
 @pytest.mark.parametrize(

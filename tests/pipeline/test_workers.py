@@ -175,9 +175,11 @@ async def test_other_errors_cost_the_job_and_tell_nothing_of_it(job, make, caplo
     assert not watcher.restarts
 
 
-@pytest.mark.parametrize("how", ["segfault", "kill", "exit"])
-async def test_a_worker_that_dies_costs_one_job(how, make, capfd):
-    """The job of the dead worker fails, the others' do not, and a new worker takes its place."""
+@pytest.mark.parametrize(("how", "deaths"), [("segfault", 1), ("kill", 2), ("exit", 1)])
+async def test_a_worker_that_dies_costs_one_job(how, deaths, make, capfd):
+    """The job of the dead worker fails, the others' do not, and a new worker takes its place. One that was killed need
+    not have been the job's fault, so the job is tried once more.
+    """
     pool, watcher = await make(workers=2)
     async with asyncio.TaskGroup() as group:
         others = [group.create_task(pool.run(("count", 200), deadline=soon())) for _ in range(2)]
@@ -186,9 +188,69 @@ async def test_a_worker_that_dies_costs_one_job(how, make, capfd):
     assert [other.result() for other in others] == [200, 200]
     assert caught.value.stage == "die"
     await watcher.until(2, 0, 0)
-    assert watcher.restarts == {"crash": 1}
+    assert watcher.restarts == {"crash": deaths}
     assert await pool.run(("count", 3), deadline=soon()) == 3
     capfd.readouterr()
+
+
+async def test_a_job_whose_worker_is_killed_from_outside_is_done_by_another(make, tmp_path):
+    """Who asked for it gets the answer, and the worker that was killed is replaced."""
+    pool, watcher = await make()
+    pid = (await pool.run(("describe",), deadline=soon()))["pid"]
+    begun = asyncio.Event()
+    once = tmp_path / "begun"
+    job = asyncio.create_task(pool.run(("once", str(once)), deadline=soon(), on_progress=lambda _: begun.set()))
+    await begun.wait()
+    os.kill(pid, signal.SIGKILL)
+    assert await job == "answered"
+    assert watcher.restarts == {"crash": 1}
+
+
+async def test_a_spare_worker_serves_who_has_none_while_one_tenant_has_all_others(jobs):
+    """The tenant that asks for more waits; the one that asks for its first is served at once, and comes first on the
+    processors.
+    """
+    tenants = iter(["flood", "flood", "polite"])
+    watcher = Watcher()
+    pool = WorkerPool(jobs.build, workers=1, queue=4, observer=watcher, spare=1, tenant=lambda: next(tenants))
+    await pool.start()
+    try:
+        flood = [asyncio.create_task(pool.run(("spin",), deadline=soon())) for _ in range(2)]
+        await watcher.until(1, 1, 1)
+        facts = await pool.run(("describe",), deadline=soon())
+        assert facts["nice"] == os.getpriority(os.PRIO_PROCESS, 0)
+        await watcher.until(1, 1, 1)
+        for job in flood:
+            job.cancel()
+        await asyncio.gather(*flood, return_exceptions=True)
+    finally:
+        await pool.close(0)
+
+
+async def test_workers_beside_a_spare_one_give_way_on_the_processors(jobs):
+    """Every thread of theirs is nicer than the gateway."""
+    pool = WorkerPool(jobs.build, workers=1, queue=4, spare=1)
+    await pool.start()
+    try:
+        assert (await pool.run(("describe",), deadline=soon()))["nice"] > os.getpriority(os.PRIO_PROCESS, 0)
+    finally:
+        await pool.close(0)
+
+
+async def test_tenants_get_workers_in_turn(make):
+    """Who asked once is served after the job that runs, not after all that somebody else has asked for before."""
+    tenants = iter(["flood"] * 4 + ["polite"])
+    pool, _ = await make(tenant=lambda: next(tenants))
+    order: list[str] = []
+
+    async def ask(name: str) -> None:
+        await pool.run(("count", 1), deadline=soon())
+        order.append(name)
+
+    async with asyncio.TaskGroup() as group:
+        for name in ("flood", "flood", "flood", "flood", "polite"):
+            group.create_task(ask(name))
+    assert order == ["flood", "polite", "flood", "flood", "flood"]
 
 
 async def test_an_idle_worker_that_dies_is_replaced(make):

@@ -30,9 +30,9 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # gr
         if rule is None:
             return await continuation(details)
         offered = _offered(details.invocation_metadata)
-        if offered.nothing:
+        if offered.nothing and (handler := await continuation(details)) is not None:
             # A certificate is known in the call alone.
-            return self._admitting(await continuation(details), details.method, rule)
+            return self._admitting(handler, details.method, rule)
         try:
             grant = await self._gateway.guard.admit(offered, rule, "")
         except GlimpseError as error:
@@ -46,8 +46,6 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # gr
         """`handler`, once it is known who asks without a credential."""
         refusal = self._refusing
         guard = self._gateway.guard
-        if handler is None:
-            return None
         inner = handler.stream_stream or handler.unary_unary
 
         async def admitted(messages: Any, context: Any) -> Any:
