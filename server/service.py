@@ -16,6 +16,7 @@ from server.api.rest import connection
 from server.api.ws.listening import socket_options
 from server.app import create_app
 from server.errors import ConfigurationError
+from server.secrecy import forbid_dumps, overwrite_freed_memory
 from server.settings import Settings
 from server.telemetry import logging as telemetry_logging
 
@@ -93,6 +94,8 @@ def run(settings: Settings, *, on_ready: Callable[[str, str], None] = lambda *_:
 
     Raises `ConfigurationError` where the service cannot start.
     """
+    forbid_dumps()
+    overwrite_freed_memory()
     listener = listen(settings)
     try:
         # The library binds this port by itself, later, and could not say as plainly that it is taken.

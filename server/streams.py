@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
-from server.types import Event, EventKind, FaceChoice, FaceQuality, ModelRef
+from server.types import Encoded, Event, EventKind, FaceChoice, FaceQuality, ModelRef
 
 FrameEncoding: TypeAlias = Literal["jpeg", "png", "gray8", "bgr8"]
 FRAME_ENCODINGS: tuple[FrameEncoding, ...] = get_args(FrameEncoding)
@@ -53,7 +53,7 @@ class LiveFrame:
     index: int
     capture_us: int
     encoding: FrameEncoding
-    data: bytes
+    data: Encoded
     width: int = 0
     height: int = 0
 

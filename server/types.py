@@ -18,6 +18,8 @@ UInt8Array: TypeAlias = npt.NDArray[np.uint8]
 Float32Array: TypeAlias = npt.NDArray[np.float32]
 Float64Array: TypeAlias = npt.NDArray[np.float64]
 
+Encoded: TypeAlias = bytes | bytearray
+"""A clip or a picture as it was sent; a bytearray is wiped by whoever holds it, once it was looked at."""
 EventKind: TypeAlias = Literal["micro", "macro"]
 FaceChoice: TypeAlias = Literal["largest", "all"]
 Grade: TypeAlias = Literal["good", "fair", "poor"]

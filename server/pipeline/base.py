@@ -9,7 +9,7 @@ from typing import Literal, Protocol, TypeAlias
 
 from server.errors import OptionError
 from server.streams import LiveFrame, StreamOptions, StreamReply
-from server.types import AnalyzeOptions, Classification, Event, ModelInfo, ModelRef, Progress, Report
+from server.types import AnalyzeOptions, Classification, Encoded, Event, ModelInfo, ModelRef, Progress, Report
 
 MODEL_NAME = r"^[a-z0-9][a-z0-9_.\-]{0,63}$"
 MODEL_VERSION = r"^[0-9]{1,18}$"
@@ -54,7 +54,7 @@ class Analyzer(Protocol):
 
     async def analyze(
         self,
-        data: bytes,
+        data: Encoded,
         options: AnalyzeOptions,
         *,
         request_id: str,
@@ -68,7 +68,7 @@ class Analyzer(Protocol):
         ...
 
     async def classify(
-        self, onset: bytes, apex: bytes, options: AnalyzeOptions, *, request_id: str, deadline: float
+        self, onset: Encoded, apex: Encoded, options: AnalyzeOptions, *, request_id: str, deadline: float
     ) -> Classification:
         """Classify the movement between two pictures of one face. Uses only `model` and `version` of the options."""
         ...

@@ -24,6 +24,7 @@ from server.report.export import as_dict
 from server.types import (
     AnalyzeOptions,
     Classification,
+    Encoded,
     ModelInfo,
     Prediction,
     Progress,
@@ -68,7 +69,7 @@ class ClipPipeline:
 
     async def analyze(
         self,
-        data: bytes,
+        data: Encoded,
         options: AnalyzeOptions,
         *,
         request_id: str,
@@ -121,7 +122,7 @@ class ClipPipeline:
         return report
 
     async def classify(
-        self, onset: bytes, apex: bytes, options: AnalyzeOptions, *, request_id: str, deadline: float
+        self, onset: Encoded, apex: Encoded, options: AnalyzeOptions, *, request_id: str, deadline: float
     ) -> Classification:
         """Classify the movement between two pictures of one face. Raises any `GlimpseError`."""
         started = time.monotonic()

@@ -32,6 +32,7 @@ from server.pipeline.worker_pipe import (
     StartFailed,
     Stopped,
 )
+from server.secrecy import forbid_dumps
 from server.types import Progress
 
 Handler: TypeAlias = Callable[[Any, Callable[[Progress], None]], Any]
@@ -108,7 +109,7 @@ def _confine(start: Start) -> None:
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != start.parent:
         os._exit(0)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would put faces on the disk
+    forbid_dumps()
     faulthandler.enable()
     sys.excepthook = _print_location
     import cv2

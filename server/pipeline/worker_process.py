@@ -29,6 +29,7 @@ from server.pipeline.worker_pipe import (
     StartFailed,
     Stopped,
 )
+from server.secrecy import overwriting
 
 _log = logging.getLogger(__name__)
 
@@ -217,4 +218,4 @@ def _spawn(end: MessagePipe) -> subprocess.Popen[bytes]:
     inherited = {name: value for name, value in os.environ.items() if not name.upper().startswith("GLIMPSE_")}
     environment = {**inherited, **_ONE_THREAD, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     command = [sys.executable, "-P", "-m", "server.pipeline.worker_main", *map(str, end.descriptors)]
-    return subprocess.Popen(command, pass_fds=end.descriptors, stdin=subprocess.DEVNULL, env=environment)
+    return subprocess.Popen(command, pass_fds=end.descriptors, stdin=subprocess.DEVNULL, env=overwriting(environment))
