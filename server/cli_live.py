@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from server import console
+from server.notice import NOTICE
 
 if TYPE_CHECKING:
     from client import AsyncStream, Encode, EventKind, Frame, StreamOptions
@@ -36,6 +37,13 @@ class Pictures(StrEnum):
     BGR = "bgr"
 
 
+class HowMuch(StrEnum):
+    """How much of a face is told."""
+
+    FULL = "full"
+    MINIMAL = "minimal"
+
+
 class Whose(StrEnum):
     """Whose expressions."""
 
@@ -57,6 +65,7 @@ def live(  # noqa: PLR0917 - each is an option of the command line
     ] = None,
     rate: Annotated[float | None, typer.Option(min=1.0, max=1000.0, help="Frames per second: camera, stdin.")] = None,
     pictures: Annotated[Pictures, typer.Option(help="How pictures travel.")] = Pictures.JPEG,
+    detail: Annotated[HowMuch, typer.Option(help="With minimal, nothing that measures a face.")] = HowMuch.FULL,
     json: Annotated[bool, typer.Option("--json", help="One JSON object per reply.")] = False,
 ) -> None:
     """Follow the faces of a live source by a running service, until it ends or Ctrl-C."""
@@ -79,6 +88,7 @@ def live(  # noqa: PLR0917 - each is an option of the command line
             if chosen is Policy.DROP_OLDEST
             else "drop_latest",
             frame_rate=frame_rate,
+            detail="full" if detail is HowMuch.FULL else "minimal",
         )
         asyncio.run(_follow(target, frames, options, json=json))
     except ClientError as error:
@@ -127,6 +137,7 @@ async def _tell(stream: AsyncStream, frames: Iterable[Frame], *, json: bool) -> 
 
     if json:
         console.data(live_lines.as_json(stream.opened) or "")
+    console.say(stream.opened.notice or NOTICE)
     messages = live_lines.Messages()
     with live_meter.shown(stream.tally, lines=not json) as meter:
         async for reply in stream.follow(frames):

@@ -120,7 +120,7 @@ class FakeAnalyzer:
         deadline: float,
         on_progress: OnProgress | None = None,
     ) -> Report:
-        self.calls.append({"data": data, "options": options, "request_id": request_id, "deadline": deadline})
+        self.calls.append({"data": bytes(data), "options": options, "request_id": request_id, "deadline": deadline})
         for progress in self.progress if on_progress else ():
             on_progress(progress)
         await self._work()
@@ -129,7 +129,7 @@ class FakeAnalyzer:
     async def classify(
         self, onset: bytes, apex: bytes, options: AnalyzeOptions, *, request_id: str, deadline: float
     ) -> Classification:
-        self.calls.append({"onset": onset, "apex": apex, "options": options, "deadline": deadline})
+        self.calls.append({"onset": bytes(onset), "apex": bytes(apex), "options": options, "deadline": deadline})
         await self._work()
         return Classification(
             request_id, "positive", EVENT.probabilities, 0.8, False, (), Evidence("good"), REF, {"inference": 1.0}

@@ -72,7 +72,14 @@ class Gateway:
             )
 
     async def classify(
-        self, ticket: Ticket, onset: Encoded, apex: Encoded, options: AnalyzeOptions, *, request_id: str, deadline: float
+        self,
+        ticket: Ticket,
+        onset: Encoded,
+        apex: Encoded,
+        options: AnalyzeOptions,
+        *,
+        request_id: str,
+        deadline: float,
     ) -> Classification:
         """`Analyzer.classify` in its turn."""
         async with _bounded(ticket, deadline):

@@ -174,7 +174,9 @@ class Source:
 
 
 @contextmanager
-def opened(data: Encoded | memoryview, demuxer: Container, limits: MediaLimits, *, threads: int = 1) -> Iterator[Source]:
+def opened(
+    data: Encoded | memoryview, demuxer: Container, limits: MediaLimits, *, threads: int = 1
+) -> Iterator[Source]:
     """Open a clip that `container.identify` named.
 
     Raises `UnreadableMedia`, `NoVideoStream`, `UnsupportedMedia`, and `LimitExceeded` for what the header alone tells.

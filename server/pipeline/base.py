@@ -47,6 +47,8 @@ def check_stream_options(options: StreamOptions) -> None:
         raise OptionError(message, option="frame_rate")
     if not options.kinds:
         raise OptionError("kinds names no kind of event: give micro, macro or both", option="kinds")
+    if options.motion and options.detail == "minimal":
+        raise OptionError("motion measures the face, which detail=minimal leaves out", option="motion")
 
 
 class Analyzer(Protocol):
@@ -70,7 +72,7 @@ class Analyzer(Protocol):
     async def classify(
         self, onset: Encoded, apex: Encoded, options: AnalyzeOptions, *, request_id: str, deadline: float
     ) -> Classification:
-        """Classify the movement between two pictures of one face. Uses only `model` and `version` of the options."""
+        """Classify the movement between two pictures of one face. Uses `model`, `version` and `detail`."""
         ...
 
     async def models(self) -> Sequence[ModelInfo]:

@@ -21,6 +21,7 @@ from server.predict.base import Predictor
 from server.recipes.registry import RECIPES
 from server.report.build import event, predictions
 from server.report.export import as_dict
+from server.report.minimal import minimal_classification, minimal_report
 from server.types import (
     AnalyzeOptions,
     Classification,
@@ -115,6 +116,8 @@ class ClipPipeline:
             warnings=(*found.warnings, *(served.info.warnings if found.findings else ())),
         )
         self._observe(found.timings_s, inference_s)
+        if options.detail == "minimal":
+            report = minimal_report(report)
         if found.coverage < self._policy.min_face_coverage:
             raise _face_lost(found, report)
         self._observer.observe_report(report)
@@ -138,7 +141,7 @@ class ClipPipeline:
         (prediction,), inference_s = await self._classify(served, [found], deadline)
         self._observe(found.timings_s, inference_s)
         self._ask_shadow(shadowed, [prediction], [found], found.shadow_s)
-        return Classification(
+        answer = Classification(
             id=request_id,
             label=prediction.label,
             probabilities=prediction.probabilities,
@@ -150,6 +153,7 @@ class ClipPipeline:
             timings_ms=_milliseconds({**found.timings_s, "inference": inference_s}, started),
             warnings=info.warnings,
         )
+        return minimal_classification(answer) if options.detail == "minimal" else answer
 
     async def models(self) -> Sequence[ModelInfo]:
         """Every model of the repository, sorted by name."""

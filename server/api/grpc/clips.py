@@ -58,7 +58,7 @@ async def _followed(call: Call, work: asyncio.Future[Report], pending: Pending, 
 
 
 async def _upload(call: Call, gateway: Gateway, ticket: Ticket, clip: bytearray, deadline: float) -> AnalyzeOptions:
-    """The options, and the bytes into `clip`; then the ticket's place is among the requests that wait or are worked on."""
+    """The options, and the bytes into `clip`; then the ticket's place is among those that wait or are worked on."""
     pace = Pace(gateway.limits)
     options: AnalyzeOptions | None = None
     while (message := await _next(call, pace, deadline)) is not None:

@@ -56,7 +56,7 @@ def router() -> APIRouter:
                 ticket,
                 form.files["onset"],
                 form.files["apex"],
-                AnalyzeOptions(model=parameters.model, version=parameters.version),
+                AnalyzeOptions(model=parameters.model, version=parameters.version, detail=parameters.detail),
                 request_id=REQUEST_ID.get(),
                 deadline=gateway.deadline(request.state.arrived, parameters.deadline_s),
             )
