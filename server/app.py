@@ -20,6 +20,7 @@ from server.api.ws.route import route as live_route
 from server.bounds import facts_of, limits_of, media_limits_of
 from server.errors import GlimpseError
 from server.mllm import with_mllm
+from server.notice import NOTICE
 from server.pipeline.base import Analyzer, LiveAnalyzer, Observer
 from server.predict.base import Predictor
 from server.predict.engine import Gpu
@@ -65,7 +66,7 @@ def create_app(
     app = FastAPI(
         title="Glimpse",
         version=__version__,
-        description="Micro-expression recognition: timed events from clips of faces.",
+        description=f"Micro-expression recognition: timed events from clips of faces.\n\n{NOTICE}",
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
