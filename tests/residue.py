@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import base64
+import subprocess
+import sys
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +40,12 @@ class Search:
         self._table = np.zeros(1 << _TABLE_BITS, dtype=np.bool_)
         self._table[self._wanted >> np.uint64(64 - _TABLE_BITS)] = True
 
+    def __or__(self, other: Search) -> Search:
+        return Search(np.union1d(self._wanted, other._wanted))
+
+    def __len__(self) -> int:
+        return len(self._wanted)
+
     def count(self, haystack: bytes) -> int:
         """How many words of it are needles; its first byte is taken for that of a word."""
         usable = len(haystack) // WIDTH
@@ -56,39 +65,56 @@ def spelled(secret: bytes) -> list[str]:
     return [secret.hex(), secret.hex().upper(), *encoded, repr(secret)[2:-1], ", ".join(map(str, secret))]
 
 
-def files(roots: Sequence[Path], beside: Sequence[Path] = ()) -> dict[Path, tuple[int, int]]:
-    """Size and time of change, in ns, of every regular file under `roots` but those under `beside`."""
-    seen = {}
+def written(roots: Sequence[Path], since_ns: int) -> Iterator[Path]:
+    """Regular files under `roots` that changed after `since_ns`; of folders that many share, only what is new there."""
     for root in roots:
-        for path in root.rglob("*"):
-            if any(path.is_relative_to(each) for each in beside):
-                continue
+        for path in root.iterdir():
             try:
+                state = path.lstat()
+                if state.st_mtime_ns < since_ns:
+                    continue
                 if path.is_file() and not path.is_symlink():
-                    state = path.stat()
-                    seen[path] = (state.st_size, state.st_mtime_ns)
+                    yield path
+                elif path.is_dir() and not path.is_symlink():
+                    yield from (each for each in path.rglob("*") if each.is_file() and not each.is_symlink())
             except OSError:
                 continue
-    return seen
+
+
+def content(path: Path) -> Iterator[bytes]:
+    """A file in pieces that overlap, so that nothing is cut in two, at every offset of a word."""
+    with suppress(OSError), path.open("rb") as file:
+        while piece := file.read(_CHUNK):
+            yield from (piece[shift:] for shift in range(WIDTH))
+            if len(piece) < _CHUNK:
+                break
+            file.seek(-8 * WIDTH, 1)
 
 
 def family(pid: int) -> list[int]:
     """A process and all that descend from it."""
     found = [pid]
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        children = (task / "children").read_text(encoding="ascii").split()
-        found += [member for child in children for member in family(int(child))]
+    with suppress(FileNotFoundError, ProcessLookupError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            children = (task / "children").read_text(encoding="ascii").split()
+            found += [member for child in children for member in family(int(child))]
     return found
 
 
-def opened(pid: int) -> list[str]:
-    """What a process holds open, as the kernel names it."""
-    return [str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir() if link.is_symlink()]
+def opened(pid: int) -> Iterator[Path]:
+    """Regular files, shared memory and deleted files that a process holds open for writing, as they can be read."""
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(OSError):
+            flags = int(Path(f"/proc/{pid}/fdinfo/{link.name}").read_text(encoding="ascii").split()[3], 8)
+            if flags & 3 and link.is_file():
+                yield link
 
 
 def memory(pid: int) -> Iterator[bytes]:
-    """All that a process can write to and has touched. Raises `PermissionError` where the kernel forbids it."""
-    with Path(f"/proc/{pid}/mem").open("rb", buffering=0) as mem:
+    """All that a process can write to and has touched; nothing of one that has ended. Raises `PermissionError` where the
+    kernel forbids it.
+    """
+    with suppress(FileNotFoundError, ProcessLookupError), Path(f"/proc/{pid}/mem").open("rb", buffering=0) as mem:
         for start, stop in _touched(pid):
             for at in range(start, stop, _CHUNK):
                 mem.seek(at)
@@ -107,3 +133,21 @@ def _touched(pid: int) -> Iterator[tuple[int, int]]:
             span, writable = (start, stop), rest[0].startswith("rw")
         elif first == "Rss:" and int(rest[0]) and writable:
             yield span
+
+
+_PEEK = """
+import ctypes, sys
+header, none = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
+assert ctypes.CDLL(None).capset(header, none) == 0
+try:
+    open(f"/proc/{sys.argv[1]}/mem", "rb").close()
+except PermissionError:
+    sys.exit(13)
+"""
+
+
+def can_be_read(pid: int) -> bool:
+    """Whether another process of the same user, without the privileges of an administrator, may read its memory."""
+    done = subprocess.run([sys.executable, "-c", _PEEK, str(pid)], check=False, timeout=60)
+    assert done.returncode in {0, 13}
+    return done.returncode == 0
