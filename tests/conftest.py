@@ -69,6 +69,7 @@ LONG_FILES = (
     "tests/test_adding_a_model.py",
     "tests/end_to_end/test_wild.py",
     "tests/end_to_end/test_ensemble_and_shadow.py",
+    "tests/end_to_end/test_privacy.py",
     "tests/end_to_end/test_mllm.py",
     "tests/pipeline/test_live_session.py",
     "tests/pipeline/test_stages.py",

@@ -15,20 +15,23 @@ WIDTH = 8
 """Bytes of a needle: 64 bits, which nothing else has by chance."""
 _LEVELS = 7
 _CHUNK = 1 << 24
+_OVERLAP = 128
 _TABLE_BITS = 22
 
 
 def needles(secret: bytes, stride: int = 64) -> np.ndarray:
     """Needles of `secret`, uint64: any run of `stride + 15` bytes of it holds one where an address divides by eight.
 
-    Those of fewer than seven different bytes are left out, since headers, runs and smooth skin look like that anywhere.
+    Those of fewer than seven different bytes are left out, since headers, runs and smooth skin look like that anywhere,
+    and those that could be words.
     """
     blocks = np.frombuffer(secret[: len(secret) // stride * stride], dtype=np.uint8).reshape(-1, stride)
     shifts = [np.ascontiguousarray(blocks[:, shift : shift + WIDTH]) for shift in range(WIDTH)]
     every = np.concatenate(shifts)
     ordered = np.sort(every, axis=1)
     different = 1 + (ordered[:, 1:] != ordered[:, :-1]).sum(axis=1)
-    return np.unique(every[different >= _LEVELS].view("<u8").ravel())
+    telling = (different >= _LEVELS) & (every >= 0x80).any(axis=1)
+    return np.unique(every[telling].view("<u8").ravel())
 
 
 class Search:
@@ -66,12 +69,12 @@ def spelled(secret: bytes) -> list[str]:
 
 
 def written(roots: Sequence[Path], since_ns: int) -> Iterator[Path]:
-    """Regular files under `roots` that changed after `since_ns`; of folders that many share, only what is new there."""
+    """Regular files under `roots` that changed after `since_ns`; of folders, only new ones, and none of tests."""
     for root in roots:
         for path in root.iterdir():
             try:
                 state = path.lstat()
-                if state.st_mtime_ns < since_ns:
+                if state.st_mtime_ns < since_ns or path.name.startswith("pytest-"):
                     continue
                 if path.is_file() and not path.is_symlink():
                     yield path
@@ -82,13 +85,13 @@ def written(roots: Sequence[Path], since_ns: int) -> Iterator[Path]:
 
 
 def content(path: Path) -> Iterator[bytes]:
-    """A file in pieces that overlap, so that nothing is cut in two, at every offset of a word."""
+    """A file in pieces that overlap, so that nothing is cut in two."""
     with suppress(OSError), path.open("rb") as file:
         while piece := file.read(_CHUNK):
-            yield from (piece[shift:] for shift in range(WIDTH))
+            yield piece
             if len(piece) < _CHUNK:
                 break
-            file.seek(-8 * WIDTH, 1)
+            file.seek(-_OVERLAP, 1)
 
 
 def family(pid: int) -> list[int]:
@@ -111,8 +114,9 @@ def opened(pid: int) -> Iterator[Path]:
 
 
 def memory(pid: int) -> Iterator[bytes]:
-    """All that a process can write to and has touched; nothing of one that has ended. Raises `PermissionError` where the
-    kernel forbids it.
+    """All that a process can write to and has touched; nothing of one that has ended.
+
+    Raises `PermissionError` where the kernel forbids it.
     """
     with suppress(FileNotFoundError, ProcessLookupError), Path(f"/proc/{pid}/mem").open("rb", buffering=0) as mem:
         for start, stop in _touched(pid):

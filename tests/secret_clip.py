@@ -26,7 +26,7 @@ FIELD_NAME = "words-that-nobody-logs"
 LIMITS = MediaLimits(60, 10_000, 4096 * 2304)
 _SAMPLE = Path(__file__).parents[1] / "samples" / "positive.mp4"
 _RATE = 100
-_BLOCK_PX = 8
+_BAND_PX = 16
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,7 @@ def secret_clip(seed: int, frames: int = 24) -> SecretClip:
 
 def _noisy(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     grain = rng.normal(0, 6, picture.shape)
-    blocks = rng.integers(0, 256, (_BLOCK_PX, picture.shape[1] // _BLOCK_PX, 3))
-    band = blocks.repeat(_BLOCK_PX, 0).repeat(_BLOCK_PX, 1)
+    band = rng.integers(0, 256, (_BAND_PX, picture.shape[1], 3))
     return np.vstack([np.clip(picture + grain, 0, 255), band]).astype(np.uint8)
 
 
@@ -82,6 +81,7 @@ class Secrets:
 
     uploaded: Search
     pixels: Search
+    landmarks: Search
 
     @classmethod
     def of(cls, clips: Sequence[SecretClip], other: SecretClip) -> Secrets:
@@ -89,12 +89,18 @@ class Secrets:
         return cls(
             Search(needles(b"".join(_encoded(clip) for clip in clips)), needles(_encoded(other))),
             Search(needles(b"".join(_pixels(clip) for clip in clips)), needles(_pixels(other))),
+            Search(needles(b"".join(clip.face[0].tobytes() for clip in clips)), needles(other.face[0].tobytes())),
         )
+
+    @cached_property
+    def pictures(self) -> Search:
+        """Pictures, encoded or not."""
+        return self.uploaded | self.pixels
 
     @cached_property
     def any(self) -> Search:
         """All of them."""
-        return self.uploaded | self.pixels
+        return self.pictures | self.landmarks
 
 
 def _encoded(clip: SecretClip) -> bytes:
@@ -102,5 +108,4 @@ def _encoded(clip: SecretClip) -> bytes:
 
 
 def _pixels(clip: SecretClip) -> bytes:
-    landmarks, crop = clip.face
-    return b"".join(plane.tobytes() for plane in clip.decoded) + crop.tobytes() + landmarks.tobytes()
+    return b"".join(plane.tobytes() for plane in clip.decoded) + clip.face[1].tobytes()

@@ -14,7 +14,12 @@ import pytest
 from server.secrecy import overwriting, wipe
 from tests import residue
 
-_ABORT = "import os, resource; resource.setrlimit(resource.RLIMIT_CORE, ({0}, resource.getrlimit(resource.RLIMIT_CORE)[1])); {1}; os.abort()"
+_ABORT = """
+import os, resource
+resource.setrlimit(resource.RLIMIT_CORE, ({0}, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+{1}
+os.abort()
+"""
 _HOLD = """
 import ctypes, sys
 from server.secrecy import overwrite_freed_memory

@@ -77,8 +77,7 @@ def test_no_answer_can_hold_a_picture_landmarks_or_an_embedding():
     """
     lists, plain = set(), set()
     for answer in (Report, Classification, *typing.get_args(streams.StreamReply)):
-        for place, kind in _leaves(answer, answer.__name__):
-            plain.add(kind)
+        plain |= {kind for _, kind in _leaves(answer, answer.__name__)}
         for holder in _dataclasses(answer):
             for name, hint in typing.get_type_hints(holder).items():
                 if "float" in str(hint) and "Sequence" in str(hint):
