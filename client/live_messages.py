@@ -23,7 +23,7 @@ from client.live_types import (
     StreamStats,
     Withdrawn,
 )
-from client.messages import FACES, KINDS, event, model_ref, quality, word
+from client.messages import DETAILS, FACES, KINDS, event, model_ref, quality, word
 
 _POLICIES: Mapping[str, pb.BufferPolicy.ValueType] = {
     "wait": pb.BUFFER_POLICY_WAIT,
@@ -50,6 +50,7 @@ def options_request(options: StreamOptions) -> pb.LiveRequest:
             frame_rate=options.frame_rate,
             clock_zero_us=options.clock_zero_us,
             motion=options.motion,
+            detail=DETAILS[options.detail],
         )
     )
 
@@ -70,7 +71,7 @@ def frame_request(index: int, frame: Frame) -> pb.LiveRequest:
 
 def opened(message: pb.StreamOpened) -> StreamOpened:
     """The stream is open."""
-    return StreamOpened(message.stream_id, model_ref(message.model), tuple(message.regions))
+    return StreamOpened(message.stream_id, model_ref(message.model), tuple(message.regions), message.notice)
 
 
 def reply(response: pb.LiveResponse) -> FrameReply | MovementReply | StreamStats:
@@ -119,7 +120,7 @@ def _result(message: pb.FrameResult) -> FrameResult:
                 track_id=face.track_id,
                 state=word(pb.FaceState, face.state),
                 eyes_px=_points(face.eyes_px),
-                quality=quality(face.quality),
+                quality=quality(face),
                 motion_iod=_points(face.motion_iod),
             )
             for face in message.faces

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from client.types import Event, EventKind, FaceChoice, FrameEncoding, ModelRef, Quality
+from client.types import Detail, Event, EventKind, FaceChoice, FrameEncoding, ModelRef, Quality
 
 BufferPolicy: TypeAlias = Literal["wait", "drop_oldest", "drop_latest"]
 """What happens to a frame that finds a full buffer: the sender waits, the frame that has waited longest goes, or the
@@ -28,7 +28,7 @@ class StreamOptions:
 
     `frame_rate` is what it means to send, in frames per second, and what admission counts; `clock_zero_us` the capture
     time that is second 0, None for that of the first frame; `motion` asks for the displacement of each region with
-    every frame. Empty `kinds` are both.
+    every frame; `detail` minimal leaves out whatever measures a face. Empty `kinds` are both.
     """
 
     model: str | None = None
@@ -39,6 +39,7 @@ class StreamOptions:
     frame_rate: float = 30.0
     clock_zero_us: int | None = None
     motion: bool = False
+    detail: Detail = "full"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,23 +57,25 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class StreamOpened:
-    """The stream is open. `regions` are in the order of `LiveFace.motion_iod`."""
+    """The stream is open. `regions` are in the order of `LiveFace.motion_iod`; `notice` says what answers can tell."""
 
     stream_id: str
     model: ModelRef
     regions: tuple[str, ...]
+    notice: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class LiveFace:
     """One face in one frame. `eyes_px` are the centres of both, the one on the left of the picture first;
-    `motion_iod` the displacement of each region in eye distances, where it was asked for.
+    `motion_iod` the displacement of each region in eye distances, where it was asked for. A minimal one has no
+    `eyes_px` and no `quality`.
     """
 
     track_id: int
     state: FaceState
     eyes_px: tuple[tuple[float, float], ...]
-    quality: Quality
+    quality: Quality | None
     motion_iod: tuple[tuple[float, float], ...] = ()
 
 

@@ -24,6 +24,7 @@ from client.types import (
 )
 
 FACES: Mapping[str, pb.FaceChoice.ValueType] = {"largest": pb.FACE_CHOICE_LARGEST, "all": pb.FACE_CHOICE_ALL}
+DETAILS: Mapping[str, pb.Detail.ValueType] = {"full": pb.DETAIL_FULL, "minimal": pb.DETAIL_MINIMAL}
 KINDS: Mapping[str, pb.EventKind.ValueType] = {"micro": pb.EVENT_KIND_MICRO, "macro": pb.EVENT_KIND_MACRO}
 
 
@@ -55,6 +56,7 @@ def analyze_options(options: AnalyzeOptions) -> pb.AnalyzeOptions:
         kinds=[KINDS[kind] for kind in sorted(options.kinds)],
         onset_s=options.onset_s,
         apex_s=options.apex_s,
+        detail=DETAILS[options.detail],
     )
 
 
@@ -70,21 +72,24 @@ def report(message: pb.Report) -> Report:
         id=message.id,
         clip=Clip(clip.duration_s, clip.frames, clip.fps, clip.width, clip.height, clip.codec),
         faces=tuple(
-            FaceSummary(face.track_id, face.first_s, face.last_s, quality(face.quality), evidence(face.evidence))
+            FaceSummary(face.track_id, face.first_s, face.last_s, quality(face), evidence(face.evidence))
             for face in message.faces
         ),
         events=tuple(event(each) for each in message.events),
         model=model_ref(message.model),
         timings_ms=dict(message.timings_ms),
         warnings=tuple(Warned(warning.code, warning.message) for warning in message.warnings),
+        detail="minimal" if message.detail == pb.DETAIL_MINIMAL else "full",
+        notice=message.notice,
     )
 
 
-def quality(message: pb.Quality) -> Quality:
-    """How well a face is seen."""
-    return Quality(
-        message.iod_px, message.sharpness, message.yaw_deg, message.pitch_deg, message.roll_deg, message.inside
-    )
+def quality(face: pb.FaceSummary | pb.LiveFace) -> Quality | None:
+    """How well a face is seen, where that is told."""
+    if not face.HasField("quality"):
+        return None
+    told = face.quality
+    return Quality(told.iod_px, told.sharpness, told.yaw_deg, told.pitch_deg, told.roll_deg, told.inside)
 
 
 def evidence(message: pb.Evidence) -> Evidence:
@@ -157,4 +162,5 @@ def server_info(message: pb.GetServerInfoResponse) -> ServerInfo:
         live_buffer_frames=message.live_buffer_frames,
         frame_encodings=tuple(word(pb.FrameEncoding, encoding) for encoding in message.frame_encodings),
         codecs=tuple(message.codecs),
+        notice=message.notice,
     )

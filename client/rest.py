@@ -18,7 +18,7 @@ from client import documents, statuses
 from client.credentials import Credential, RestCredential, Secret, host_of_url
 from client.errors import CertificateError, ForeignAnswer, SourceError
 from client.tls import Tls
-from client.types import AnalyzeOptions, Classification, ModelInfo, OnProgress, Progress, Report
+from client.types import AnalyzeOptions, Classification, Detail, ModelInfo, OnProgress, Progress, Report
 
 Media: TypeAlias = bytes | str | os.PathLike[str]
 """The bytes of a clip or picture, or the path of its file."""
@@ -92,14 +92,21 @@ class AsyncRestClient:
             raise ForeignAnswer(f"{self._url} ended its answer early")
 
     async def classify(
-        self, onset: Media, apex: Media, *, model: str | None = None, version: str | None = None
+        self,
+        onset: Media,
+        apex: Media,
+        *,
+        model: str | None = None,
+        version: str | None = None,
+        detail: Detail = "full",
     ) -> Classification:
         """The class of the movement between two pictures of one face."""
         files = {
             name: (name, await content(picture), "application/octet-stream")
             for name, picture in (("onset", onset), ("apex", apex))
         }
-        given = {name: value for name, value in (("model", model), ("version", version)) if value is not None}
+        chosen = {"model": model, "version": version, "detail": None if detail == "full" else detail}
+        given = {name: value for name, value in chosen.items() if value is not None}
         async with self._reaching():
             answer = await self._client.post("/v1/classify", files=files, params=given)
             await self._check(answer)
@@ -156,6 +163,7 @@ def _parameters(options: AnalyzeOptions) -> dict[str, str]:
         "model": options.model,
         "version": options.version,
         "faces": options.faces,
+        "detail": None if options.detail == "full" else options.detail,
         "kinds": ",".join(sorted(options.kinds)) or None,
         "onset_s": options.onset_s,
         "apex_s": options.apex_s,

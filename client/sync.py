@@ -19,7 +19,7 @@ from client.rpc import AsyncClient
 from client.stream import AsyncStream
 from client.tally import Tally
 from client.tls import Tls, grpc_target
-from client.types import AnalyzeOptions, Classification, ModelInfo, OnProgress, Report, ServerInfo
+from client.types import AnalyzeOptions, Classification, Detail, ModelInfo, OnProgress, Report, ServerInfo
 
 
 class _Blocking(ABC):
@@ -75,10 +75,16 @@ class RestClient(_Blocking):
         return self._portal.call(self._client.analyze(clip, options, on_progress=on_progress))
 
     def classify(
-        self, onset: Media, apex: Media, *, model: str | None = None, version: str | None = None
+        self,
+        onset: Media,
+        apex: Media,
+        *,
+        model: str | None = None,
+        version: str | None = None,
+        detail: Detail = "full",
     ) -> Classification:
         """The class of the movement between two pictures of one face."""
-        return self._portal.call(self._client.classify(onset, apex, model=model, version=version))
+        return self._portal.call(self._client.classify(onset, apex, model=model, version=version, detail=detail))
 
     def models(self) -> tuple[ModelInfo, ...]:
         """Every model, servable or not."""

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias
 
 EventKind: TypeAlias = Literal["micro", "macro"]
 FaceChoice: TypeAlias = Literal["largest", "all"]
+Detail: TypeAlias = Literal["full", "minimal"]
 Grade: TypeAlias = Literal["good", "fair", "poor"]
 Side: TypeAlias = Literal["left", "right", "both"]
 FrameEncoding: TypeAlias = Literal["jpeg", "png", "gray8", "bgr8"]
@@ -16,7 +17,7 @@ FrameEncoding: TypeAlias = Literal["jpeg", "png", "gray8", "bgr8"]
 @dataclass(frozen=True, slots=True)
 class AnalyzeOptions:
     """What a caller may choose. `model` None is the service's own, `version` None its newest; empty `kinds` are both.
-    `onset_s` and `apex_s` fix one event instead of spotting.
+    `onset_s` and `apex_s` fix one event instead of spotting. `detail` minimal leaves out whatever measures a face.
     """
 
     model: str | None = None
@@ -25,6 +26,7 @@ class AnalyzeOptions:
     kinds: frozenset[EventKind] = frozenset()
     onset_s: float | None = None
     apex_s: float | None = None
+    detail: Detail = "full"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +77,12 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class FaceSummary:
-    """One face over the whole clip."""
+    """One face over the whole clip. `quality` is None in minimal reports."""
 
     track_id: int
     first_s: float
     last_s: float
-    quality: Quality
+    quality: Quality | None
     evidence: Evidence
 
 
@@ -150,6 +152,8 @@ class Report:
     model: ModelRef
     timings_ms: Mapping[str, float]
     warnings: tuple[Warned, ...] = ()
+    detail: Detail = "full"
+    notice: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +170,8 @@ class Classification:
     model: ModelRef
     timings_ms: Mapping[str, float]
     warnings: tuple[Warned, ...] = ()
+    detail: Detail = "full"
+    notice: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,3 +212,4 @@ class ServerInfo:
     live_buffer_frames: int
     frame_encodings: tuple[FrameEncoding, ...]
     codecs: tuple[str, ...]
+    notice: str = ""

@@ -26,6 +26,7 @@ from server.encryption import certificates_of, watched
 from server.errors import GlimpseError
 from server.guarded import guard_of, reloader_of
 from server.mllm import with_mllm
+from server.notice import NOTICE
 from server.pipeline.base import Analyzer, LiveAnalyzer, Observer
 from server.predict.base import UNWATCHED, BackendWatch, Predictor
 from server.predict.engine import Gpu
@@ -88,7 +89,7 @@ def create_app(
     app = FastAPI(
         title="Glimpse",
         version=__version__,
-        description="Micro-expression recognition: timed events from clips of faces.",
+        description=f"Micro-expression recognition: timed events from clips of faces.\n\n{NOTICE}",
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,

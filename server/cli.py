@@ -16,6 +16,7 @@ from server.cli_keys import keys
 from server.cli_live import live
 from server.cli_tls import CaFileOption, CertificateOption, KeyOption, tls_of
 from server.errors import ConfigurationError, GlimpseError, OptionError
+from server.notice import NOTICE
 from server.settings import Settings, load, rows
 from server.settings.asking import ClientSettings
 from server.types import AnalyzeOptions, Report
@@ -37,6 +38,13 @@ class Backend(StrEnum):
 
     LOCAL = "local"
     TRITON = "triton"
+
+
+class HowMuch(StrEnum):
+    """How much of a face is told."""
+
+    FULL = "full"
+    MINIMAL = "minimal"
 
 
 class Faces(StrEnum):
@@ -152,6 +160,7 @@ def analyze(  # noqa: PLR0917 - each is an option of the command line
     onset_s: Annotated[float | None, typer.Option(help="Fix the onset of one event.")] = None,
     apex_s: Annotated[float | None, typer.Option(help="Fix the apex of one event.")] = None,
     kinds: Annotated[str, typer.Option(help="Events to report.")] = "micro,macro",
+    detail: Annotated[HowMuch, typer.Option(help="With minimal, nothing that measures a face.")] = HowMuch.FULL,
     backend: BackendOption = None,
     triton_address: AddressOption = None,
     ca_file: CaFileOption = None,
@@ -173,11 +182,14 @@ def analyze(  # noqa: PLR0917 - each is an option of the command line
         "onset_s": onset_s,
         "apex_s": apex_s,
         "kinds": kinds,
+        "detail": detail.value,
     }
     options = {name: str(value) for name, value in given.items() if value is not None}
     settings = _settings(backend={"kind": backend, "triton_address": triton_address})
     shown = "json" if json else "csv" if csv else "table"
     reports, failed = asyncio.run(_analyze_all(clips, options, url, tls, settings, shown=shown))
+    if reports:
+        console.say(NOTICE)
     if csv and reports:
         _write_csv(reports)
     if plot is not None and reports:

@@ -14,6 +14,7 @@ import typer
 
 from server import console
 from server.cli_tls import CaFileOption, CertificateOption, KeyOption, tls_of
+from server.notice import NOTICE
 from server.settings import load
 
 if TYPE_CHECKING:
@@ -36,6 +37,13 @@ class Pictures(StrEnum):
     JPEG = "jpeg"
     GRAY = "gray"
     BGR = "bgr"
+
+
+class HowMuch(StrEnum):
+    """How much of a face is told."""
+
+    FULL = "full"
+    MINIMAL = "minimal"
 
 
 class Whose(StrEnum):
@@ -61,6 +69,7 @@ def live(  # noqa: PLR0917 - each is an option of the command line
     ] = None,
     rate: Annotated[float | None, typer.Option(min=1.0, max=1000.0, help="Frames per second: camera, stdin.")] = None,
     pictures: Annotated[Pictures, typer.Option(help="How pictures travel.")] = Pictures.JPEG,
+    detail: Annotated[HowMuch, typer.Option(help="With minimal, nothing that measures a face.")] = HowMuch.FULL,
     json: Annotated[bool, typer.Option("--json", help="One JSON object per reply.")] = False,
     ca_file: CaFileOption = None,
     client_certificate: CertificateOption = None,
@@ -86,6 +95,7 @@ def live(  # noqa: PLR0917 - each is an option of the command line
             if chosen is Policy.DROP_OLDEST
             else "drop_latest",
             frame_rate=frame_rate,
+            detail="full" if detail is HowMuch.FULL else "minimal",
         )
         tls = tls_of(ca_file, client_certificate, client_key)
         asyncio.run(_follow(target, tls, frames, options, json=json))
@@ -137,6 +147,7 @@ async def _tell(stream: AsyncStream, frames: Iterable[Frame], *, json: bool) -> 
 
     if json:
         console.data(live_lines.as_json(stream.opened) or "")
+    console.say(stream.opened.notice or NOTICE)
     messages = live_lines.Messages()
     with live_meter.shown(stream.tally, lines=not json) as meter:
         async for reply in stream.follow(frames):

@@ -19,8 +19,12 @@ from server.api.rest import connection
 from server.api.ws.listening import socket_options
 from server.app import create_app
 from server.errors import ConfigurationError
+<<<<<<< HEAD
 from server.guarded import check_exposure
 from server.listener import bound, url_of
+=======
+from server.secrecy import forbid_dumps, overwrite_freed_memory
+>>>>>>> 1023eb19ebcc76df1c7264f4698b926ac8b6ed10
 from server.settings import Settings
 from server.telemetry import logging as telemetry_logging
 
@@ -138,7 +142,12 @@ def run(
 
     Raises `ConfigurationError` where the service cannot start, or must not.
     """
+<<<<<<< HEAD
     exposed = check_exposure(settings)
+=======
+    forbid_dumps()
+    overwrite_freed_memory()
+>>>>>>> 1023eb19ebcc76df1c7264f4698b926ac8b6ed10
     listener = listen(settings)
     try:
         # These ports are bound later, where it could not be said as plainly that they are taken.

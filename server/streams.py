@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
-from server.types import Event, EventKind, FaceChoice, FaceQuality, ModelRef
+from server.types import Detail, Encoded, Event, EventKind, FaceChoice, FaceQuality, ModelRef
 
 FrameEncoding: TypeAlias = Literal["jpeg", "png", "gray8", "bgr8"]
 FRAME_ENCODINGS: tuple[FrameEncoding, ...] = get_args(FrameEncoding)
@@ -31,7 +31,7 @@ class StreamOptions:
 
     `frame_rate` is what it means to send, per second, and what admission counts; `clock_zero_us` the capture time that
     is zero, for a stream that goes on with the clock of another one; `motion` asks for the displacement of each region
-    with every frame.
+    with every frame; `detail` as in a report.
     """
 
     model: str | None = None
@@ -42,6 +42,7 @@ class StreamOptions:
     frame_rate: float = 30.0
     clock_zero_us: int | None = None
     motion: bool = False
+    detail: Detail = "full"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ class LiveFrame:
     index: int
     capture_us: int
     encoding: FrameEncoding
-    data: bytes
+    data: Encoded
     width: int = 0
     height: int = 0
 
@@ -61,13 +62,14 @@ class LiveFrame:
 @dataclass(frozen=True, slots=True)
 class LiveFace:
     """One face in one frame. `eyes` are the centres of both, x and y in px, the one on the left of the picture first;
-    `motion` the displacement of each region, x and y in IOD, where the client asked for it.
+    `motion` the displacement of each region, x and y in IOD, where the client asked for it. A minimal one has no
+    `eyes` and no `quality`.
     """
 
     track_id: int
     state: FaceState
-    eyes: tuple[tuple[float, float], tuple[float, float]]
-    quality: FaceQuality
+    eyes: Sequence[tuple[float, float]]
+    quality: FaceQuality | None
     motion: Sequence[tuple[float, float]] = ()
 
 

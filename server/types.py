@@ -14,12 +14,18 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from server.notice import NOTICE
+
 UInt8Array: TypeAlias = npt.NDArray[np.uint8]
 Float32Array: TypeAlias = npt.NDArray[np.float32]
 Float64Array: TypeAlias = npt.NDArray[np.float64]
 
+Encoded: TypeAlias = bytes | bytearray
+"""A clip or a picture as it was sent; a bytearray is wiped by whoever holds it, once it was looked at."""
 EventKind: TypeAlias = Literal["micro", "macro"]
 FaceChoice: TypeAlias = Literal["largest", "all"]
+Detail: TypeAlias = Literal["full", "minimal"]
+"""How much of a face an answer tells; `minimal` leaves out whatever measures it (docs/privacy.md)."""
 Grade: TypeAlias = Literal["good", "fair", "poor"]
 Side: TypeAlias = Literal["left", "right", "both"]
 
@@ -207,12 +213,14 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class FaceSummary:
-    """One face over the whole clip. `quality` is the median over its frames, `evidence` what follows from it."""
+    """One face over the whole clip. `quality` is the median over its frames, None in minimal reports; `evidence` what
+    follows from it.
+    """
 
     track_id: int
     first_s: float
     last_s: float
-    quality: FaceQuality
+    quality: FaceQuality | None
     evidence: Evidence
 
 
@@ -245,6 +253,8 @@ class Report:
     model: ModelRef
     timings_ms: Mapping[str, float]
     warnings: Sequence[ReportWarning] = ()
+    detail: Detail = "full"
+    notice: str = NOTICE
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,6 +282,8 @@ class Classification:
     model: ModelRef
     timings_ms: Mapping[str, float]
     warnings: Sequence[ReportWarning] = ()
+    detail: Detail = "full"
+    notice: str = NOTICE
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,6 +296,7 @@ class AnalyzeOptions:
     onset_s: float | None = None
     apex_s: float | None = None
     kinds: frozenset[EventKind] = frozenset({"micro", "macro"})
+    detail: Detail = "full"
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,7 @@ LONG_FILES = (
     "tests/test_adding_a_model.py",
     "tests/end_to_end/test_wild.py",
     "tests/end_to_end/test_ensemble_and_shadow.py",
+    "tests/end_to_end/test_privacy.py",
     "tests/end_to_end/test_mllm.py",
     "tests/pipeline/test_live_session.py",
     "tests/pipeline/test_stages.py",
@@ -120,7 +121,7 @@ class FakeAnalyzer:
         deadline: float,
         on_progress: OnProgress | None = None,
     ) -> Report:
-        self.calls.append({"data": data, "options": options, "request_id": request_id, "deadline": deadline})
+        self.calls.append({"data": bytes(data), "options": options, "request_id": request_id, "deadline": deadline})
         for progress in self.progress if on_progress else ():
             on_progress(progress)
         await self._work()
@@ -129,7 +130,7 @@ class FakeAnalyzer:
     async def classify(
         self, onset: bytes, apex: bytes, options: AnalyzeOptions, *, request_id: str, deadline: float
     ) -> Classification:
-        self.calls.append({"onset": onset, "apex": apex, "options": options, "deadline": deadline})
+        self.calls.append({"onset": bytes(onset), "apex": bytes(apex), "options": options, "deadline": deadline})
         await self._work()
         return Classification(
             request_id, "positive", EVENT.probabilities, 0.8, False, (), Evidence("good"), REF, {"inference": 1.0}

@@ -15,6 +15,7 @@ import pytest
 
 from server import __version__, errors
 from server.cli import main
+from server.notice import NOTICE
 from server.types import Progress
 
 SAMPLE = Path(__file__).parents[1] / "samples" / "positive.mp4"
@@ -51,14 +52,16 @@ def clips(tmp_path):
 
 
 def test_a_service_is_asked_for_its_verdict(glimpse, gateway, clips):
-    """The report is a table on stdout, and the options reach the service."""
-    status, out, err = glimpse("analyze", clips[0], "--url", gateway.url, "--faces", "all", "--kinds", "micro")
-    assert (status, err) == (0, "")
+    """The report is a table on stdout, the notice a message, once, and the options reach the service."""
+    chosen = ("--faces", "all", "--kinds", "micro", "--detail", "minimal")
+    status, out, err = glimpse("analyze", clips[0], "--url", gateway.url, *chosen)
+    assert (status, err) == (0, f"{NOTICE}\n")
     assert "positive" in out
     assert "0.600" in out
     [call] = gateway.analyzer.calls
     assert call["data"] == b"clip 0"
-    assert (call["options"].faces, call["options"].kinds) == ("all", frozenset({"micro"}))
+    options = call["options"]
+    assert (options.faces, options.kinds, options.detail) == ("all", frozenset({"micro"}), "minimal")
 
 
 def test_json_is_one_line_per_clip(glimpse, gateway, clips):
@@ -91,7 +94,7 @@ def test_one_bad_clip_does_not_cost_the_others(glimpse, gateway, clips, tmp_path
     status, out, err = glimpse("analyze", tmp_path / "none.mp4", *clips, "--json", "--url", gateway.url)
     assert status == 1
     assert len(out.splitlines()) == 2
-    assert err == f"{tmp_path / 'none.mp4'}: No such file or directory\n"
+    assert err == f"{tmp_path / 'none.mp4'}: No such file or directory\n{NOTICE}\n"
 
 
 def test_a_problem_of_the_service_is_one_line(glimpse, start, fake_analyzer, clips):

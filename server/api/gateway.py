@@ -14,7 +14,7 @@ from server.api.facts import ServerFacts
 from server.api.limits import Admission, Gauges, Limits, Ticket
 from server.errors import DeadlineExceeded
 from server.pipeline.base import Analyzer, LiveAnalyzer, OnProgress
-from server.types import AnalyzeOptions, Classification, Report
+from server.types import AnalyzeOptions, Classification, Encoded, Report
 
 T = TypeVar("T")
 
@@ -60,7 +60,7 @@ class Gateway:
     async def analyze(
         self,
         ticket: Ticket,
-        clip: bytes,
+        clip: Encoded,
         options: AnalyzeOptions,
         *,
         request_id: str,
@@ -74,7 +74,14 @@ class Gateway:
             )
 
     async def classify(
-        self, ticket: Ticket, onset: bytes, apex: bytes, options: AnalyzeOptions, *, request_id: str, deadline: float
+        self,
+        ticket: Ticket,
+        onset: Encoded,
+        apex: Encoded,
+        options: AnalyzeOptions,
+        *,
+        request_id: str,
+        deadline: float,
     ) -> Classification:
         """`Analyzer.classify` in its turn."""
         async with _bounded(ticket, deadline):

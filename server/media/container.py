@@ -17,6 +17,7 @@ from server.errors import (
     UnsupportedMedia,
 )
 from server.media.limits import STAGE
+from server.types import Encoded
 
 Container: TypeAlias = Literal["mov", "matroska", "avi", "mpegts"]
 """Names of libav's demuxers: mov is MP4, MOV, 3GP; matroska is also WebM."""
@@ -43,7 +44,7 @@ _OTHER_CONTAINERS = {
 }
 
 
-def identify(data: bytes | memoryview) -> Container:
+def identify(data: Encoded | memoryview) -> Container:
     """Name the demuxer for a clip.
 
     Raises `EmptyMedia`; `UnreadableMedia` for bytes that are no media; `TruncatedMedia` for an MP4 or MOV whose boxes
@@ -68,7 +69,7 @@ def identify(data: bytes | memoryview) -> Container:
     raise UnreadableMedia("The bytes are no video container that is known here.", stage=STAGE)
 
 
-def announces_more(data: bytes | memoryview, container: Container) -> bool:
+def announces_more(data: Encoded | memoryview, container: Container) -> bool:
     """Whether an AVI header announces more bytes than there are; other containers are judged elsewhere."""
     if container != "avi":
         return False

@@ -14,7 +14,7 @@ from server.media.demux import Source, opened
 from server.media.limits import STAGE, MediaLimits
 from server.media.pixels import Orientation, PixelReader
 from server.media.timeline import Timeline
-from server.types import ClipInfo, Frame, ReportWarning
+from server.types import ClipInfo, Encoded, Frame, ReportWarning
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -32,7 +32,7 @@ class ClipDecoder:
     Iterating raises any `MediaError`, or `LimitExceeded` at the frame that passes a limit.
     """
 
-    def __init__(self, data: bytes | memoryview, limits: MediaLimits, *, threads: int = 1) -> None:
+    def __init__(self, data: Encoded | memoryview, limits: MediaLimits, *, threads: int = 1) -> None:
         self._data = data
         self._limits = limits
         self._threads = threads
@@ -199,7 +199,7 @@ def _from_entry(pictures: Iterator[VideoFrame], timeline: Timeline) -> Iterator[
             yield picture
 
 
-def open_clip(data: bytes | memoryview, limits: MediaLimits, *, threads: int = 1) -> ClipDecoder:
+def open_clip(data: Encoded | memoryview, limits: MediaLimits, *, threads: int = 1) -> ClipDecoder:
     """Prepare the forward pass over a clip; iterate over what is returned.
 
     Raises `EmptyMedia`, `UnreadableMedia`, `TruncatedMedia`, `NoVideoStream`, `UnsupportedMedia` and `TooFewFrames`
@@ -208,7 +208,7 @@ def open_clip(data: bytes | memoryview, limits: MediaLimits, *, threads: int = 1
     return ClipDecoder(data, limits, threads=threads)
 
 
-def probe(data: bytes | memoryview, limits: MediaLimits) -> ClipInfo:
+def probe(data: Encoded | memoryview, limits: MediaLimits) -> ClipInfo:
     """What the header says, at the cost of one decoded frame; `frames` and `fps` are estimates, 0 where unknown.
 
     Raises as `open_clip` and its iteration, for what shows so early.

@@ -18,6 +18,7 @@ from server.errors import NoVideoStream, UnreadableMedia, UnsupportedMedia
 from server.media.codecs import DECODERS
 from server.media.container import Container
 from server.media.limits import STAGE, MediaLimits
+from server.types import Encoded
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -34,7 +35,7 @@ _DURATION_TAG = re.compile(r"(\d{1,4}):(\d\d):(\d\d(?:\.\d+)?)")
 class _Bytes:
     """What PyAV needs of a file, over bytes or a memoryview, without a copy of the whole."""
 
-    def __init__(self, data: bytes | memoryview) -> None:
+    def __init__(self, data: Encoded | memoryview) -> None:
         self._view = memoryview(data).cast("B")
         self._position = 0
 
@@ -173,7 +174,9 @@ class Source:
 
 
 @contextmanager
-def opened(data: bytes | memoryview, demuxer: Container, limits: MediaLimits, *, threads: int = 1) -> Iterator[Source]:
+def opened(
+    data: Encoded | memoryview, demuxer: Container, limits: MediaLimits, *, threads: int = 1
+) -> Iterator[Source]:
     """Open a clip that `container.identify` named.
 
     Raises `UnreadableMedia`, `NoVideoStream`, `UnsupportedMedia`, and `LimitExceeded` for what the header alone tells.

@@ -13,7 +13,7 @@ import numpy as np
 from server.errors import EmptyMedia, TruncatedMedia, UnreadableMedia, UnsupportedMedia
 from server.media.limits import STAGE, MediaLimits
 from server.media.pixels import Orientation, PixelReader, studio
-from server.types import Frame
+from server.types import Encoded, Frame
 
 if TYPE_CHECKING:
     from av.video.codeccontext import VideoCodecContext
@@ -36,7 +36,7 @@ _ORIENTATIONS = {
 }
 
 
-def read_image(data: bytes | memoryview, limits: MediaLimits) -> Frame:
+def read_image(data: Encoded | memoryview, limits: MediaLimits) -> Frame:
     """Decode one picture, upright (EXIF orientation applied): `index` 0, `time_s` 0, luma in studio range as in clips.
 
     Raises `EmptyMedia`, `UnreadableMedia`, `TruncatedMedia` for a picture that is cut off, `UnsupportedMedia` for other
@@ -64,7 +64,7 @@ def read_image(data: bytes | memoryview, limits: MediaLimits) -> Frame:
     return Frame(0, 0.0, reader.luma(picture), partial(reader.rgb, picture))
 
 
-def read_picture(data: bytes, limits: MediaLimits) -> Frame:
+def read_picture(data: Encoded, limits: MediaLimits) -> Frame:
     """As `read_image`, in half of the time for a JPEG: only its luma is decoded, and colour where it is asked for.
 
     Another decoder rounds otherwise, so that its luma may be one level off.
@@ -83,7 +83,7 @@ def read_picture(data: bytes, limits: MediaLimits) -> Frame:
     return Frame(0, 0.0, luma, lambda: read_image(data, limits).rgb())
 
 
-def _is_cut(codec: str, data: bytes) -> bool:
+def _is_cut(codec: str, data: Encoded) -> bool:
     """Whether the last part of the format is missing, or the header announces more bytes than there are."""
     match codec:
         case "mjpeg":
@@ -97,7 +97,7 @@ def _is_cut(codec: str, data: bytes) -> bool:
             return int.from_bytes(data[4:8], "little") + 7 > len(data)
 
 
-def _orientation(data: bytes) -> Orientation:
+def _orientation(data: Encoded) -> Orientation:
     """From the first directory of the EXIF block (CIPA DC-008, section 4.6.4), upright where there is none."""
     block = _EXIF.search(data, 0, _jpeg_scan(data) if data.startswith(_JPEG_START) else len(data))
     if block is None:
@@ -112,7 +112,7 @@ def _orientation(data: bytes) -> Orientation:
     return Orientation()
 
 
-def _identify(head: bytes) -> tuple[str, int, int]:
+def _identify(head: Encoded) -> tuple[str, int, int]:
     """Decoder, width and height, as the header states them."""
     if head.startswith(_JPEG_START):
         return ("mjpeg", *_jpeg_size(head))
@@ -128,7 +128,7 @@ def _identify(head: bytes) -> tuple[str, int, int]:
     raise UnreadableMedia("The bytes are no picture that is known here.", stage=STAGE)
 
 
-def _jpeg_scan(data: bytes) -> int:
+def _jpeg_scan(data: Encoded) -> int:
     """Where the header ends and the scan begins, in which nothing has a meaning of its own."""
     position = 2
     while position + 4 <= len(data) and data[position] == 0xFF and data[position : position + 2] != _JPEG_SCAN:
@@ -142,7 +142,7 @@ def _jpeg_scan(data: bytes) -> int:
     return position
 
 
-def _jpeg_size(head: bytes) -> tuple[int, int]:
+def _jpeg_size(head: Encoded) -> tuple[int, int]:
     """From the start-of-frame segment (ITU-T T.81, section B.2.2)."""
     position = 2
     while position + 4 <= len(head):
@@ -163,7 +163,7 @@ def _jpeg_size(head: bytes) -> tuple[int, int]:
     raise UnreadableMedia("The JPEG states no size.", stage=STAGE)
 
 
-def _webp_size(head: bytes) -> tuple[int, int]:
+def _webp_size(head: Encoded) -> tuple[int, int]:
     """From the first chunk (RFC 9649, sections 2.5 to 2.7)."""
     kind = head[12:16]
     if len(head) < 30:
@@ -180,7 +180,7 @@ def _webp_size(head: bytes) -> tuple[int, int]:
     return width & 0x3FFF, height & 0x3FFF
 
 
-def _numbers(head: bytes, start: int, size: int, order: Literal["big", "little"]) -> tuple[int, int]:
+def _numbers(head: Encoded, start: int, size: int, order: Literal["big", "little"]) -> tuple[int, int]:
     """Two neighbouring unsigned integers of `size` bytes."""
     first, second = head[start : start + size], head[start + size : start + 2 * size]
     if len(second) < size:

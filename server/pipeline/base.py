@@ -10,7 +10,7 @@ from typing import Literal, Protocol, TypeAlias
 from server.errors import OptionError
 from server.predict.base import BackendWatch
 from server.streams import LiveFrame, StreamOptions, StreamReply
-from server.types import AnalyzeOptions, Classification, Event, ModelInfo, ModelRef, Progress, Report
+from server.types import AnalyzeOptions, Classification, Encoded, Event, ModelInfo, ModelRef, Progress, Report
 
 MODEL_NAME = r"^[a-z0-9][a-z0-9_.\-]{0,63}$"
 MODEL_VERSION = r"^[0-9]{1,18}$"
@@ -48,6 +48,8 @@ def check_stream_options(options: StreamOptions) -> None:
         raise OptionError(message, option="frame_rate")
     if not options.kinds:
         raise OptionError("kinds names no kind of event: give micro, macro or both", option="kinds")
+    if options.motion and options.detail == "minimal":
+        raise OptionError("motion measures the face, which detail=minimal leaves out", option="motion")
 
 
 class Analyzer(Protocol):
@@ -55,7 +57,7 @@ class Analyzer(Protocol):
 
     async def analyze(
         self,
-        data: bytes,
+        data: Encoded,
         options: AnalyzeOptions,
         *,
         request_id: str,
@@ -69,9 +71,9 @@ class Analyzer(Protocol):
         ...
 
     async def classify(
-        self, onset: bytes, apex: bytes, options: AnalyzeOptions, *, request_id: str, deadline: float
+        self, onset: Encoded, apex: Encoded, options: AnalyzeOptions, *, request_id: str, deadline: float
     ) -> Classification:
-        """Classify the movement between two pictures of one face. Uses only `model` and `version` of the options."""
+        """Classify the movement between two pictures of one face. Uses `model`, `version` and `detail`."""
         ...
 
     async def models(self) -> Sequence[ModelInfo]:

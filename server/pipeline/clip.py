@@ -21,9 +21,11 @@ from server.predict.base import Predictor, StandIn
 from server.recipes.registry import RECIPES
 from server.report.build import event, predictions
 from server.report.export import as_dict
+from server.report.minimal import minimal_classification, minimal_report
 from server.types import (
     AnalyzeOptions,
     Classification,
+    Encoded,
     ModelInfo,
     Prediction,
     Progress,
@@ -77,7 +79,7 @@ class ClipPipeline:
 
     async def analyze(
         self,
-        data: bytes,
+        data: Encoded,
         options: AnalyzeOptions,
         *,
         request_id: str,
@@ -124,6 +126,8 @@ class ClipPipeline:
             warnings=(*found.warnings, *(served.info.warnings if found.findings else ())),
         )
         self._observe(found.timings_s, answer.seconds)
+        if options.detail == "minimal":
+            report = minimal_report(report)
         if found.coverage < self._policy.min_face_coverage:
             raise _face_lost(found, report)
         self._observer.observe_report(report)
@@ -131,7 +135,7 @@ class ClipPipeline:
         return report
 
     async def classify(
-        self, onset: bytes, apex: bytes, options: AnalyzeOptions, *, request_id: str, deadline: float
+        self, onset: Encoded, apex: Encoded, options: AnalyzeOptions, *, request_id: str, deadline: float
     ) -> Classification:
         """Classify the movement between two pictures of one face. Raises any `GlimpseError`."""
         started = time.monotonic()
@@ -148,7 +152,7 @@ class ClipPipeline:
         (prediction,) = answer.predictions
         self._observe(found.timings_s, answer.seconds)
         self._ask_shadow(shadowed, [prediction], [found], found.shadow_s)
-        return Classification(
+        classification = Classification(
             id=request_id,
             label=prediction.label,
             probabilities=prediction.probabilities,
@@ -160,6 +164,7 @@ class ClipPipeline:
             timings_ms=_milliseconds({**found.timings_s, "inference": answer.seconds}, started),
             warnings=answer.served.info.warnings,
         )
+        return minimal_classification(classification) if options.detail == "minimal" else classification
 
     async def models(self) -> Sequence[ModelInfo]:
         """Every model of the repository, sorted by name."""

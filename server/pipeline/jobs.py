@@ -11,6 +11,7 @@ from server.media.limits import MediaLimits
 from server.types import (
     ClipInfo,
     Contraction,
+    Encoded,
     EventKind,
     Evidence,
     FaceChoice,
@@ -37,7 +38,7 @@ class ShadowJob:
 class ClipJob:
     """Find the movements of a clip and make a network's inputs from each."""
 
-    data: bytes
+    data: Encoded
     limits: MediaLimits
     recipe: str
     flow: FlowMethod
@@ -58,8 +59,8 @@ class ClipJob:
 class PairJob:
     """Make a network's inputs from an onset and an apex picture."""
 
-    onset: bytes
-    apex: bytes
+    onset: Encoded
+    apex: Encoded
     limits: MediaLimits
     recipe: str
     flow: FlowMethod

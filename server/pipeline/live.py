@@ -82,7 +82,13 @@ class LivePipeline:
             taken = taking.pop_all()
         stream = LiveStream(
             process=process,
-            teller=Teller(self._predictor, served, self._observer, inference_s=self._policy.inference_s),
+            teller=Teller(
+                self._predictor,
+                served,
+                self._observer,
+                inference_s=self._policy.inference_s,
+                detail=options.detail,
+            ),
             served=served,
             options=options,
             policy=self._policy,

@@ -242,6 +242,8 @@ class LiveSession:
 
     def _public(self, face: TrackedFace) -> LiveFace:
         watch = self._watches[face.track_id]
+        if self._opened.options.detail == "minimal":
+            return LiveFace(face.track_id, _state(watch), eyes=(), quality=None)
         left, right = (tuple(float(x) for x in eye) for eye in apply(invert(face.transform), _CROP_EYES))
         return LiveFace(
             track_id=face.track_id,

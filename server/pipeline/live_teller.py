@@ -11,18 +11,28 @@ from server.pipeline.live_jobs import Told
 from server.pipeline.served import Served
 from server.predict.base import Predictor, StandIn
 from server.report.build import event, predictions
+from server.report.minimal import minimal_event
 from server.streams import Candidate, LiveEvent, Onset, Withdrawn
-from server.types import Prediction
+from server.types import Detail, Prediction
 
 
 class Teller:
     """One per stream. `served` is what answers: with the backend that stood in, from the first time one did."""
 
-    def __init__(self, predictor: Predictor, served: Served, observer: Observer, *, inference_s: float) -> None:
+    def __init__(
+        self,
+        predictor: Predictor,
+        served: Served,
+        observer: Observer,
+        *,
+        inference_s: float,
+        detail: Detail = "full",
+    ) -> None:
         self._predictor = predictor
         self.served = served
         self._observer = observer
         self._inference_s = inference_s
+        self._detail = detail
 
     async def tell(self, told: Told) -> Onset | Candidate | LiveEvent | Withdrawn:
         """One step. An event that cannot be classified, since the backend fails, is withdrawn."""
@@ -42,7 +52,7 @@ class Teller:
         found = replace(prediction, abstained=prediction.abstained or told.still)
         ended = event(track_id, where, told.evidence, found)
         self._observer.observe_event(self.served.info.name, ended)
-        return LiveEvent(movement, ended)
+        return LiveEvent(movement, minimal_event(ended) if self._detail == "minimal" else ended)
 
     async def _predict(self, told: Told) -> Prediction | None:
         """The model's answer to what was measured of a movement; None where the backend fails."""

@@ -7,6 +7,7 @@ of the pictures is kept, so memory does not grow with the clip.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
@@ -25,6 +26,7 @@ from server.pipeline.measure import Measurer, StageClock
 from server.pipeline.second_pass import SecondPass
 from server.pipeline.shadow_inputs import ShadowMaker
 from server.recipes.registry import RECIPES
+from server.secrecy import wipe
 from server.spotting.given import given
 from server.spotting.intervals import moved, spot
 from server.spotting.signal import displacement_between
@@ -47,8 +49,12 @@ class Stages:
         self._measurer = Measurer(self._detector, self._landmarker)
 
     def __call__(self, job: ClipJob | PairJob, on_progress: OnProgress) -> ClipFindings | PairFindings:
-        """Run one job. Raises any `InputError`."""
-        return self._pair(job, on_progress) if isinstance(job, PairJob) else self._clip(job, on_progress)
+        """Run one job, and wipe what it brought. Raises any `InputError`."""
+        try:
+            return self._pair(job, on_progress) if isinstance(job, PairJob) else self._clip(job, on_progress)
+        finally:
+            wipe(*((job.onset, job.apex) if isinstance(job, PairJob) else (job.data,)))
+            gc.collect()  # pictures in a cycle would stay until some later clip
 
     def _clip(self, job: ClipJob, on_progress: OnProgress) -> ClipFindings:
         clock = StageClock()

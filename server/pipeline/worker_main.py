@@ -31,9 +31,10 @@ from server.pipeline.worker_pipe import (
     StartFailed,
     Stopped,
 )
-from server.sandbox.kernel import die_with_parent, forbid_dumps
+from server.sandbox.kernel import die_with_parent
 from server.sandbox.layers import enter
-from server.sandbox.limits import limit_dumps, limit_memory, limit_processor_time
+from server.sandbox.limits import limit_memory, limit_processor_time
+from server.secrecy import forbid_dumps
 from server.types import Progress
 
 Handler: TypeAlias = Callable[[Any, Callable[[Progress], None]], Any]
@@ -116,10 +117,9 @@ def _confine(start: Start) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if sys.platform == "linux":
         die_with_parent(signal.SIGKILL)
-        forbid_dumps()  # a core dump would put faces on the disk
     if os.getppid() != start.parent:
         os._exit(0)
-    limit_dumps()
+    forbid_dumps()  # a core dump would put faces on the disk
     faulthandler.enable()
     sys.excepthook = _print_location
     import cv2

@@ -1,6 +1,7 @@
 """Messages between the gateway and one worker, over a pipe each way.
 
-Large `bytes` (a clip) travel beside the pickle, as they are, so that neither end holds a second copy. A pickle may
+Large `bytes` (a clip) travel beside the pickle, as they are, so that neither end holds a second copy, and arrive as a
+bytearray, which can be wiped. A pickle may
 name only the values of the pipeline and numpy arrays: what decodes a stranger's file must not be able to run code in
 the gateway by its answer.
 """
@@ -11,6 +12,7 @@ import contextlib
 import fcntl
 import io
 import multiprocessing
+import os
 import pickle
 from dataclasses import dataclass, is_dataclass
 from multiprocessing.connection import Connection
@@ -21,6 +23,7 @@ from server.sandbox.confinement import Bounds, Confinement
 from server.types import Progress
 
 _BESIDE_FROM_BYTES = 1 << 16
+_SIZE_BYTES = 8
 _PIPE_BYTES = 1 << 20
 """The most that Linux grants without privileges."""
 _MODULES = frozenset(
@@ -163,15 +166,18 @@ class MessagePipe:
         pickler = _Pickler(pickled)
         pickler.dump(message)
         # Everything is pickled before the first byte leaves: a value that cannot be pickled leaves the pipe intact.
-        self._writer.send_bytes(len(pickler.beside).to_bytes(4) + pickled.getvalue())
+        sizes = b"".join(len(blob).to_bytes(_SIZE_BYTES) for blob in pickler.beside)
+        self._writer.send_bytes(len(pickler.beside).to_bytes(_SIZE_BYTES) + sizes + pickled.getbuffer())
         for blob in pickler.beside:
-            self._writer.send_bytes(blob)
+            _write(self._writer.fileno(), memoryview(blob))
 
     def receive(self) -> Any:
         """Blocks for the next message. Raises `EOFError` or `OSError` when the other end is gone."""
         head = self._reader.recv_bytes()
-        beside = [self._reader.recv_bytes() for _ in range(int.from_bytes(head[:4]))]
-        return _Unpickler(io.BytesIO(head[4:]), beside).load()
+        start = min(len(head), _SIZE_BYTES * (1 + int.from_bytes(head[:_SIZE_BYTES])))
+        sizes = [int.from_bytes(head[at : at + _SIZE_BYTES]) for at in range(_SIZE_BYTES, start, _SIZE_BYTES)]
+        beside = [_read(self._reader.fileno(), size) for size in sizes]
+        return _Unpickler(io.BytesIO(head[start:]), beside).load()
 
     def waiting(self) -> bool:
         """Whether a message, or the end, can be received at once."""
@@ -183,24 +189,40 @@ class MessagePipe:
         self._writer.close()
 
 
+def _write(descriptor: int, view: memoryview) -> None:
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def _read(descriptor: int, size: int) -> bytearray:
+    buffer = bytearray(size)
+    view = memoryview(buffer)
+    while view:
+        count = os.readv(descriptor, [view])
+        if not count:
+            raise EOFError
+        view = view[count:]
+    return buffer
+
+
 class _Pickler(pickle.Pickler):
     def __init__(self, file: io.BytesIO) -> None:
         super().__init__(file, protocol=5)
-        self.beside: list[bytes] = []
+        self.beside: list[bytes | bytearray] = []
 
     def persistent_id(self, obj: Any) -> int | None:
-        if type(obj) is not bytes or len(obj) < _BESIDE_FROM_BYTES:
+        if not isinstance(obj, bytes | bytearray) or len(obj) < _BESIDE_FROM_BYTES:
             return None
         self.beside.append(obj)
         return len(self.beside) - 1
 
 
 class _Unpickler(pickle.Unpickler):
-    def __init__(self, file: io.BytesIO, beside: list[bytes]) -> None:
+    def __init__(self, file: io.BytesIO, beside: list[bytearray]) -> None:
         super().__init__(file)
         self._beside = beside
 
-    def persistent_load(self, pid: int) -> bytes:
+    def persistent_load(self, pid: int) -> bytearray:
         return self._beside[pid]
 
     def find_class(self, module: str, name: str) -> Any:

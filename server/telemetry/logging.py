@@ -1,7 +1,8 @@
 """Logs: one JSON object per line with the request id, and nothing personal.
 
-What is written is chosen field by field where a record is made; file names, addresses of clients and options of
-requests are never among them.
+What is written is chosen field by field: file names, addresses of clients, options and bytes of requests are never
+among them. The text of an exception that is none of ours may hold what was in a request, so its type and place are
+written without it, and of records of libraries only the first line of their template.
 """
 
 from __future__ import annotations
@@ -10,12 +11,24 @@ import json
 import logging
 import logging.config
 import sys
+import traceback
 from datetime import UTC, datetime
+from types import TracebackType
 from typing import Any, Literal
 
+from server.errors import GlimpseError
 from server.telemetry.context import REQUEST_ID
 
-_STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "color_message", "taskName"}
+FIELDS = frozenset(
+    {
+        *("method", "route", "status", "duration_ms", "code", "stage", "reason", "reasons", "caller"),
+        *("version", "backend", "model", "target", "state", "layers", "lacks", "what", "said"),
+        *("url", "grpc", "hosts", "serial", "expires"),
+        *("outcomes", "agreement", "request_sha256", "answer_sha256", "input_tokens", "output_tokens"),
+    }
+)
+"""Every extra field that a record may have; others are not written."""
+_LONGEST_FOREIGN = 200
 
 
 class JsonFormatter(logging.Formatter):
@@ -23,7 +36,7 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """One line of JSON."""
-        return json.dumps(_fields(self, record), default=str, ensure_ascii=False)
+        return json.dumps(_fields(record), default=str, ensure_ascii=False)
 
 
 class TextFormatter(logging.Formatter):
@@ -31,7 +44,7 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """One line of text, and the stack trace where there is one."""
-        fields = _fields(self, record)
+        fields = _fields(record)
         trace = fields.pop("exception", "")
         head = f"{fields.pop('time')} {fields.pop('level'):<7} {fields.pop('message')}"
         fields.pop("logger")
@@ -39,19 +52,42 @@ class TextFormatter(logging.Formatter):
         return "\n".join(part for part in (f"{head} {rest}".rstrip(), trace) if part)
 
 
-def _fields(formatter: logging.Formatter, record: logging.LogRecord) -> dict[str, Any]:
+def _fields(record: logging.LogRecord) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
         "level": record.levelname.lower(),
         "logger": record.name,
-        "message": record.getMessage(),
+        "message": _message(record),
     }
     if request_id := REQUEST_ID.get():
         fields["request_id"] = request_id
-    fields.update((name, value) for name, value in record.__dict__.items() if name not in _STANDARD)
+    fields.update((name, value) for name, value in record.__dict__.items() if name in FIELDS)
     if record.exc_info:
-        fields["exception"] = formatter.formatException(record.exc_info)
+        fields["exception"] = _trace(record.exc_info[1])
     return fields
+
+
+def _message(record: logging.LogRecord) -> str:
+    if record.name.partition(".")[0] == "server":
+        return record.getMessage()
+    lines = str(record.msg).splitlines() if isinstance(record.msg, str) else [type(record.msg).__name__]
+    return lines[0][:_LONGEST_FOREIGN] if lines else ""
+
+
+def _trace(error: BaseException | None) -> str:
+    """Where an exception comes from, and what it was caused by, first."""
+    parts: list[str] = []
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        text = f": {error.message}" if isinstance(error, GlimpseError) else ""
+        parts.insert(0, f"{_places(error.__traceback__)}{type(error).__qualname__}{text}")
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return "\n".join(parts)
+
+
+def _places(trace: TracebackType | None) -> str:
+    return "".join(traceback.format_tb(trace))
 
 
 def configure(level: str, log_format: Literal["auto", "json", "text"]) -> None:

@@ -19,6 +19,7 @@ from client.messages import event
 from server import live_meter
 from server.cli import main
 from server.live_meter import Meter
+from server.notice import NOTICE
 from tests.client.conftest import EVENT, Refusal
 
 TOLD = {
@@ -67,7 +68,7 @@ def test_events_are_lines_on_stdout(glimpse, service, video):
     assert candidate.split() == ["0.200", "s", "candidate", "face", "1"]
     assert told.split()[:8] == ["0.300", "s", "event", "face", "1", "micro", "positive", "0.80"]
     assert withdrawn.split() == ["withdrawn", "face", "1", "face-lost"]
-    assert err.startswith("5 frames: 5 analysed, 0 dropped, 0 refused, 0 unanswered; lag ")
+    assert err.startswith(f"{NOTICE}\n5 frames: 5 analysed, 0 dropped, 0 refused, 0 unanswered; lag ")
     assert err.endswith("; 1 events, 1 withdrawn, 0 reconnections\n")
 
 
@@ -84,13 +85,14 @@ def test_json_is_one_object_per_reply(glimpse, service, video):
 
 
 def test_options_reach_the_service(glimpse, service, video):
-    """Model, faces, kinds and policy; the rate is that of the file, and so are the times."""
+    """Model, faces, kinds, policy and detail; the rate is that of the file, and so are the times."""
     options = ["--model", "m", "--model-version", 3, "--faces", "all", "--kinds", "micro", "--policy", "wait"]
+    options += ["--detail", "minimal"]
     status, _, _ = glimpse(video, "--target", service.target, "--pictures", "gray", *options)
     [sent] = service.fake.options
     assert status == 0
     assert (sent.model, sent.version, sent.faces, list(sent.kinds)) == ("m", "3", pb.FACE_CHOICE_ALL, [1])
-    assert (sent.policy, sent.frame_rate) == (pb.BUFFER_POLICY_WAIT, 50.0)
+    assert (sent.policy, sent.frame_rate, sent.detail) == (pb.BUFFER_POLICY_WAIT, 50.0, pb.DETAIL_MINIMAL)
     assert [frame.capture_time_us for frame in service.fake.frames] == [0, 20000, 40000, 60000, 80000]
     assert {(frame.encoding, frame.width) for frame in service.fake.frames} == {(pb.FRAME_ENCODING_GRAY8, 64)}
 
@@ -100,7 +102,7 @@ def test_jpegs_come_from_stdin(glimpse, service, monkeypatch):
     jpeg = cv2.imencode(".jpg", np.zeros((8, 8, 3), np.uint8))[1].tobytes()
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(jpeg * 3)))
     status, _, err = glimpse("-", "--target", service.target, "--rate", 100)
-    assert (status, err[:8]) == (0, "3 frames")
+    assert (status, err.splitlines()[-1][:8]) == (0, "3 frames")
     assert [(frame.capture_time_us, frame.data) for frame in service.fake.frames] == [
         (number * 10_000, jpeg) for number in range(3)
     ]
@@ -174,7 +176,7 @@ def test_an_interrupt_ends_with_the_statistics(service):
         err = live.stderr.read().decode()
         assert live.wait(20) == 0, err
     assert json.loads(rest.splitlines()[-1])["type"] == "stats"
-    assert err.startswith("1 frames: 1 analysed")
+    assert err.splitlines()[-1].startswith("1 frames: 1 analysed")
     assert "Traceback" not in err
 
 

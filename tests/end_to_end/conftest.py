@@ -49,8 +49,12 @@ class Service:
 
 
 @contextmanager
-def serving(log: Path, cwd: Path = ROOT, without: tuple[str, ...] = (), **environment: str) -> Iterator[Service]:
-    """Run the service on a free port, in a process of its own, and stop it as an operator would."""
+def serving(
+    log: Path, cwd: Path = ROOT, without: tuple[str, ...] = (), *, ends: int = 0, **environment: str
+) -> Iterator[Service]:
+    """Run the service on a free port, in a process of its own, and stop it as an operator would; it `ends` with that
+    status.
+    """
     command = [sys.executable, "-m", "server", "serve", "--port", "0", "--grpc-port", "0"]
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("GLIMPSE_") and k not in without}
     extra = {
@@ -77,7 +81,7 @@ def serving(log: Path, cwd: Path = ROOT, without: tuple[str, ...] = (), **enviro
                 yield Service(client, process, log, grpc)
         finally:
             process.send_signal(signal.SIGINT)
-            assert process.wait(30) == 0
+            assert process.wait(30) == ends
             drain.wait(10)
             process.stderr.close()
 

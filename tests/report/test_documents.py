@@ -73,7 +73,7 @@ def test_action_units_name_their_side():
 def test_json_is_complete_and_strict():
     """The document parses and has the fields that the API promises."""
     document = json.loads(json.dumps(as_dict(_report()), allow_nan=False))
-    assert set(document) == {"id", "clip", "faces", "events", "model", "timings_ms", "warnings"}
+    assert set(document) == {"id", "clip", "faces", "events", "model", "timings_ms", "warnings", "detail", "notice"}
     assert document["events"][0]["evidence"] == {"grade": "good", "reasons": []}
 
 

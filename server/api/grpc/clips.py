@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import io
 from typing import Any
 
 from server.api.gateway import Gateway
@@ -13,19 +12,24 @@ from server.api.limits import Ticket
 from server.api.pace import Pace
 from server.api.progress import Pending
 from server.errors import DeadlineExceeded, FaceLost, OptionError
+from server.secrecy import wipe
 from server.types import AnalyzeOptions, Report
 
 
 async def analyze(call: Call, gateway: Gateway) -> None:
     """Serve one call. A face that is lost is an error after the report of what was seen until then."""
     deadline = gateway.deadline(call.arrived, call.wanted_s)
-    with gateway.admission.enter("analyze") as ticket:
-        options, clip = await _upload(call, gateway, ticket, deadline)
-        await _answer(call, gateway, ticket, options, clip, deadline=deadline)
+    clip = bytearray()
+    try:
+        with gateway.admission.enter("analyze") as ticket:
+            options = await _upload(call, gateway, ticket, clip, deadline)
+            await _answer(call, gateway, ticket, options, clip, deadline=deadline)
+    finally:
+        wipe(clip)
 
 
 async def _answer(
-    call: Call, gateway: Gateway, ticket: Ticket, options: AnalyzeOptions, clip: bytes, *, deadline: float
+    call: Call, gateway: Gateway, ticket: Ticket, options: AnalyzeOptions, clip: bytearray, *, deadline: float
 ) -> None:
     longest_s = gateway.limits.upload_idle_s
     pending = Pending()
@@ -53,11 +57,10 @@ async def _followed(call: Call, work: asyncio.Future[Report], pending: Pending, 
     return work.result()
 
 
-async def _upload(call: Call, gateway: Gateway, ticket: Ticket, deadline: float) -> tuple[AnalyzeOptions, bytes]:
-    """Options and bytes; then the ticket's place is among the requests that wait or are worked on."""
+async def _upload(call: Call, gateway: Gateway, ticket: Ticket, clip: bytearray, deadline: float) -> AnalyzeOptions:
+    """The options, and the bytes into `clip`; then the ticket's place is among those that wait or are worked on."""
     pace = Pace(gateway.limits)
     options: AnalyzeOptions | None = None
-    content = io.BytesIO()
     while (message := await _next(call, pace, deadline)) is not None:
         part = message.WhichOneof("part")
         if options is None:
@@ -67,13 +70,13 @@ async def _upload(call: Call, gateway: Gateway, ticket: Ticket, deadline: float)
         elif part == "data":
             ticket.hold(len(message.data))
             pace.advance(len(message.data))
-            content.write(message.data)
+            clip += message.data
         else:
             raise OptionError("every message after the first must hold data", option="data", stage="upload")
     if options is None:
         raise OptionError("no message came; the first must hold the options", option="options", stage="upload")
     ticket.uploaded()
-    return options, content.getvalue()
+    return options
 
 
 async def _next(call: Call, pace: Pace, deadline: float) -> Any:

@@ -8,6 +8,7 @@ from glimpse.v1 import micro_expressions_pb2 as pb
 from pydantic import TypeAdapter
 
 from server.api.facts import ServerFacts
+from server.notice import NOTICE
 from server.pipeline.base import LiveAnalyzer, OpenStream
 from server.streams import (
     FRAME_ENCODINGS,
@@ -72,13 +73,15 @@ def report(found: Report | dict[str, object]) -> pb.AnalyzeResponse:
             model=_model(found.model),
             timings_ms=found.timings_ms,
             warnings=[pb.Warning(code=warning.code, message=warning.message) for warning in found.warnings],
+            detail=pb.Detail.Value(f"DETAIL_{found.detail.upper()}"),
+            notice=found.notice,
         )
     )
 
 
 def opened(stream_id: str, stream: OpenStream) -> pb.LiveResponse:
     """The first answer of a live stream."""
-    first = pb.StreamOpened(stream_id=stream_id, model=_model(stream.model), regions=stream.regions)
+    first = pb.StreamOpened(stream_id=stream_id, model=_model(stream.model), regions=stream.regions, notice=NOTICE)
     return pb.LiveResponse(opened=first)
 
 
@@ -180,6 +183,7 @@ def server_info(facts: ServerFacts, live: LiveAnalyzer) -> pb.GetServerInfoRespo
         live_buffer_frames=bounds.buffer_frames,
         frame_encodings=[pb.FrameEncoding.Value(f"FRAME_ENCODING_{name.upper()}") for name in FRAME_ENCODINGS],
         codecs=facts.codecs,
+        notice=NOTICE,
     )
 
 
@@ -221,7 +225,9 @@ def _evidence(evidence: Evidence) -> pb.Evidence:
     return pb.Evidence(grade=pb.Grade.Value(f"GRADE_{evidence.grade.upper()}"), reasons=evidence.reasons)
 
 
-def _quality(quality: FaceQuality) -> pb.Quality:
+def _quality(quality: FaceQuality | None) -> pb.Quality | None:
+    if quality is None:
+        return None
     return pb.Quality(
         iod_px=quality.iod_px,
         sharpness=quality.sharpness,

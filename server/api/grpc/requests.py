@@ -11,7 +11,7 @@ from glimpse.v1 import micro_expressions_pb2 as pb
 from server.errors import OptionError
 from server.pipeline.base import MODEL_NAME, MODEL_VERSION, check_options, check_stream_options
 from server.streams import FRAME_ENCODINGS, BufferPolicy, FrameEncoding, LiveFrame, StreamOptions
-from server.types import AnalyzeOptions, EventKind, FaceChoice
+from server.types import AnalyzeOptions, Detail, EventKind, FaceChoice
 
 T = TypeVar("T")
 
@@ -21,6 +21,7 @@ _POLICIES: dict[int, BufferPolicy] = {0: "drop_oldest", 1: "wait", 2: "drop_olde
 _ENCODINGS: dict[int, FrameEncoding] = {
     pb.FrameEncoding.Value(f"FRAME_ENCODING_{name.upper()}"): name for name in FRAME_ENCODINGS
 }
+_DETAILS: dict[int, Detail] = {0: "full", 1: "full", 2: "minimal"}
 _LATEST_S = 86400.0
 
 
@@ -33,6 +34,7 @@ def analyze_options(message: pb.AnalyzeOptions) -> AnalyzeOptions:
         onset_s=_moment("onset_s", message.onset_s) if message.HasField("onset_s") else None,
         apex_s=_moment("apex_s", message.apex_s) if message.HasField("apex_s") else None,
         kinds=_kinds(message.kinds),
+        detail=_choice("detail", message.detail, _DETAILS),
     )
     check_options(options)
     return options
@@ -49,6 +51,7 @@ def stream_options(message: pb.LiveOptions) -> StreamOptions:
         frame_rate=message.frame_rate or StreamOptions().frame_rate,
         clock_zero_us=message.clock_zero_us if message.HasField("clock_zero_us") else None,
         motion=message.motion,
+        detail=_choice("detail", message.detail, _DETAILS),
     )
     check_stream_options(options)
     return options

@@ -39,6 +39,7 @@ async def report_response(gateway: Gateway, report: Report, media_type: str, dea
 def _headers(answer: Report | Classification) -> dict[str, str]:
     return {
         "Glimpse-Model": _model(answer.model),
+        "Glimpse-Notice": answer.notice,
         "Server-Timing": ", ".join(
             f"{re.sub('[^A-Za-z0-9_-]', '-', stage)};dur={ms:.1f}" for stage, ms in answer.timings_ms.items()
         ),

@@ -32,6 +32,7 @@ def router() -> APIRouter:
         with ExitStack() as holding:
             ticket = holding.enter_context(gateway.admission.enter("analyze"))
             form = await _read(request, gateway, ticket, ("clip",), query)
+            holding.callback(form.wipe)
             parameters = merged(AnalyzeParameters, request, form.fields)
             work = _Analysis(request, gateway, ticket, form.files["clip"], parameters)
             if media_type == answers.EVENT_STREAM:
@@ -46,14 +47,16 @@ def router() -> APIRouter:
         """Send one face before and at the height of a movement, get its class."""
         gateway: Gateway = request.state.gateway
         choose(_accept(request), (answers.JSON,))
-        with gateway.admission.enter("classify") as ticket:
+        with ExitStack() as holding:
+            ticket = holding.enter_context(gateway.admission.enter("classify"))
             form = await _read(request, gateway, ticket, ("onset", "apex"), query)
+            holding.callback(form.wipe)
             parameters = merged(ModelParameters, request, form.fields)
             work = gateway.classify(
                 ticket,
                 form.files["onset"],
                 form.files["apex"],
-                AnalyzeOptions(model=parameters.model, version=parameters.version),
+                AnalyzeOptions(model=parameters.model, version=parameters.version, detail=parameters.detail),
                 request_id=REQUEST_ID.get(),
                 deadline=gateway.deadline(request.state.arrived, parameters.deadline_s),
             )
@@ -69,7 +72,7 @@ class _Analysis:
     """One analysis, ready to run, with or without somebody who follows its progress."""
 
     def __init__(
-        self, request: Request, gateway: Gateway, ticket: Ticket, clip: bytes, parameters: AnalyzeParameters
+        self, request: Request, gateway: Gateway, ticket: Ticket, clip: bytearray, parameters: AnalyzeParameters
     ) -> None:
         self._gateway = gateway
         self._ticket = ticket

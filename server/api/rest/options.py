@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from server.api.rest.problems import option_error
 from server.errors import OptionError
 from server.pipeline.base import MODEL_NAME, MODEL_VERSION, check_options
-from server.types import AnalyzeOptions, EventKind, FaceChoice
+from server.types import AnalyzeOptions, Detail, EventKind, FaceChoice
 
 _KINDS: tuple[EventKind, ...] = ("micro", "macro")
 
@@ -28,6 +28,7 @@ class ModelParameters(BaseModel):
     deadline_s: float | None = Field(
         default=None, gt=0, le=3600, description="Seconds to the answer; the service's own limit holds if lower."
     )
+    detail: Detail = Field(default="full", description="With minimal, nothing that measures a face is told.")
 
 
 class AnalyzeParameters(ModelParameters):
@@ -56,6 +57,7 @@ class AnalyzeParameters(ModelParameters):
             onset_s=self.onset_s,
             apex_s=self.apex_s,
             kinds=frozenset(kind for kind in _KINDS if kind in self.kinds.split(",")),
+            detail=self.detail,
         )
         check_options(options)
         return options

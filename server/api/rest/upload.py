@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import io
 from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass, field
 
@@ -17,6 +16,7 @@ from server.api.limits import Ticket, upload_too_large
 from server.api.pace import Pace
 from server.api.rest import problems
 from server.errors import DeadlineExceeded
+from server.secrecy import wipe
 
 _FIELD_BYTES = 1024
 
@@ -33,8 +33,12 @@ class ClientGone(Exception):
 class Form:
     """The parts of a body: files as bytes, options as text."""
 
-    files: Mapping[str, bytes]
+    files: Mapping[str, bytearray]
     fields: Mapping[str, str]
+
+    def wipe(self) -> None:
+        """Overwrite the files."""
+        wipe(*self.files.values())
 
 
 @dataclass
@@ -42,7 +46,7 @@ class _Part:
     name: str = ""
     header: bytes = b""
     headers: dict[bytes, bytes] = field(default_factory=dict)
-    content: io.BytesIO = field(default_factory=io.BytesIO)
+    content: bytearray = field(default_factory=bytearray)
 
 
 async def read(
@@ -68,10 +72,7 @@ async def read(
     if media_type == b"multipart/form-data":
         form = await _multipart(pieces, parameters.get(b"boundary", b""), files, fields)
     elif len(files) == 1 and (media_type.startswith(b"video/") or media_type == b"application/octet-stream"):
-        content = io.BytesIO()
-        async for piece in pieces:
-            content.write(piece)
-        form = Form({next(iter(files)): content.getvalue()}, {})
+        form = Form({next(iter(files)): await _whole(pieces)}, {})
     else:
         wanted = "multipart/form-data" + (", or the file itself as video/*" if len(files) == 1 else "")
         raise problems.ProtocolError(415, f"send {wanted}", headers={"Accept-Post": "multipart/form-data, video/*"})
@@ -99,6 +100,17 @@ async def _pieces(request: Request, gateway: Gateway, ticket: Ticket, deadline: 
         more = message.get("more_body", False)
 
 
+async def _whole(pieces: AsyncIterator[bytes]) -> bytearray:
+    content = bytearray()
+    try:
+        async for piece in pieces:
+            content += piece
+    except BaseException:
+        wipe(content)
+        raise
+    return content
+
+
 async def _next(request: Request, pace: Pace, deadline: float) -> Message:
     try:
         async with asyncio.timeout_at(min(pace.stalled_at, deadline)):
@@ -112,13 +124,18 @@ async def _next(request: Request, pace: Pace, deadline: float) -> Message:
 async def _multipart(
     pieces: AsyncIterator[bytes], boundary: bytes, files: Collection[str], fields: Collection[str]
 ) -> Form:
+    reader: _Reader | None = None
     try:
         reader = _Reader(boundary, files, fields)
         async for piece in pieces:
             reader.write(piece)
         return reader.form()
-    except FormParserError as error:
-        raise problems.ProtocolError(400, f"the multipart body is malformed: {error}") from None
+    except BaseException as error:
+        if reader is not None:
+            reader.wipe()
+        if isinstance(error, FormParserError):
+            raise problems.ProtocolError(400, f"the multipart body is malformed: {error}") from None
+        raise
 
 
 class _Reader:
@@ -156,9 +173,12 @@ class _Reader:
         if missing:
             raise problems.option_error([(name, "this part is missing") for name in missing])
         return Form(
-            files={name: self._done[name].content.getvalue() for name in self._files},
+            files={name: self._done[name].content for name in self._files},
             fields={name: _text(part) for name, part in self._done.items() if name in self._fields},
         )
+
+    def wipe(self) -> None:
+        wipe(self._part.content, *(part.content for part in self._done.values()))
 
     def _begin(self) -> None:
         self._part = _Part()
@@ -187,9 +207,9 @@ class _Reader:
 
     def _data(self, data: bytes, start: int, end: int) -> None:
         content = self._part.content
-        if self._part.name in self._fields and content.tell() + end - start > _FIELD_BYTES:
+        if self._part.name in self._fields and len(content) + end - start > _FIELD_BYTES:
             raise problems.option_error([(self._part.name, f"longer than {_FIELD_BYTES} bytes")])
-        content.write(memoryview(data)[start:end])
+        content += memoryview(data)[start:end]
 
     def _end(self) -> None:
         self._done[self._part.name] = self._part
@@ -200,6 +220,6 @@ class _Reader:
 
 def _text(part: _Part) -> str:
     try:
-        return part.content.getvalue().decode("utf-8")
+        return part.content.decode("utf-8")
     except UnicodeDecodeError:
         raise problems.option_error([(part.name, "not UTF-8 text")]) from None

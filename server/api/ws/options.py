@@ -11,7 +11,7 @@ from server.api.rest.options import refusal
 from server.api.rest.problems import option_error
 from server.pipeline.base import MODEL_NAME, MODEL_VERSION, check_stream_options
 from server.streams import BufferPolicy, FrameEncoding, StreamOptions
-from server.types import EventKind, FaceChoice
+from server.types import Detail, EventKind, FaceChoice
 
 _KINDS: tuple[EventKind, ...] = ("micro", "macro")
 _RAW = ("gray8", "bgr8")
@@ -40,6 +40,7 @@ class LiveParameters(BaseModel):
     frame_rate: float = _DEFAULT.frame_rate
     clock_zero_us: int | None = Field(default=None, ge=-(2**63), lt=2**63)
     motion: bool = _DEFAULT.motion
+    detail: Detail = _DEFAULT.detail
     encoding: FrameEncoding = "jpeg"
     width: int = Field(default=0, ge=0, lt=2**16)
     height: int = Field(default=0, ge=0, lt=2**16)
@@ -55,6 +56,7 @@ class LiveParameters(BaseModel):
             frame_rate=self.frame_rate,
             clock_zero_us=self.clock_zero_us,
             motion=self.motion,
+            detail=self.detail,
         )
         check_stream_options(options)
         return options

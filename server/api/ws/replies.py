@@ -11,6 +11,7 @@ from typing import Any
 from pydantic_core import to_json
 
 from server.api.facts import ServerFacts
+from server.notice import NOTICE
 from server.pipeline.base import LiveAnalyzer, OpenStream
 from server.streams import (
     FRAME_ENCODINGS,
@@ -57,7 +58,9 @@ def opened(stream_id: str, stream: OpenStream, facts: ServerFacts, live: LiveAna
         "live_buffer_frames": bounds.buffer_frames,
         "frame_encodings": FRAME_ENCODINGS,
     }
-    return _text("opened", stream_id=stream_id, model=stream.model, regions=stream.regions, limits=limits)
+    return _text(
+        "opened", stream_id=stream_id, model=stream.model, regions=stream.regions, limits=limits, notice=NOTICE
+    )
 
 
 def reply(told: StreamReply) -> str:
@@ -86,7 +89,8 @@ def _face(face: LiveFace) -> dict[str, Any]:
         "track_id": face.track_id,
         "state": face.state,
         "eyes_px": [[_number(x) for x in eye] for eye in face.eyes],
-        "quality": {field.name: _number(getattr(face.quality, field.name)) for field in fields(FaceQuality)},
+        "quality": face.quality
+        and {field.name: _number(getattr(face.quality, field.name)) for field in fields(FaceQuality)},
         "motion_iod": [[_number(x) for x in pair] for pair in face.motion],
     }
 

@@ -95,6 +95,28 @@ GRADE_FAIR: Grade.ValueType  # 2
 GRADE_POOR: Grade.ValueType  # 3
 Global___Grade: typing_extensions.TypeAlias = Grade
 
+class _Detail:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _DetailEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_Detail.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    DETAIL_UNSPECIFIED: _Detail.ValueType  # 0
+    """The same as DETAIL_FULL."""
+    DETAIL_FULL: _Detail.ValueType  # 1
+    DETAIL_MINIMAL: _Detail.ValueType  # 2
+    """Nothing that measures a face: no size, pose or sharpness, no eyes, no regions, no reasons of grades."""
+
+class Detail(_Detail, metaclass=_DetailEnumTypeWrapper):
+    """How much of a face an answer tells."""
+
+DETAIL_UNSPECIFIED: Detail.ValueType  # 0
+"""The same as DETAIL_FULL."""
+DETAIL_FULL: Detail.ValueType  # 1
+DETAIL_MINIMAL: Detail.ValueType  # 2
+"""Nothing that measures a face: no size, pose or sharpness, no eyes, no regions, no reasons of grades."""
+Global___Detail: typing_extensions.TypeAlias = Detail
+
 class _FrameEncoding:
     ValueType = typing.NewType("ValueType", builtins.int)
     V: typing_extensions.TypeAlias = ValueType
@@ -263,6 +285,7 @@ class AnalyzeOptions(google.protobuf.message.Message):
     KINDS_FIELD_NUMBER: builtins.int
     ONSET_S_FIELD_NUMBER: builtins.int
     APEX_S_FIELD_NUMBER: builtins.int
+    DETAIL_FIELD_NUMBER: builtins.int
     model: builtins.str
     """The server's default where empty."""
     version: builtins.str
@@ -271,6 +294,7 @@ class AnalyzeOptions(google.protobuf.message.Message):
     onset_s: builtins.float
     """Times in the clip that fix one event instead of spotting."""
     apex_s: builtins.float
+    detail: Global___Detail.ValueType
     @property
     def kinds(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[Global___EventKind.ValueType]:
         """Both where empty."""
@@ -284,10 +308,11 @@ class AnalyzeOptions(google.protobuf.message.Message):
         kinds: collections.abc.Iterable[Global___EventKind.ValueType] | None = ...,
         onset_s: builtins.float | None = ...,
         apex_s: builtins.float | None = ...,
+        detail: Global___Detail.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_apex_s", b"_apex_s", "_onset_s", b"_onset_s", "apex_s", b"apex_s", "onset_s", b"onset_s"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_apex_s", b"_apex_s", "_onset_s", b"_onset_s", "apex_s", b"apex_s", "faces", b"faces", "kinds", b"kinds", "model", b"model", "onset_s", b"onset_s", "version", b"version"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_apex_s", b"_apex_s", "_onset_s", b"_onset_s", "apex_s", b"apex_s", "detail", b"detail", "faces", b"faces", "kinds", b"kinds", "model", b"model", "onset_s", b"onset_s", "version", b"version"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__apex_s: typing_extensions.TypeAlias = typing.Literal["apex_s"]
     _WhichOneofArgType__apex_s: typing_extensions.TypeAlias = typing.Literal["_apex_s", b"_apex_s"]
@@ -379,7 +404,12 @@ class Report(google.protobuf.message.Message):
     MODEL_FIELD_NUMBER: builtins.int
     TIMINGS_MS_FIELD_NUMBER: builtins.int
     WARNINGS_FIELD_NUMBER: builtins.int
+    DETAIL_FIELD_NUMBER: builtins.int
+    NOTICE_FIELD_NUMBER: builtins.int
     id: builtins.str
+    detail: Global___Detail.ValueType
+    notice: builtins.str
+    """What this answer can and cannot say; one sentence for all reports."""
     @property
     def clip(self) -> Global___Clip: ...
     @property
@@ -402,10 +432,12 @@ class Report(google.protobuf.message.Message):
         model: Global___Model | None = ...,
         timings_ms: collections.abc.Mapping[builtins.str, builtins.float] | None = ...,
         warnings: collections.abc.Iterable[Global___Warning] | None = ...,
+        detail: Global___Detail.ValueType = ...,
+        notice: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["clip", b"clip", "model", b"model"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["clip", b"clip", "events", b"events", "faces", b"faces", "id", b"id", "model", b"model", "timings_ms", b"timings_ms", "warnings", b"warnings"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["clip", b"clip", "detail", b"detail", "events", b"events", "faces", b"faces", "id", b"id", "model", b"model", "notice", b"notice", "timings_ms", b"timings_ms", "warnings", b"warnings"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___Report: typing_extensions.TypeAlias = Report
@@ -454,7 +486,9 @@ class FaceSummary(google.protobuf.message.Message):
     first_s: builtins.float
     last_s: builtins.float
     @property
-    def quality(self) -> Global___Quality: ...
+    def quality(self) -> Global___Quality:
+        """Not in minimal reports."""
+
     @property
     def evidence(self) -> Global___Evidence: ...
     def __init__(
@@ -739,6 +773,7 @@ class LiveOptions(google.protobuf.message.Message):
     FRAME_RATE_FIELD_NUMBER: builtins.int
     CLOCK_ZERO_US_FIELD_NUMBER: builtins.int
     MOTION_FIELD_NUMBER: builtins.int
+    DETAIL_FIELD_NUMBER: builtins.int
     model: builtins.str
     """The server's default where empty."""
     version: builtins.str
@@ -753,6 +788,8 @@ class LiveOptions(google.protobuf.message.Message):
     """
     motion: builtins.bool
     """Whether every face of every frame comes with the displacement of its regions."""
+    detail: Global___Detail.ValueType
+    """Minimal and `motion` exclude each other."""
     @property
     def kinds(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[Global___EventKind.ValueType]:
         """Both where empty."""
@@ -768,10 +805,11 @@ class LiveOptions(google.protobuf.message.Message):
         frame_rate: builtins.float = ...,
         clock_zero_us: builtins.int | None = ...,
         motion: builtins.bool = ...,
+        detail: Global___Detail.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_clock_zero_us", b"_clock_zero_us", "clock_zero_us", b"clock_zero_us"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_clock_zero_us", b"_clock_zero_us", "clock_zero_us", b"clock_zero_us", "faces", b"faces", "frame_rate", b"frame_rate", "kinds", b"kinds", "model", b"model", "motion", b"motion", "policy", b"policy", "version", b"version"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_clock_zero_us", b"_clock_zero_us", "clock_zero_us", b"clock_zero_us", "detail", b"detail", "faces", b"faces", "frame_rate", b"frame_rate", "kinds", b"kinds", "model", b"model", "motion", b"motion", "policy", b"policy", "version", b"version"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__clock_zero_us: typing_extensions.TypeAlias = typing.Literal["clock_zero_us"]
     _WhichOneofArgType__clock_zero_us: typing_extensions.TypeAlias = typing.Literal["_clock_zero_us", b"_clock_zero_us"]
@@ -880,7 +918,10 @@ class StreamOpened(google.protobuf.message.Message):
     STREAM_ID_FIELD_NUMBER: builtins.int
     MODEL_FIELD_NUMBER: builtins.int
     REGIONS_FIELD_NUMBER: builtins.int
+    NOTICE_FIELD_NUMBER: builtins.int
     stream_id: builtins.str
+    notice: builtins.str
+    """What these answers can and cannot say."""
     @property
     def model(self) -> Global___Model: ...
     @property
@@ -893,10 +934,11 @@ class StreamOpened(google.protobuf.message.Message):
         stream_id: builtins.str = ...,
         model: Global___Model | None = ...,
         regions: collections.abc.Iterable[builtins.str] | None = ...,
+        notice: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["model", b"model"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["model", b"model", "regions", b"regions", "stream_id", b"stream_id"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["model", b"model", "notice", b"notice", "regions", b"regions", "stream_id", b"stream_id"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___StreamOpened: typing_extensions.TypeAlias = StreamOpened
@@ -1260,6 +1302,7 @@ class GetServerInfoResponse(google.protobuf.message.Message):
     LIVE_BUFFER_FRAMES_FIELD_NUMBER: builtins.int
     FRAME_ENCODINGS_FIELD_NUMBER: builtins.int
     CODECS_FIELD_NUMBER: builtins.int
+    NOTICE_FIELD_NUMBER: builtins.int
     version: builtins.str
     default_model: builtins.str
     max_message_bytes: builtins.int
@@ -1280,6 +1323,8 @@ class GetServerInfoResponse(google.protobuf.message.Message):
     """A live stream without a frame for so long is closed."""
     live_buffer_frames: builtins.int
     """How many frames of a live stream may wait."""
+    notice: builtins.str
+    """What answers can and cannot say."""
     @property
     def frame_encodings(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[Global___FrameEncoding.ValueType]: ...
     @property
@@ -1303,8 +1348,9 @@ class GetServerInfoResponse(google.protobuf.message.Message):
         live_buffer_frames: builtins.int = ...,
         frame_encodings: collections.abc.Iterable[Global___FrameEncoding.ValueType] | None = ...,
         codecs: collections.abc.Iterable[builtins.str] | None = ...,
+        notice: builtins.str = ...,
     ) -> None: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["codecs", b"codecs", "default_model", b"default_model", "frame_encodings", b"frame_encodings", "live_buffer_frames", b"live_buffer_frames", "live_frames_per_second", b"live_frames_per_second", "live_idle_seconds", b"live_idle_seconds", "live_streams", b"live_streams", "max_clip_bytes", b"max_clip_bytes", "max_clip_frames", b"max_clip_frames", "max_clip_seconds", b"max_clip_seconds", "max_faces", b"max_faces", "max_frame_pixels", b"max_frame_pixels", "max_live_frames_per_second", b"max_live_frames_per_second", "max_live_streams", b"max_live_streams", "max_message_bytes", b"max_message_bytes", "version", b"version"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["codecs", b"codecs", "default_model", b"default_model", "frame_encodings", b"frame_encodings", "live_buffer_frames", b"live_buffer_frames", "live_frames_per_second", b"live_frames_per_second", "live_idle_seconds", b"live_idle_seconds", "live_streams", b"live_streams", "max_clip_bytes", b"max_clip_bytes", "max_clip_frames", b"max_clip_frames", "max_clip_seconds", b"max_clip_seconds", "max_faces", b"max_faces", "max_frame_pixels", b"max_frame_pixels", "max_live_frames_per_second", b"max_live_frames_per_second", "max_live_streams", b"max_live_streams", "max_message_bytes", b"max_message_bytes", "notice", b"notice", "version", b"version"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___GetServerInfoResponse: typing_extensions.TypeAlias = GetServerInfoResponse

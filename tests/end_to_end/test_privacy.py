@@ -1,0 +1,271 @@
+"""What is left of a clip, of stills and of live streams, wherever a running service could leave it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import select
+import signal
+import struct
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import grpc
+import httpx
+import pytest
+from glimpse.v1 import micro_expressions_pb2 as pb
+from glimpse.v1 import micro_expressions_pb2_grpc as pb_grpc
+from websockets.sync.client import connect
+
+from tests import residue
+from tests.end_to_end.conftest import ROOT, STARTUP_S, Service, serving
+from tests.secret_clip import FIELD_NAME, FILE_NAME, SecretClip, Secrets, secret_clip
+
+SHARED = tuple(Path(place) for place in ("/tmp", "/var/tmp", "/dev/shm"))
+PIECE = 1 << 16
+SPELLED = 24
+"""Bytes of a secret that would be recognised in a text."""
+
+
+@dataclass
+class Watched:
+    """A service that was asked everything once. `left` is what the memory of each kind of process still held."""
+
+    service: Service
+    folder: Path
+    since_ns: int
+    clip: SecretClip
+    live: SecretClip
+    secrets: Secrets
+    told: list[bytes] = field(default_factory=list)
+    left: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def processes(self) -> list[int]:
+        return residue.family(self.service.process.pid)
+
+    def ask_rest(self) -> None:
+        """Whole clips in each form of answer, one that is cut off, none at all, unknown parts, stills."""
+        client, clip = self.service.client, self.clip
+        part = {"clip": (FILE_NAME, clip.data, "video/quicktime")}
+        for accept in ("application/json", "image/png", "text/csv", "text/event-stream"):
+            self._keep(client.post("/v1/analyze", files=part, headers={"accept": accept}), 200)
+        self._keep(client.post("/v1/analyze", content=clip.data, headers={"content-type": "video/quicktime"}), 200)
+        self._keep(client.post("/v1/analyze", files={"clip": (FILE_NAME, clip.data[: len(clip.data) // 2])}), 422)
+        self._keep(client.post("/v1/analyze", files={"clip": (FILE_NAME, clip.pictures[0])}), 422)
+        self._keep(client.post("/v1/analyze", files={FIELD_NAME: (FILE_NAME, clip.data)}), 422)
+        stills = {"onset": (FILE_NAME, clip.pictures[0]), "apex": (FILE_NAME, clip.pictures[12])}
+        self._keep(client.post("/v1/classify", files=stills), 200)
+
+    def ask_grpc(self) -> None:
+        """The clip in pieces, then a stream."""
+        with grpc.insecure_channel(self.service.grpc) as channel:
+            stub = pb_grpc.MicroExpressionsStub(channel)
+            *_, last = stub.Analyze(self._pieces())
+            assert last.HasField("report")
+            *_, stats = stub.Live(self._frames())
+            assert stats.stats.analysed == len(self.live.pictures)
+            self.told += [last.SerializeToString(), stats.SerializeToString()]
+
+    def ask_socket(self) -> None:
+        """The stream once more, from a page."""
+        url = str(self.service.client.base_url).replace("http", "ws")
+        with connect(f"{url}/v1/live?policy=wait", proxy=None, max_size=None) as socket:
+            for index, picture in enumerate(self.live.pictures):
+                socket.send(struct.pack(">qq", index, index * 33_333) + picture)
+            socket.send('{"type":"end"}')
+            answers = [str(message).encode() for message in socket]
+        assert json.loads(answers[-1])["type"] == "stats"
+        self.told += answers
+
+    def look(self, when: str) -> None:
+        """What memory holds now: of the gateway, and of all workers together."""
+        gateway, *workers = self.processes
+        self.left[f"{when}: gateway"] = self.secrets.pictures.of(residue.memory(gateway))
+        self.left[f"{when}: workers"] = sum(self.secrets.pictures.of(residue.memory(worker)) for worker in workers)
+
+    def _keep(self, answer: httpx.Response, status: int) -> None:
+        assert answer.status_code == status, answer.text
+        self.told += [answer.content, str(answer.headers).encode()]
+
+    def _pieces(self) -> Iterator[pb.AnalyzeRequest]:
+        yield pb.AnalyzeRequest(options=pb.AnalyzeOptions())
+        data = self.clip.data
+        yield from (pb.AnalyzeRequest(data=data[start : start + PIECE]) for start in range(0, len(data), PIECE))
+
+    def _frames(self) -> Iterator[pb.LiveRequest]:
+        yield pb.LiveRequest(options=pb.LiveOptions(policy=pb.BUFFER_POLICY_WAIT))
+        for index, picture in enumerate(self.live.pictures):
+            jpeg = pb.FRAME_ENCODING_JPEG
+            frame = pb.Frame(frame_index=index, capture_time_us=index * 33_333, encoding=jpeg, data=picture)
+            yield pb.LiveRequest(frame=frame)
+
+
+def _places(folder: Path, fonts: Path) -> dict[str, str]:
+    homes = ("TMPDIR", "HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR")
+    everything = {"GLIMPSE_TELEMETRY__LOG_LEVEL": "debug", "MPLCONFIGDIR": str(fonts)}
+    return {name: str(folder) for name in homes} | everything
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    """A service with nothing but a folder of its own, at the most talkative level of its log, after all requests."""
+    base = tmp_path_factory.mktemp("privacy")
+    folder = base / "home"
+    folder.mkdir()
+    clip, live, other = secret_clip(1, frames=16), secret_clip(2, frames=12), secret_clip(3, frames=12)
+    secrets = Secrets.of((clip, live), other)
+    since_ns = time.time_ns()
+    # ONNX Runtime keeps its telemetry quiet by itself where it sees a CI machine; an operator's machine is none.
+    with serving(base / "log", cwd=folder, without=("CI",), **_places(folder, base / "fonts")) as service:
+        watched = Watched(service, folder, since_ns, clip, live, secrets)
+        watched.ask_rest()
+        readable = os.geteuid() == 0
+        if readable:
+            watched.look("after REST")
+        watched.ask_grpc()
+        watched.ask_socket()
+        if readable:
+            watched.look("after streams")
+        yield watched
+
+
+def _texts(watched: Watched) -> dict[str, bytes]:
+    client = watched.service.client
+    log = watched.service.log.read_bytes()
+    return {"log": log, "metrics": client.get("/metrics").content, "answers": b"\n".join(watched.told)}
+
+
+def _in_text(text: bytes, watched: Watched) -> list[str]:
+    """Which secrets a text holds, as bytes or spelled out."""
+    found = ["bytes"] if watched.secrets.any.count(text) else []
+    for clip in (watched.clip, watched.live):
+        for secret in (clip.data[len(clip.data) // 2 :][:4000], clip.pictures[-1], clip.decoded[0][-1].tobytes()):
+            for start in range(len(secret) // 8, len(secret) - SPELLED, len(secret) // 8):
+                spelled = residue.spelled(secret[start : start + SPELLED])
+                found += [form for form in spelled if form.encode() in text]
+    landmarks, _ = watched.clip.face
+    for x, y in landmarks[::9]:
+        pair = rf"{re.escape(f'{x:.1f}')}\d*\D{{1,4}}{re.escape(f'{y:.1f}')}".encode()
+        found += [str(pair)] if re.search(pair, text) else []
+    return found
+
+
+def _in_files(watched: Watched, places: tuple[Path, ...]) -> dict[str, int]:
+    found = {path: watched.secrets.any.of(residue.content(path)) for path in residue.written(places, watched.since_ns)}
+    for pid in watched.processes:
+        found |= {path: watched.secrets.any.of(residue.content(path)) for path in residue.opened(pid)}
+    return {str(path): hits for path, hits in found.items() if hits}
+
+
+def test_no_file_holds_anything_of_a_frame(watched):
+    """No file appears where the service may write, no file anywhere that changed or that it holds open has a byte of
+    an upload, a picture, an aligned face or landmarks, and workers write to no disk at all.
+    """
+    assert [str(path) for path in watched.folder.rglob("*")] == []
+    assert _in_files(watched, (*SHARED, watched.folder, ROOT / "model_repository", ROOT / "server")) == {}
+    for worker in watched.processes[1:]:
+        assert "\nwrite_bytes: 0\n" in Path(f"/proc/{worker}/io").read_text(encoding="ascii")
+
+
+def test_no_text_shows_anything_of_a_frame(watched):
+    """Neither the log at debug level, nor metrics, nor answers and their headers: not as bytes, not spelled out, no
+    landmarks; and the log knows no name of a file or of an unknown part, and no address.
+    """
+    texts = _texts(watched)
+    assert {name: _in_text(text, watched) for name, text in texts.items()} == {"log": [], "metrics": [], "answers": []}
+    assert texts["log"].count(b'"route": "/v1/analyze"') == 8
+    for name in (FILE_NAME, FILE_NAME.removesuffix(".mp4"), FIELD_NAME):
+        assert name.encode() not in texts["log"] + texts["metrics"], name
+    requests = [line for line in texts["log"].splitlines() if b'"request"' in line]
+    assert requests
+    assert not [line for line in requests if b"127.0.0.1" in line]
+
+
+def test_memory_is_wiped_after_the_answer(watched):
+    """After answers over REST neither gateway nor idle worker holds any of the uploads or of the pictures, though the
+    connection is still open; after streams the gateway holds less than a hundredth of what it was sent.
+    """
+    if not watched.left:
+        pytest.skip("reading the memory of another process needs an administrator")
+    sent = len(watched.secrets.uploaded)
+    little = {name: hits for name, hits in watched.left.items() if hits}
+    assert set(little) <= {"after streams: gateway"}, little
+    assert sum(little.values()) < sent / residue.WIDTH / 100
+
+
+def test_processes_cannot_be_dumped_or_read(watched):
+    """No core dump of any process, and another process of the same user cannot read one; an ordinary one it can."""
+    for pid in watched.processes:
+        assert re.search(r"Max core file size +0 +0 ", Path(f"/proc/{pid}/limits").read_text(encoding="ascii"))
+        assert not residue.can_be_read(pid)
+
+
+def test_what_is_planted_is_found(watched, tmp_path):
+    """In a file, in an open file without a name, in a text in each spelling, and in memory: the search can fail."""
+    clip, plane = watched.clip, watched.clip.decoded[0]
+    landmarks, crop = clip.face
+    places = (tmp_path,)
+    for secret in (clip.data[-60_000:-59_800], plane[-4].tobytes(), crop[128].tobytes(), landmarks[:40].tobytes()):
+        (tmp_path / "left").write_bytes(b"abc" + secret)
+        assert _in_files(watched, places) != {}
+    secret = clip.pictures[-1][len(clip.pictures[-1]) // 8 :]
+    for form in residue.spelled(secret[:SPELLED]):
+        assert _in_text(f"before {form} after".encode(), watched) == [form]
+    assert _in_text(b"x" + clip.data[-60_000:-59_800], watched) == ["bytes"]
+    x, y = landmarks[9]
+    assert _in_text(f'"landmark": [{x:.3f}, {y:.3f}]'.encode(), watched) != []
+    hidden = os.memfd_create("left")
+    os.write(hidden, clip.pictures[3])
+    held = residue.opened(os.getpid())
+    assert any(watched.secrets.any.of(residue.content(path)) for path in held)
+    os.close(hidden)
+    if os.geteuid() == 0:
+        assert watched.secrets.uploaded.of(residue.memory(os.getpid())) > 0
+    assert residue.can_be_read(os.getpid()) or Path("/proc/sys/kernel/yama/ptrace_scope").exists()
+
+
+def _at_work(service: Service, clip: bytes, then: signal.Signals, victim: int) -> None:
+    """Send a clip, and a signal to `victim` as soon as its frames are looked at."""
+    part, accept = {"clip": (FILE_NAME, clip)}, {"accept": "text/event-stream"}
+    with service.client.stream("POST", "/v1/analyze", files=part, headers=accept) as answer:
+        for line in answer.iter_lines():
+            if line.startswith("event: progress") and victim:
+                os.kill(victim, then)
+                victim = 0
+
+
+def test_a_crash_leaves_nothing(tmp_path):
+    """A worker that dies of a broken decoder and a gateway that aborts, each in the midst of a clip, leave no core dump
+    and nothing of the clip in the log; no worker outlives the gateway.
+    """
+    folder = tmp_path / "home"
+    folder.mkdir()
+    clip, other = secret_clip(4, frames=48), secret_clip(5, frames=12)
+    secrets = Secrets.of((clip,), other)
+    since_ns = time.time_ns()
+    places = _places(folder, tmp_path / "fonts")
+    with serving(tmp_path / "log", cwd=folder, ends=-signal.SIGABRT, **places) as service:
+        gateway, *workers = residue.family(service.process.pid)
+        # One of them is for live streams and knows nothing of clips.
+        for worker in workers:
+            _at_work(service, clip.data, signal.SIGSEGV, worker)
+        assert service.metric("glimpse_worker_restarts_total", reason="crash") == 1
+        workers = [os.pidfd_open(worker) for worker in residue.family(gateway)[1:]]
+        with pytest.raises(httpx.TransportError):
+            _at_work(service, clip.data, signal.SIGABRT, gateway)
+        service.process.wait(30)
+    for worker in workers:
+        assert select.select([worker], [], [], STARTUP_S)[0]
+        os.close(worker)
+    log = (tmp_path / "log").read_bytes()
+    assert b"Segmentation fault" in log
+    assert FILE_NAME.encode() not in log
+    assert secrets.any.count(log) == 0
+    pattern = Path(Path("/proc/sys/kernel/core_pattern").read_text(encoding="ascii").strip())
+    dumps = pattern.parent if pattern.is_absolute() else folder
+    assert [path for path in residue.written((dumps,), since_ns) if "core" in path.name] == []
+    assert list(folder.rglob("*")) == []
