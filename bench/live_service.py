@@ -59,7 +59,12 @@ class Service:
 
     def rss_bytes(self) -> float:
         """Resident memory of all its processes; what they share counts for each."""
-        return float(sum(_rss(pid) for pid in (self.process.pid, *self.workers)))
+        return float(self.rss_of([self.process.pid, *self.workers]))
+
+    @staticmethod
+    def rss_of(pids: Sequence[int]) -> int:
+        """Resident memory of some processes."""
+        return sum(_rss(pid) for pid in pids)
 
     @contextmanager
     def sampled(self, every_s: float = SAMPLE_S) -> Iterator[list[tuple[float, float]]]:
