@@ -45,4 +45,11 @@ def facts_of(settings: Settings) -> ServerFacts:
 def media_limits_of(settings: Settings) -> MediaLimits:
     """The bounds of what is decoded."""
     limits = settings.limits
-    return MediaLimits(limits.clip_seconds, limits.clip_frames, limits.frame_pixels)
+    return MediaLimits(
+        clip_seconds=limits.clip_seconds,
+        clip_frames=limits.clip_frames,
+        frame_pixels=limits.frame_pixels,
+        clip_pixels=limits.clip_pixels,
+        index_entries=limits.index_entries,
+        scans=limits.scans,
+    )
