@@ -34,6 +34,7 @@ class Service:
     process: subprocess.Popen[bytes]
     url: str
     grpc: str
+    log: Path
 
     @property
     def workers(self) -> list[int]:
@@ -92,7 +93,7 @@ def service(**settings: str) -> Iterator[Service]:
     """The service as an operator starts it, on free ports, with these variables."""
     command = [sys.executable, "-m", "server", "serve", "--port", "0", "--grpc-port", "0"]
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("GLIMPSE_")}
-    environment = {**inherited, "GLIMPSE_WORKERS__COUNT": "1", **settings}
+    environment = {**inherited, "PYTHONFAULTHANDLER": "1", "GLIMPSE_WORKERS__COUNT": "1", **settings}
     with tempfile.TemporaryDirectory() as scratch:
         log = Path(scratch) / "log"
         with (
@@ -100,7 +101,7 @@ def service(**settings: str) -> Iterator[Service]:
             subprocess.Popen(command, env=environment, stdout=sink, stderr=sink) as process,
         ):
             try:
-                yield Service(process, *_addresses(process, log))
+                yield Service(process, *_addresses(process, log), log)
             finally:
                 process.send_signal(signal.SIGINT)
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 _TYPED = {"overloaded", "deadline-exceeded", "worker-crashed", "backend-unavailable", "backend-error"}
 """Codes with which a service error may be answered; `internal` is one that nobody foresaw."""
+_PLAIN = {400, 403, 426}
+"""Statuses of what never became a request: no HTTP, or a handshake of WebSocket that is none or leads nowhere."""
 _OF_THE_LIBRARY = {"RESOURCE_EXHAUSTED", "UNIMPLEMENTED", "CANCELLED", "DEADLINE_EXCEEDED"}
 """Statuses that gRPC's library answers by itself, before anything of ours sees the call."""
 
@@ -27,7 +29,7 @@ def of_http(status: int, media_type: str, body: bytes) -> Outcome:
     if status < 400:
         return Outcome(str(status))
     if media_type != "application/problem+json":
-        plain = status == 400 and media_type.startswith("text/plain")
+        plain = status in _PLAIN and media_type.startswith("text/plain")
         return Outcome(f"{status} {media_type}", "" if plain else "not a problem document")
     try:
         problem = json.loads(body)

@@ -85,6 +85,7 @@ class Bombardment:
         self._end = end
         self._seeds = requests.all_seeds()
         self.found = Found()
+        self._sending: dict[str, str] = {}
 
     async def run(self, media: int, others: int, told: Callable[[int], None] = lambda _: None) -> Found:
         """Send everything, over several connections at a time; `told` is called with how many were sent."""
@@ -150,11 +151,21 @@ class Bombardment:
 
     async def _send(self, kind: str, mutant: mutation.Mutant, target: requests.Target) -> None:
         data = self.made(kind, mutant)
+        self._sending[mutant.key] = kind
         outcome = await requests.send(kind, data, target)
+        if self._service.process.poll() is not None:
+            raise SystemExit(self._obituary())
+        del self._sending[mutant.key]
         self.found.outcomes[kind, outcome.name] += 1
         self.found.first.setdefault((kind, outcome.name), mutant)
         if outcome.fault:
             self.found.faults.append(Fault(kind, mutant, outcome, data))
+
+    def _obituary(self) -> str:
+        """Why there is no service any more, as far as it can be known."""
+        under_way = ", ".join(f"{kind} {key}" for key, kind in self._sending.items())
+        said = self._service.log.read_text(encoding="utf-8", errors="replace")[-6000:]
+        return f"{said}\nthe service ended with {self._service.process.returncode}; under way were {under_way}"
 
     async def _settled(self, workers: int) -> State:
         """At rest, when as many processes are there as at the beginning."""

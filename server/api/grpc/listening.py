@@ -6,12 +6,12 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, cast
 
-import grpc
 from glimpse.v1 import micro_expressions_pb2_grpc as pb_grpc
 from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from server.api.gateway import Gateway
+from server.api.grpc import unregistered
 from server.api.grpc.calls import SERVICE
 from server.api.grpc.health import NAME as HEALTH
 from server.api.grpc.health import Health
@@ -42,7 +42,7 @@ class GrpcServer:
         limits = gateway.limits
         calls = limits.uploads + limits.inflight + limits.queued + gateway.live.bounds.max_streams + _SPARE_CALLS
         options = _options(gateway.facts.message_bytes, round(1000 * keepalive_s))
-        self._server = grpc.aio.server(options=options, maximum_concurrent_rpcs=calls)
+        self._server = unregistered.server(options, calls)
         pb_grpc.add_MicroExpressionsServicer_to_server(cast("MicroExpressionsServicer", self._servicer), self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if reflect:
