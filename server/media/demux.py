@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 import av
 
 from server.errors import NoVideoStream, UnreadableMedia, UnsupportedMedia
+from server.media import jpeg
 from server.media.boxes import check_index
 from server.media.codecs import DECODERS
 from server.media.container import Container
@@ -135,6 +136,8 @@ class Source:
         for packet in self._packets():
             if packet.has_sidedata("encryption_info"):
                 raise UnsupportedMedia("The video is encrypted.", stage=STAGE)
+            if self.codec == "mjpeg":
+                jpeg.check_scans(bytes(packet), self._limits)
             pictures = self._decode(packet)
             self._account(pictures)
             yield from pictures
