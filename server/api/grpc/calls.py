@@ -14,6 +14,7 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from server.api.gateway import Telemetry, now
+from server.api.grpc.abandoned import give_up
 from server.api.status import status_of
 from server.errors import BackendUnavailable, DeadlineExceeded, GlimpseError, InputError, LimitExceeded, Overloaded
 from server.telemetry.context import REQUEST_ID, accepted_or_new
@@ -25,6 +26,8 @@ _FACT_CHARACTERS = 256
 # What is answered at the last moment still has to reach the client.
 _TRAVEL_S = 0.05
 _STATUS_S = 2.0
+_TAKEN_S = 15.0
+"""How long what was written last, and the status behind it, may wait for a client to take it."""
 _LINGER_S = 1.0
 _QUIET_S = 0.1
 
@@ -129,6 +132,7 @@ async def answered(
         raise
     finally:
         call.end()
+        give_up(_TAKEN_S)
         if status in {None, "OK"}:
             _record(method, status or "CANCELLED", arrived, telemetry)
         REQUEST_ID.reset(token)
@@ -161,9 +165,11 @@ async def _abort(context: Any, error: Exception, request_id: str) -> None:
     message = status.advice if status.private else known.message
     facts = tuple(trailing(known, request_id=request_id).items())
     # A client that reads nothing does not take its status either, which must not keep the call.
-    with suppress(TimeoutError):
+    try:
         async with asyncio.timeout(_STATUS_S):
             await context.abort(grpc.StatusCode[status.grpc], message, facts)
+    except TimeoutError:
+        give_up()
 
 
 def trailing(error: GlimpseError, *, request_id: str) -> dict[str, str]:

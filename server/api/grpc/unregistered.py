@@ -16,6 +16,8 @@ from grpc._cython import cygrpc
 from grpc.aio._server import Server as LibraryServer
 from grpc.aio._server import _augment_channel_arguments
 
+from server.api.grpc.abandoned import WatchedLoop
+
 
 
 class _Core(cygrpc.AioServer):  # type: ignore[misc]
@@ -51,7 +53,7 @@ class Server(LibraryServer):  # type: ignore[misc]
     def __init__(self, options: tuple[tuple[str, int], ...], maximum_concurrent_rpcs: int) -> None:
         self._loop = cygrpc.get_working_loop()
         self._server = _Core(
-            self._loop,
+            WatchedLoop(self._loop),
             None,
             (),
             (),
