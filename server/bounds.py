@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from server import __version__
 from server.api.facts import ServerFacts
+from server.api.grpc.listening import GrpcBounds
 from server.api.limits import Limits
+from server.api.rest.connection import ConnectionBounds
 from server.media.codecs import DECODERS
 from server.media.limits import MediaLimits
 from server.settings import Settings
@@ -22,6 +24,7 @@ def limits_of(settings: Settings) -> Limits:
         queued=limits.queued,
         buffered_bytes=limits.buffered_bytes,
         deadline_s=settings.server.request_deadline_seconds,
+        answer_s=settings.server.answer_seconds,
     )
 
 
@@ -39,6 +42,23 @@ def facts_of(settings: Settings) -> ServerFacts:
         frame_pixels=limits.frame_pixels,
         faces=limits.faces,
         codecs=sorted(DECODERS.values()),
+    )
+
+
+def connection_bounds_of(settings: Settings) -> ConnectionBounds:
+    """The bounds of connections of REST and WebSocket."""
+    wanted = settings.server
+    return ConnectionBounds(wanted.header_seconds, wanted.header_bytes, wanted.answer_seconds, wanted.connections)
+
+
+def grpc_bounds_of(settings: Settings) -> GrpcBounds:
+    """The bounds of connections of gRPC."""
+    wanted = settings.server
+    return GrpcBounds(
+        keepalive_s=wanted.grpc_keepalive_seconds,
+        idle_s=wanted.grpc_idle_seconds,
+        header_s=wanted.header_seconds,
+        header_bytes=wanted.header_bytes,
     )
 
 

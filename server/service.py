@@ -15,6 +15,7 @@ from server import __version__
 from server.api.rest import connection
 from server.api.ws.listening import socket_options
 from server.app import create_app
+from server.bounds import connection_bounds_of
 from server.errors import ConfigurationError
 from server.settings import Settings
 from server.telemetry import logging as telemetry_logging
@@ -33,7 +34,8 @@ class Service(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                http=connection.protocol(settings.server.header_seconds),
+                http=connection.protocol(connection_bounds_of(settings)),
+                h11_max_incomplete_event_size=settings.server.header_bytes,
                 **socket_options(settings.server.socket_message_bytes),
                 lifespan="on",
                 log_config=None,

@@ -75,6 +75,10 @@ def test_what_the_caller_gives_wins():
         ("GLIMPSE_LIMITS__UPLOAD_BYTES_PER_SECOND", "0"),
         ("GLIMPSE_LIMITS__UPLOADS", "0"),
         ("GLIMPSE_SERVER__HEADER_SECONDS", "0"),
+        ("GLIMPSE_SERVER__HEADER_BYTES", "100"),
+        ("GLIMPSE_SERVER__ANSWER_SECONDS", "0"),
+        ("GLIMPSE_SERVER__CONNECTIONS", "0"),
+        ("GLIMPSE_SERVER__GRPC_IDLE_SECONDS", "0"),
         ("GLIMPSE_SERVER__GRPC_PORT", "65536"),
         ("GLIMPSE_SERVER__GRPC_MESSAGE_BYTES", "1024"),
         ("GLIMPSE_SERVER__GRPC_KEEPALIVE_SECONDS", "0"),
@@ -197,7 +201,7 @@ def test_a_secret_is_never_repeated(name, text):
         ("GLIMPSE_LIMITS__FACE", "GLIMPSE_LIMITS__FACES"),
         ("GLIMPSE_SERVER_PORT", "GLIMPSE_SERVER__PORT"),
         ("GLIMPSE_PORT", "GLIMPSE_SERVER__PORT"),
-        ("GLIMPSE_LIMITS", "GLIMPSE_LIMITS__FACES"),
+        ("GLIMPSE_LIMITS", "GLIMPSE_LIMITS__SCANS"),
     ],
 )
 def test_an_unknown_variable_fails_loudly(name, nearest):

@@ -28,7 +28,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--media", type=int, default=10_000, help="mutated clips and pictures")
     parser.add_argument("--requests", type=int, default=10_000, help="mutated requests")
-    parser.add_argument("--warm-up", type=int, default=2_000, help="requests before memory is first measured")
+    parser.add_argument("--warm-up", type=int, default=5_000, help="requests before memory is first measured")
     parser.add_argument("--seconds", type=float, default=1800.0, help="nothing is sent after so long")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--grow", action="store_true", help="keep what is answered as nothing in tests/corpus is")
@@ -47,7 +47,9 @@ def wrong(found: Found) -> list[str]:
     """What is not as it must be, in words."""
     assert found.warm is not None
     assert found.last is not None
-    complaints = [f"{fault.kind} {fault.mutant.key}: {fault.outcome.name}: {fault.outcome.fault}" for fault in found.faults]
+    complaints = [
+        f"{fault.kind} {fault.mutant.key}: {fault.outcome.name}: {fault.outcome.fault}" for fault in found.faults
+    ]
     if not found.ready:
         complaints.append("the service is not ready")
     if found.last.workers != found.warm.workers:
@@ -88,8 +90,8 @@ def _print(found: Found) -> None:
         print(f"{kind:<10} {outcome:<44} {count:>6}")
     print(f"\n{found.sent} requests in {found.seconds:.0f} s, {found.sent / found.seconds:.1f} per second")
     for name, state in (("after warm-up", found.warm), ("at the end", found.last)):
-        sizes = f"gateway {state.gateway_bytes / 2**20:.1f} MiB, {state.workers} workers {state.worker_bytes / 2**20:.1f} MiB"
-        print(f"{name}: {sizes}")
+        gateway, workers = state.gateway_bytes / 2**20, state.worker_bytes / 2**20
+        print(f"{name}: gateway {gateway:.1f} MiB, {state.workers} workers {workers:.1f} MiB")
     print(f"workers replaced: {found.restarts}; ready: {found.ready}")
     for complaint in wrong(found):
         print(f"WRONG {complaint}")

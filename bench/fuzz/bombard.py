@@ -117,7 +117,9 @@ class Bombardment:
         }
         return mutation.apply(mutant, alike, form)
 
-    async def smallest(self, kind: str, mutant: mutation.Mutant, wanted: str, target: requests.Target) -> mutation.Mutant:
+    async def smallest(
+        self, kind: str, mutant: mutation.Mutant, wanted: str, target: requests.Target
+    ) -> mutation.Mutant:
         """The same outcome with as few steps as possible."""
         for step in mutant.steps:
             smaller = mutant.without(step)
@@ -171,6 +173,6 @@ class Bombardment:
     async def _settled(self, workers: int) -> State:
         """At rest, when as many processes are there as at the beginning."""
         end = time.monotonic() + _SETTLE_S
-        while len(now := self._service.workers) != workers and time.monotonic() < end:
+        while len(now := self._service.workers) != workers and time.monotonic() < end:  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.2)
         return State(self._service.rss_of([self._service.process.pid]), self._service.rss_of(now), len(now))

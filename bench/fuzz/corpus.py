@@ -8,7 +8,9 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parents[2] / "tests" / "corpus"
 _LIST = "README.md"
-_ROW = re.compile(r"^\| `(?P<kind>[a-z0-9]+)/(?P<name>[^`]+)` \| (?P<outcome>[^|]+) \| (?P<made>[^|]+) \|$", re.MULTILINE)
+_ROW = re.compile(
+    r"^\| `(?P<kind>[a-z0-9]+)/(?P<name>[^`]+)` \| (?P<outcome>[^|]+) \| (?P<made>[^|]+) \|$", re.MULTILINE
+)
 LARGEST = 64 * 1024
 """Bytes of a file that is kept by itself."""
 

@@ -129,7 +129,9 @@ def _chunked(body: bytes) -> bytes:
 
 def _heads(clip: bytes, jpeg: bytes) -> dict[str, bytes]:
     gets = ("/livez", "/readyz", "/metrics", "/v1/models", "/v1/models/glimpse_flow?x=1", "/openapi.json", "/problems")
-    plain = {f"get{number}": f"GET {path} HTTP/1.1\r\nHost: x\r\nAccept: */*\r\n\r\n" for number, path in enumerate(gets)}
+    plain = {
+        f"get{number}": f"GET {path} HTTP/1.1\r\nHost: x\r\nAccept: */*\r\n\r\n" for number, path in enumerate(gets)
+    }
     return {
         **{name: text.encode() for name, text in plain.items()},
         "post": _post("/v1/analyze?model=glimpse_flow&faces=all&onset_s=0.1", "Content-Type: video/webm", clip),

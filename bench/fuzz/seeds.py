@@ -20,7 +20,14 @@ _FACE_SIZE, _SIZE, _FRAMES = (224, 168), (160, 120), 12
 _CLIPS = {
     # name: codec, container, pixel format, options, options of the container, with a face
     "h264.mp4": ("libx264", "mp4", "yuv420p", {"bf": "2", "crf": "30"}, {}, True),
-    "h264-fragmented.mp4": ("libx264", "mp4", "yuv420p", {"crf": "40"}, {"movflags": "frag_keyframe+empty_moov"}, False),
+    "h264-fragmented.mp4": (
+        "libx264",
+        "mp4",
+        "yuv420p",
+        {"crf": "40"},
+        {"movflags": "frag_keyframe+empty_moov"},
+        False,
+    ),
     "h264.mov": ("libx264", "mov", "yuv420p", {"crf": "40"}, {}, False),
     "h264.mkv": ("libx264", "matroska", "yuv420p", {"crf": "40"}, {}, False),
     "h264.ts": ("libx264", "mpegts", "yuv420p", {"crf": "40"}, {}, False),
@@ -88,8 +95,9 @@ def _noise(index: int) -> Any:
 
 
 def _encode(
-    frames: list[Any], codec: str, container: str, pix_fmt: str, options: dict[str, str], muxing: dict[str, str]
+    frames: list[Any], codec: str, container: str, pix_fmt: str, *options_of_both: dict[str, str]
 ) -> bytes:
+    options, muxing = options_of_both
     buffer = io.BytesIO()
     with av.open(buffer, "w", format=container, options=muxing) as out:
         stream: Any = out.add_stream(codec, rate=30, options=options)

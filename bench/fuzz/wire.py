@@ -11,7 +11,7 @@ import grpc
 
 from bench.fuzz.answers import SILENT, Outcome, of_close, of_grpc, of_http
 
-PATIENCE_S = 20.0
+PATIENCE_S = 45.0
 """Longer than any bound of the service under test, as `bench.fuzz.bombard.SETTINGS` has them."""
 _GONE = (ConnectionError, asyncio.IncompleteReadError)
 _END_STREAM = 1

@@ -95,7 +95,9 @@ def test_a_picture_of_very_many_parts_is_refused(read):
 
 
 @pytest.mark.parametrize("interlace", [0, 1])
-@pytest.mark.parametrize(("depth", "colour"), [(1, 0), (2, 0), (4, 0), (8, 0), (16, 0), (8, 2), (16, 2), (8, 4), (16, 6)])
+@pytest.mark.parametrize(
+    ("depth", "colour"), [(1, 0), (2, 0), (4, 0), (8, 0), (16, 0), (8, 2), (16, 2), (8, 4), (16, 6)]
+)
 def test_every_kind_of_png_has_as_many_rows_as_it_needs(depth, colour, interlace):
     """Odd sizes and passes included: with one byte less it is damaged."""
     channels = {0: 1, 2: 3, 4: 2, 6: 4}[colour]

@@ -45,7 +45,11 @@ def table(entries, row=b"\0\0\0\1", *, announced=None):
 
 
 LIES = {
-    "a milliard of samples in twelve bytes": (b"stsz", struct.pack(">III", 0, 1, 2**32 - 1), "GLIMPSE_LIMITS__CLIP_FRAMES"),
+    "a milliard of samples in twelve bytes": (
+        b"stsz",
+        struct.pack(">III", 0, 1, 2**32 - 1),
+        "GLIMPSE_LIMITS__CLIP_FRAMES",
+    ),
     "samples beyond the frames": (b"stsz", struct.pack(">III", 0, 1, 60_001), "GLIMPSE_LIMITS__CLIP_FRAMES"),
     "a large table of times": (b"stts", table(MANY, b"\0\0\0\1" * 2), ENTRIES),
     "a table of times that is not there": (b"stts", table(0, announced=2**32 - 1), ENTRIES),
@@ -53,7 +57,11 @@ LIES = {
     "a large table of chunks": (b"stco", table(MANY), ENTRIES),
     "a large map of chunks": (b"stsc", table(MANY, b"\0\0\0\1" * 3), ENTRIES),
     "a million edits": (b"elst", table(1_000_000, struct.pack(">IiI", 400, 1024, 1 << 16)), ENTRIES),
-    "a hundred thousand edits of the whole": (b"elst", table(100_000, struct.pack(">IiI", 400, 1024, 1 << 16)), ENTRIES),
+    "a hundred thousand edits of the whole": (
+        b"elst",
+        table(100_000, struct.pack(">IiI", 400, 1024, 1 << 16)),
+        ENTRIES,
+    ),
 }
 
 

@@ -1,7 +1,7 @@
 """Calls that are given up because their client takes not even its status.
 
-The library waits for the end of a call as long as its client keeps the connection, whether anybody still serves it or not
-(grpcio 1.85, `_schedule_rpc_coro`). Cancelling the task that waits lets go of the call, and its stream alone is reset.
+The library waits for the end of a call as long as its client keeps the connection, whether anybody still serves it or
+not (grpcio 1.85, `_schedule_rpc_coro`). Cancelling the task that waits lets go of the call; its stream alone is reset.
 """
 
 from __future__ import annotations

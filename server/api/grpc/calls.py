@@ -26,8 +26,6 @@ _FACT_CHARACTERS = 256
 # What is answered at the last moment still has to reach the client.
 _TRAVEL_S = 0.05
 _STATUS_S = 2.0
-_TAKEN_S = 15.0
-"""How long what was written last, and the status behind it, may wait for a client to take it."""
 _LINGER_S = 1.0
 _QUIET_S = 0.1
 
@@ -106,9 +104,12 @@ class Call:
 
 @asynccontextmanager
 async def answered(
-    context: Any, method: str, telemetry: Telemetry, message_bytes: int, *, streamed: bool
+    context: Any, method: str, telemetry: Telemetry, message_bytes: int, *, streamed: bool, taken_s: float
 ) -> AsyncIterator[Call]:
-    """Serve one call of `method`: whatever is raised inside becomes its status. `streamed`: it reads its messages."""
+    """Serve one call of `method`: whatever is raised inside becomes its status. `streamed`: it reads its messages.
+
+    What was written last, and the status behind it, may wait for `taken_s` seconds for the client to take it.
+    """
     arrived = now()
     offered = dict(context.invocation_metadata() or ()).get(REQUEST_ID_KEY, "")
     request_id = accepted_or_new(offered if isinstance(offered, str) else "")
@@ -132,7 +133,7 @@ async def answered(
         raise
     finally:
         call.end()
-        give_up(_TAKEN_S)
+        give_up(taken_s)
         if status in {None, "OK"}:
             _record(method, status or "CANCELLED", arrived, telemetry)
         REQUEST_ID.reset(token)

@@ -1,8 +1,8 @@
 """Calls of methods that do not exist, answered without the library's main loop.
 
-That loop decodes the path of such a call as UTF-8, and ends, with the whole server, at one that is not: a single frame of
-HTTP/2 would do (grpcio 1.85, `AioServer._server_main_loop`). Every method that does exist is registered and comes by its
-registration, so that the loop never needs to be handed a path that a client chose.
+That loop decodes the path of such a call as UTF-8, and ends, with the whole server, at one that is not: a single frame
+of HTTP/2 would do (grpcio 1.85, `AioServer._server_main_loop`). Every method that does exist is registered and comes by
+its registration, so that the loop never needs to be handed a path that a client chose.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from grpc.aio._server import _augment_channel_arguments
 from server.api.grpc.abandoned import WatchedLoop
 
 
-
 class _Core(cygrpc.AioServer):  # type: ignore[misc]
     """The library's, but for calls that come by no registration."""
 
@@ -34,12 +33,13 @@ class _Core(cygrpc.AioServer):  # type: ignore[misc]
 
     async def _answer_all(self) -> None:
         """Raises what the library raises when the server stops."""
-        nothing = cygrpc._MethodResolver([], {})
+        nothing = cygrpc._MethodResolver([], {})  # noqa: SLF001 - the library has no other way in
         while True:
             state = await self._request_call()
-            answer = cygrpc._handle_rpc("unregistered", nothing, (), state, self._on, False)
-            self._begin(cygrpc._schedule_rpc_coro(answer, state, self._on, "unregistered"))
-            del state, answer
+            call = ("unregistered", nothing, (), state, self._on, False)
+            answer = cygrpc._handle_rpc(*call)  # noqa: SLF001 - see above
+            self._begin(cygrpc._schedule_rpc_coro(answer, state, self._on, call[0]))  # noqa: SLF001 - see above
+            del state, call, answer
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._on.create_task(work)

@@ -70,6 +70,13 @@ HTTP_PROBLEMS: Mapping[int, Explanation] = MappingProxyType(
                 _NEVER,
                 "Send a type that the detail names.",
             ),
+            Explanation(
+                "header-too-large",
+                "The header is too large",
+                431,
+                _NEVER,
+                "Send fewer or shorter header fields, or have the operator raise `setting`.",
+            ),
             Explanation("upgrade-required", "This is a WebSocket", 426, _NEVER, "Open the address as a WebSocket."),
         )
     }

@@ -372,11 +372,12 @@ async def test_a_client_that_does_not_read_gives_its_place_back(start):
 @pytest.mark.parametrize("ended", ["OK", "INTERNAL"])
 async def test_a_client_that_never_takes_its_answer_is_let_go(start, fake_analyzer, monkeypatch, ended):
     """Also one whose call has come to its end, with what was written last still on its way."""
-    monkeypatch.setattr("server.api.grpc.calls._TAKEN_S", 0.3)
     monkeypatch.setattr("server.api.grpc.calls._STATUS_S", 0.2)
-    monkeypatch.setattr("server.api.grpc.clips.convert.report", lambda _: pb.AnalyzeResponse(report={"id": "x" * 2**18}))
+    monkeypatch.setattr(
+        "server.api.grpc.clips.convert.report", lambda _: pb.AnalyzeResponse(report={"id": "x" * 2**18})
+    )
     error = WorkerCrashed("died", stage="decode") if ended == "INTERNAL" else None
-    gateway = start(fake_analyzer(error=error), limits={"upload_idle_seconds": 0.3})
+    gateway = start(fake_analyzer(error=error), limits={"upload_idle_seconds": 0.3}, server={"answer_seconds": 0.3})
     reader, writer = await asyncio.open_connection(*gateway.grpc.split(":"))
     closed = http2.frame(http2.SETTINGS, (4).to_bytes(2) + (1).to_bytes(4))
     writer.write(http2.PREFACE + closed + http2.call(ANALYZE))
