@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 _TYPED = {"overloaded", "deadline-exceeded", "worker-crashed", "backend-unavailable", "backend-error"}
 """Codes with which a service error may be answered; `internal` is one that nobody foresaw."""
-_PLAIN = {400, 403, 426}
+_PLAIN = {400, 403, 405, 426}
 """Statuses of what never became a request: no HTTP, or a handshake of WebSocket that is none or leads nowhere."""
 _OF_THE_LIBRARY = {"RESOURCE_EXHAUSTED", "UNIMPLEMENTED", "CANCELLED", "DEADLINE_EXCEEDED"}
 """Statuses that gRPC's library answers by itself, before anything of ours sees the call."""
