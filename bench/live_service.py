@@ -34,6 +34,7 @@ class Service:
     process: subprocess.Popen[bytes]
     url: str
     grpc: str
+    log: Path
 
     @property
     def workers(self) -> list[int]:
@@ -59,7 +60,12 @@ class Service:
 
     def rss_bytes(self) -> float:
         """Resident memory of all its processes; what they share counts for each."""
-        return float(sum(rss_of(pid) for pid in (self.process.pid, *self.workers)))
+        return float(self.rss_of([self.process.pid, *self.workers]))
+
+    @staticmethod
+    def rss_of(pids: Sequence[int]) -> int:
+        """Resident memory of some processes."""
+        return sum(rss_of(pid) for pid in pids)
 
     @contextmanager
     def sampled(self, every_s: float = SAMPLE_S) -> Iterator[list[tuple[float, float]]]:
@@ -88,8 +94,8 @@ def service(**settings: str) -> Iterator[Service]:
     command = [sys.executable, "-m", "server", "serve", "--port", "0", "--grpc-port", "0"]
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("GLIMPSE_")}
     environment = {
-        **inherited, "GLIMPSE_WORKERS__COUNT": "1", "GLIMPSE_WORKERS__SPARE": "0", "GLIMPSE_LIVE__TENANT_SHARE": "1",
-        **settings,
+        **inherited, "PYTHONFAULTHANDLER": "1", "GLIMPSE_WORKERS__COUNT": "1", "GLIMPSE_WORKERS__SPARE": "0",
+        "GLIMPSE_LIVE__TENANT_SHARE": "1", **settings,
     }  # fmt: skip
     with tempfile.TemporaryDirectory() as scratch:
         log = Path(scratch) / "log"
@@ -98,7 +104,7 @@ def service(**settings: str) -> Iterator[Service]:
             subprocess.Popen(command, env=environment, stdout=sink, stderr=sink) as process,
         ):
             try:
-                yield Service(process, *_addresses(process, log))
+                yield Service(process, *_addresses(process, log), log)
             finally:
                 process.send_signal(signal.SIGINT)
 

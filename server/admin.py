@@ -13,6 +13,7 @@ from server.access.reloading import Reloader
 from server.api.gateway import Gateway
 from server.api.rest import connection
 from server.api.rest.admin import ModelControl, admin_app
+from server.bounds import connection_bounds_of
 from server.listener import bound, url_of
 from server.settings import Settings
 from server.settings.group import variable
@@ -51,7 +52,7 @@ async def open_admin(settings: Settings, gateway: Gateway, reloader: Reloader, m
     with bound(wanted.host, wanted.port, variable("admin", "port")) as listener:
         config = uvicorn.Config(
             admin_app(gateway, reloader, metrics, _control(settings)),
-            http=connection.protocol(settings.server.header_seconds),
+            http=connection.protocol(connection_bounds_of(settings)),
             ws="none",
             lifespan="off",
             log_config=None,

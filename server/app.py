@@ -21,7 +21,7 @@ from server.api.limits import Admission
 from server.api.rest import routes
 from server.api.ws.route import LiveSockets
 from server.api.ws.route import route as live_route
-from server.bounds import facts_of, limits_of, media_limits_of, worker_bounds_of
+from server.bounds import facts_of, grpc_bounds_of, limits_of, media_limits_of, worker_bounds_of
 from server.encryption import certificates_of, watched
 from server.errors import GlimpseError
 from server.guarded import guard_of, reloader_of
@@ -128,12 +128,7 @@ def _gateway(
 async def _grpc(settings: Settings, gateway: Gateway, certificates: Certificates | None) -> AsyncIterator[GrpcServer]:
     """A server that listens, and ends before the pipeline does."""
     wanted = settings.server
-    server = GrpcServer(
-        gateway,
-        reflect=wanted.grpc_reflection,
-        keepalive_s=wanted.grpc_keepalive_seconds,
-        handshake_s=settings.tls.handshake_seconds,
-    )
+    server = GrpcServer(gateway, reflect=wanted.grpc_reflection, bounds=grpc_bounds_of(settings))
     await server.start(wanted.host, wanted.grpc_port, certificates)
     try:
         yield server

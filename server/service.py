@@ -18,13 +18,11 @@ from server import __version__
 from server.api.rest import connection
 from server.api.ws.listening import socket_options
 from server.app import create_app
+from server.bounds import connection_bounds_of
 from server.errors import ConfigurationError
-<<<<<<< HEAD
 from server.guarded import check_exposure
 from server.listener import bound, url_of
-=======
 from server.secrecy import forbid_dumps, overwrite_freed_memory
->>>>>>> 1023eb19ebcc76df1c7264f4698b926ac8b6ed10
 from server.settings import Settings
 from server.telemetry import logging as telemetry_logging
 
@@ -42,7 +40,8 @@ class Service(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                http=connection.protocol(settings.server.header_seconds),
+                http=connection.protocol(connection_bounds_of(settings)),
+                h11_max_incomplete_event_size=settings.server.header_bytes,
                 **socket_options(settings.server.socket_message_bytes),
                 lifespan="on",
                 log_config=None,
@@ -142,12 +141,9 @@ def run(
 
     Raises `ConfigurationError` where the service cannot start, or must not.
     """
-<<<<<<< HEAD
-    exposed = check_exposure(settings)
-=======
     forbid_dumps()
     overwrite_freed_memory()
->>>>>>> 1023eb19ebcc76df1c7264f4698b926ac8b6ed10
+    exposed = check_exposure(settings)
     listener = listen(settings)
     try:
         # These ports are bound later, where it could not be said as plainly that they are taken.

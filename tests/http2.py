@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-DATA, HEADERS, SETTINGS, PING, GO_AWAY = 0, 1, 4, 6, 7
+DATA, HEADERS, RESET, SETTINGS, PING, GO_AWAY = 0, 1, 3, 4, 6, 7
 END_STREAM, ACK, END_HEADERS = 1, 1, 4
 ENHANCE_YOUR_CALM = 11
 

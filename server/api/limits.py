@@ -35,6 +35,7 @@ class Limits:
     queued: int
     buffered_bytes: int
     deadline_s: float
+    answer_s: float = 15.0
     workers: int = 1
 
 

@@ -25,6 +25,7 @@ Container: TypeAlias = Literal["mov", "matroska", "avi", "mpegts"]
 _STILL_BRANDS = {b"avif", b"heic", b"heix", b"mif1"}
 _FIRST_BOXES = {b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"styp", b"uuid", b"pnot"}
 _WHOLE_BOXES = {b"ftyp", b"moov", b"mdat", b"moof"}
+_MOST_BOXES = 1_000_000
 _TS_PACKET = 188
 _TS_STRIDES = ((0, 188), (4, 192), (0, 204))
 
@@ -125,8 +126,11 @@ def _check_boxes(view: memoryview) -> None:
     """Walk the top-level boxes of an ISO base media file (ISO/IEC 14496-12, section 4.2)."""
     if bytes(view[4:8]) == b"ftyp" and bytes(view[8:12]) in _STILL_BRANDS:
         raise TooFewFrames("A still picture shows no motion; a clip needs at least 2 frames.", stage=STAGE)
-    position, end, seen = 0, view.nbytes, set()
+    position, end, seen, count = 0, view.nbytes, set(), 0
     while position + 8 <= end:
+        count += 1
+        if count > _MOST_BOXES:
+            raise UnsupportedMedia(f"The file has more than {_MOST_BOXES} parts.", stage=STAGE)
         size, kind, header = int.from_bytes(view[position : position + 4]), bytes(view[position + 4 : position + 8]), 8
         if size == 1:
             size, header = int.from_bytes(view[position + 8 : position + 16]), 16

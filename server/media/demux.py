@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, NoReturn
 import av
 
 from server.errors import NoVideoStream, UnreadableMedia, UnsupportedMedia
+from server.media import jpeg
+from server.media.boxes import check_index
 from server.media.codecs import DECODERS
 from server.media.container import Container
 from server.media.limits import STAGE, MediaLimits
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 _ENCRYPTED_TAGS = {"encv", "drmi"}
 _BUFFER_BYTES = 1 << 18
 _ATTACHED_PICTURE = 1 << 10
+_OVERLAP, _SLACK_BYTES, _PACKET_BYTES = 2, 1 << 20, 4096
+"""A pass over a clip reads each byte once, and a few twice; and packets may be completed by a common head (Matroska)."""
 _NOMINAL_FPS = Fraction(30)
 _DURATION_TAG = re.compile(r"(\d{1,4}):(\d\d):(\d\d(?:\.\d+)?)")
 
@@ -64,8 +68,14 @@ class Source:
     """
 
     def __init__(
-        self, container: av.container.InputContainer, stream: VideoStream, limits: MediaLimits, time_base: Fraction
+        self,
+        container: av.container.InputContainer,
+        stream: VideoStream,
+        limits: MediaLimits,
+        time_base: Fraction,
+        size: int,
     ) -> None:
+        self._size = size
         self._container = container
         self._stream = stream
         self._limits = limits
@@ -74,6 +84,8 @@ class Source:
         self.codec = DECODERS[stream.codec_context.name]
         self.cut = False
         self.undecodable = 0
+        self._decoded = 0
+        self._decoded_pixels = 0
 
     @property
     def width(self) -> int:
@@ -125,8 +137,20 @@ class Source:
         for packet in self._packets():
             if packet.has_sidedata("encryption_info"):
                 raise UnsupportedMedia("The video is encrypted.", stage=STAGE)
-            yield from self._decode(packet)
+            if self.codec == "mjpeg":
+                jpeg.check_scans(bytes(packet), self._limits)
+            pictures = self._decode(packet)
+            self._account(pictures)
+            yield from pictures
         yield from self._decode(None)
+
+    def _account(self, pictures: list[VideoFrame]) -> None:
+        """Of everything that was decoded, also of what is not shown, has no time of its own, or came to nothing."""
+        context = self._stream.codec_context
+        self._decoded += len(pictures)
+        self._decoded_pixels += max(1, len(pictures)) * context.width * context.height
+        self._limits.check_frames(self._decoded + self.undecodable)
+        self._limits.check_decoded(self._decoded_pixels)
 
     def check_length(self) -> None:
         """Read on to the end without decoding, as far as the limits let it.
@@ -138,6 +162,7 @@ class Source:
         for packet in self._packets():
             pictures += self._shows(packet)
             self._limits.check_frames(pictures)
+            self._limits.check_decoded(pictures * self.width * self.height)
             if packet.pts is not None:
                 first = packet.pts if first is None else first
                 self._limits.check_seconds(float((packet.pts - first) * self.time_base))
@@ -151,8 +176,13 @@ class Source:
         self._container.seek(ticks, stream=self._stream)
 
     def _packets(self) -> Iterator[Packet[VideoStream]]:
+        left = _OVERLAP * self._size + _SLACK_BYTES
         try:
             for packet in self._container.demux(self._stream):
+                left -= max(0, packet.size - _PACKET_BYTES)
+                if left < 0:
+                    message = "The packets of the video are far larger than the file: it unfolds, or repeats itself."
+                    raise UnreadableMedia(message, stage=STAGE)
                 if packet.size:
                     yield packet
         except av.FFmpegError:
@@ -189,6 +219,7 @@ def opened(
         "max_streams": "32",
     }
     if demuxer == "mov":
+        check_index(data, limits)
         options |= {"enable_drefs": "0", "use_absolute_path": "0"}
     try:
         container = av.open(
@@ -203,10 +234,12 @@ def opened(
     except (av.FFmpegError, ArithmeticError, ValueError):
         raise UnreadableMedia("The container cannot be read.", stage=STAGE) from None
     with container:
-        yield _select(container, demuxer, limits, threads)
+        yield _select(container, demuxer, limits, threads, memoryview(data).nbytes)
 
 
-def _select(container: av.container.InputContainer, demuxer: Container, limits: MediaLimits, threads: int) -> Source:
+def _select(
+    container: av.container.InputContainer, demuxer: Container, limits: MediaLimits, threads: int, size: int
+) -> Source:
     streams = [stream for stream in container.streams.video if not stream.disposition & _ATTACHED_PICTURE]
     if not streams:
         raise NoVideoStream("The file has no video stream.", stage=STAGE)
@@ -226,8 +259,9 @@ def _select(container: av.container.InputContainer, demuxer: Container, limits: 
         raise UnreadableMedia("The video stream states no unit of time.", stage=STAGE)
     context.options = {"max_pixels": str(limits.decoder_pixels)}
     context.thread_count = threads
-    source = Source(container, stream, limits, time_base)
+    source = Source(container, stream, limits, time_base, size)
     limits.check_frames(source.frames)
+    limits.check_decoded(source.frames * context.width * context.height)
     return source
 
 

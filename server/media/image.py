@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from server.errors import EmptyMedia, TruncatedMedia, UnreadableMedia, UnsupportedMedia
+from server.media import jpeg, png
 from server.media.limits import STAGE, MediaLimits
 from server.media.pixels import Orientation, PixelReader, studio
 from server.types import Encoded, Frame
@@ -18,10 +19,6 @@ from server.types import Encoded, Frame
 if TYPE_CHECKING:
     from av.video.codeccontext import VideoCodecContext
 
-_JPEG_STARTS_OF_FRAME = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_JPEG_WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD9)}
-_JPEG_START = b"\xff\xd8\xff"
-_JPEG_SCAN, _JPEG_END = b"\xff\xda", b"\xff\xd9"
 _PNG_END = b"IEND"
 _EXIF = re.compile(rb"(?:Exif\0\0|eXIf|EXIF.{4})(II\*\0|MM\0\*)", re.DOTALL)
 _EXIF_ORIENTATION_TAG = 0x0112
@@ -47,15 +44,19 @@ def read_image(data: Encoded | memoryview, limits: MediaLimits) -> Frame:
         raise EmptyMedia("The picture has 0 bytes.", stage=STAGE)
     codec, width, height = _identify(data)
     limits.check_pixels(width, height)
+    if codec == "mjpeg":
+        jpeg.check_scans(data, limits)
+    cut = _is_cut(codec, data)
+    packet = data if codec != "png" or cut else png.lean(data, limits)
     context = cast("VideoCodecContext", av.CodecContext.create(codec, "r"))
     context.thread_count = 1
     context.options = {"max_pixels": str(limits.decoder_pixels)}
     try:
-        pictures = [*context.decode(av.Packet(data)), *context.decode(None)]
+        pictures = [*context.decode(av.Packet(packet)), *context.decode(None)]
     except av.FFmpegError:
         pictures = []
     picture = next(iter(pictures), None)
-    if _is_cut(codec, data) or (picture is not None and picture.is_corrupt):
+    if cut or (picture is not None and picture.is_corrupt):
         raise TruncatedMedia("The picture is cut off or damaged.", stage=STAGE)
     if picture is None:
         raise UnreadableMedia("The picture is damaged and cannot be decoded.", stage=STAGE)
@@ -69,10 +70,11 @@ def read_picture(data: Encoded, limits: MediaLimits) -> Frame:
 
     Another decoder rounds otherwise, so that its luma may be one level off.
     """
-    if not data.startswith(_JPEG_START):
+    if not data.startswith(jpeg.START):
         return read_image(data, limits)
     _, width, height = _identify(data)
     limits.check_pixels(width, height)
+    jpeg.check_scans(data, limits)
     if _is_cut("mjpeg", data):
         raise TruncatedMedia("The picture is cut off or damaged.", stage=STAGE)
     gray = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION)
@@ -87,7 +89,7 @@ def _is_cut(codec: str, data: Encoded) -> bool:
     """Whether the last part of the format is missing, or the header announces more bytes than there are."""
     match codec:
         case "mjpeg":
-            return data.rfind(_JPEG_END) <= data.rfind(_JPEG_SCAN)
+            return data.rfind(jpeg.END) <= data.rfind(jpeg.SCAN)
         case "png":
             return _PNG_END not in data
         case "bmp":
@@ -99,7 +101,7 @@ def _is_cut(codec: str, data: Encoded) -> bool:
 
 def _orientation(data: Encoded) -> Orientation:
     """From the first directory of the EXIF block (CIPA DC-008, section 4.6.4), upright where there is none."""
-    block = _EXIF.search(data, 0, _jpeg_scan(data) if data.startswith(_JPEG_START) else len(data))
+    block = _EXIF.search(data, 0, jpeg.first_scan(data) if data.startswith(jpeg.START) else len(data))
     if block is None:
         return Orientation()
     tiff = data[block.start(1) : block.start(1) + (1 << 16)]
@@ -114,8 +116,8 @@ def _orientation(data: Encoded) -> Orientation:
 
 def _identify(head: Encoded) -> tuple[str, int, int]:
     """Decoder, width and height, as the header states them."""
-    if head.startswith(_JPEG_START):
-        return ("mjpeg", *_jpeg_size(head))
+    if head.startswith(jpeg.START):
+        return ("mjpeg", *jpeg.size(head))
     if head.startswith(b"\x89PNG\r\n\x1a\n") and head[12:16] == b"IHDR":
         return ("png", *_numbers(head, 16, 4, "big"))
     if head.startswith(b"BM"):
@@ -126,41 +128,6 @@ def _identify(head: Encoded) -> tuple[str, int, int]:
     if head.startswith((b"GIF8", b"II*\0", b"MM\0*")) or head[4:8] == b"ftyp":
         raise UnsupportedMedia("The picture format is not supported; send JPEG, PNG, BMP or WebP.", stage=STAGE)
     raise UnreadableMedia("The bytes are no picture that is known here.", stage=STAGE)
-
-
-def _jpeg_scan(data: Encoded) -> int:
-    """Where the header ends and the scan begins, in which nothing has a meaning of its own."""
-    position = 2
-    while position + 4 <= len(data) and data[position] == 0xFF and data[position : position + 2] != _JPEG_SCAN:
-        marker = data[position + 1]
-        if marker == 0xFF:
-            position += 1
-        elif marker in _JPEG_WITHOUT_LENGTH:
-            position += 2
-        else:
-            position += 2 + int.from_bytes(data[position + 2 : position + 4])
-    return position
-
-
-def _jpeg_size(head: Encoded) -> tuple[int, int]:
-    """From the start-of-frame segment (ITU-T T.81, section B.2.2)."""
-    position = 2
-    while position + 4 <= len(head):
-        if head[position] != 0xFF:
-            break
-        marker = head[position + 1]
-        if marker == 0xFF:
-            position += 1
-        elif marker in _JPEG_WITHOUT_LENGTH:
-            position += 2
-        elif marker in _JPEG_STARTS_OF_FRAME:
-            height, width = _numbers(head, position + 5, 2, "big")
-            return width, height
-        else:
-            position += 2 + int.from_bytes(head[position + 2 : position + 4])
-    if position + 4 > len(head):
-        raise TruncatedMedia("The picture ends within its header.", stage=STAGE)
-    raise UnreadableMedia("The JPEG states no size.", stage=STAGE)
 
 
 def _webp_size(head: Encoded) -> tuple[int, int]:

@@ -31,12 +31,8 @@ from server.pipeline.worker_pipe import (
     StartFailed,
     Stopped,
 )
-<<<<<<< HEAD
 from server.pipeline.worker_spawn import spawn
 from server.sandbox.confinement import Bounds, Confinement
-=======
-from server.secrecy import overwriting
->>>>>>> 1023eb19ebcc76df1c7264f4698b926ac8b6ed10
 
 _log = logging.getLogger(__name__)
 
@@ -249,14 +245,3 @@ def _look_at(sending: asyncio.Future[None]) -> None:
     """Retrieve the error of a job that could not be sent: who asked for it may not be waiting any more."""
     if not sending.cancelled():
         sending.exception()
-<<<<<<< HEAD
-=======
-
-
-def _spawn(end: MessagePipe) -> subprocess.Popen[bytes]:
-    # No setting reaches what decodes a stranger's file: one of them is a key.
-    inherited = {name: value for name, value in os.environ.items() if not name.upper().startswith("GLIMPSE_")}
-    environment = {**inherited, **_ONE_THREAD, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    command = [sys.executable, "-P", "-m", "server.pipeline.worker_main", *map(str, end.descriptors)]
-    return subprocess.Popen(command, pass_fds=end.descriptors, stdin=subprocess.DEVNULL, env=overwriting(environment))
->>>>>>> 1023eb19ebcc76df1c7264f4698b926ac8b6ed10

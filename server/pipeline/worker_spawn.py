@@ -10,6 +10,7 @@ import threading
 from collections.abc import Mapping
 
 from server.pipeline.worker_pipe import MessagePipe
+from server.secrecy import overwriting
 
 _INHERITED = (
     "PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "PYTHONHOME", "PYTHONUTF8", "PYTHONHASHSEED",
@@ -64,7 +65,7 @@ def spawn(end: MessagePipe) -> tuple[subprocess.Popen[bytes], LastWords]:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=writer,
-            env=environment(os.environ),
+            env=overwriting(environment(os.environ)),
         )
     except OSError:
         os.close(reader)

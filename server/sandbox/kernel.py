@@ -6,7 +6,7 @@ import ctypes
 import errno
 import os
 
-_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS, _PR_GET_NO_NEW_PRIVS = 1, 4, 38, 39
+_PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS, _PR_GET_NO_NEW_PRIVS = 1, 38, 39
 
 
 def syscall(number: int, *arguments: object) -> int:
@@ -22,14 +22,6 @@ def syscall(number: int, *arguments: object) -> int:
 def die_with_parent(signal: int) -> None:
     """Get `signal` when the thread that started this process ends."""
     _prctl(_PR_SET_PDEATHSIG, signal)
-
-
-def forbid_dumps() -> None:
-    """No core dump, and no other process of the user may look into this one.
-
-    A limit of 0 on core files is not enough: where the system pipes dumps into a program, it does not count (core(5)).
-    """
-    _prctl(_PR_SET_DUMPABLE, 0)
 
 
 def forbid_privileges() -> bool:

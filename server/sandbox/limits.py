@@ -15,11 +15,6 @@ def limit_memory(memory_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
 
 
-def limit_dumps() -> None:
-    """No file is left of a process that crashes."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
 def limit_files() -> None:
     """Few descriptors, and not one byte into any file; pipes are no files."""
     most = min(_OPEN_FILES, resource.getrlimit(resource.RLIMIT_NOFILE)[1])

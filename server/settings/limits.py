@@ -15,6 +15,21 @@ class LimitSettings(Group):
     clip_seconds: float = Field(default=300.0, gt=0, le=86400, description="Longest clip.")
     clip_frames: int = Field(default=60_000, ge=1, le=10_000_000, description="Most frames of a clip.")
     frame_pixels: int = Field(default=4096 * 2304, ge=4096, le=2**28, description="Largest picture, width x height.")
+    clip_pixels: int = Field(
+        default=20_000_000_000,
+        ge=4096,
+        le=10**13,
+        description="Most pixels of all pictures of a clip together; five minutes of Full HD by default.",
+    )
+    index_entries: int = Field(
+        default=1_000_000,
+        ge=1024,
+        le=10**9,
+        description="Most entries of a table in the index of an MP4, and most boxes of the file.",
+    )
+    scans: int = Field(
+        default=64, ge=1, le=65536, description="Most scans of a progressive JPEG; cameras and editors write 3 to 12."
+    )
     faces: int = Field(default=16, ge=1, le=256, description="Most faces followed in one clip.")
     inflight: int = Field(
         default_factory=lambda: max(16, 2 * available_cpus()),

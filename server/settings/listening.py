@@ -57,5 +57,23 @@ class ServerSettings(Group):
         default=10.0,
         gt=0,
         le=600,
-        description="Longest wait for the whole header of a request.",
+        description="Longest wait for the whole header of a request, and for the first bytes of a connection of gRPC.",
+    )
+    header_bytes: int = Field(
+        default=32 * 1024,
+        ge=4096,
+        le=MIB,
+        description="Largest header of a request, its address included, and largest metadata of a call of gRPC.",
+    )
+    answer_seconds: float = Field(
+        default=15.0, gt=0, le=600, description="Longest time in which a client takes nothing of its answer."
+    )
+    connections: int = Field(
+        default=1024,
+        ge=1,
+        le=65536,
+        description="Connections of REST and WebSocket at a time; one more is answered 429.",
+    )
+    grpc_idle_seconds: float = Field(
+        default=300.0, ge=0.1, le=86400, description="After so long without a call a connection of gRPC is closed."
     )

@@ -16,6 +16,7 @@ from google.protobuf.message import DecodeError
 from server.access.addresses import peer
 from server.access.caller import CALLER
 from server.api.gateway import Telemetry, now
+from server.api.grpc.abandoned import give_up
 from server.api.status import status_of
 from server.errors import BackendUnavailable, DeadlineExceeded, GlimpseError, InputError, LimitExceeded, Overloaded
 from server.telemetry.context import REQUEST_ID, accepted_or_new
@@ -105,9 +106,12 @@ class Call:
 
 @asynccontextmanager
 async def answered(
-    context: Any, method: str, telemetry: Telemetry, message_bytes: int, *, streamed: bool
+    context: Any, method: str, telemetry: Telemetry, message_bytes: int, *, streamed: bool, taken_s: float
 ) -> AsyncIterator[Call]:
-    """Serve one call of `method`: whatever is raised inside becomes its status. `streamed`: it reads its messages."""
+    """Serve one call of `method`: whatever is raised inside becomes its status. `streamed`: it reads its messages.
+
+    What was written last, and the status behind it, may wait for `taken_s` seconds for the client to take it.
+    """
     arrived = now()
     offered = dict(context.invocation_metadata() or ()).get(REQUEST_ID_KEY, "")
     request_id = accepted_or_new(offered if isinstance(offered, str) else "")
@@ -133,6 +137,7 @@ async def answered(
         raise
     finally:
         call.end()
+        give_up(taken_s)
         if status in {None, "OK"}:
             _record(method, status or "CANCELLED", arrived, telemetry)
         CALLER.reset(known)
@@ -166,9 +171,11 @@ async def _abort(context: Any, error: Exception, request_id: str) -> None:
     message = status.advice if status.private else known.message
     facts = tuple(trailing(known, request_id=request_id).items())
     # A client that reads nothing does not take its status either, which must not keep the call.
-    with suppress(TimeoutError):
+    try:
         async with asyncio.timeout(_STATUS_S):
             await context.abort(grpc.StatusCode[status.grpc], message, facts)
+    except TimeoutError:
+        give_up()
 
 
 def trailing(error: GlimpseError, *, request_id: str) -> dict[str, str]:

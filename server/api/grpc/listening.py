@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-import grpc
 from glimpse.v1 import micro_expressions_pb2_grpc as pb_grpc
 from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from server.api.gateway import Gateway
+from server.api.grpc import unregistered
 from server.api.grpc.access import AccessInterceptor
 from server.api.grpc.calls import SERVICE
 from server.api.grpc.credentials import credentials
@@ -32,22 +33,29 @@ _SPARE_CALLS = 64
 _CLIENT_PING_MS = 5_000
 
 
-class GrpcServer:
-    """One server. Made, started and stopped on the event loop that serves it.
-
-    A connection that is silent for `keepalive_s` seconds is probed, and given up after half as long again; one whose
-    handshake takes longer than `handshake_s` seconds is closed.
+@dataclass(frozen=True, slots=True)
+class GrpcBounds:
+    """A connection that is silent for `keepalive_s` seconds is probed, and given up after half as long again; one that
+    has no call for `idle_s` is closed, one whose handshake is not done within `header_s` as well. `header_bytes`
+    are those of a call's metadata.
     """
 
-    def __init__(self, gateway: Gateway, *, reflect: bool, keepalive_s: float, handshake_s: float) -> None:
+    keepalive_s: float
+    idle_s: float
+    header_s: float
+    header_bytes: int
+
+
+class GrpcServer:
+    """One server. Made, started and stopped on the event loop that serves it."""
+
+    def __init__(self, gateway: Gateway, *, reflect: bool, bounds: GrpcBounds) -> None:
         self._servicer = Servicer(gateway)
         self._health = Health(gateway.analyzer)
         limits = gateway.limits
         calls = limits.uploads + limits.inflight + limits.queued + gateway.live.bounds.max_streams + _SPARE_CALLS
-        options = _options(gateway.facts.message_bytes, round(1000 * keepalive_s), round(1000 * handshake_s))
-        self._server = grpc.aio.server(
-            interceptors=(AccessInterceptor(gateway),), options=options, maximum_concurrent_rpcs=calls
-        )
+        options = _options(gateway.facts.message_bytes, bounds, calls)
+        self._server = unregistered.server((AccessInterceptor(gateway),), options, calls)
         pb_grpc.add_MicroExpressionsServicer_to_server(cast("MicroExpressionsServicer", self._servicer), self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if reflect:
@@ -93,13 +101,19 @@ class GrpcServer:
         await self._server.stop(drain_s)
 
 
-def _options(message_bytes: int, keepalive_ms: int, handshake_ms: int) -> tuple[tuple[str, int], ...]:
+def _options(message_bytes: int, bounds: GrpcBounds, calls: int) -> tuple[tuple[str, int], ...]:
+    keepalive_ms = round(1000 * bounds.keepalive_s)
     return (
         ("grpc.max_receive_message_length", _OVERHEAD * message_bytes),
         ("grpc.max_send_message_length", -1),
         # A taken port is an error, not a port to share.
         ("grpc.so_reuseport", 0),
-        ("grpc.server_handshake_timeout_ms", handshake_ms),
+        ("grpc.server_handshake_timeout_ms", round(1000 * bounds.header_s)),
+        ("grpc.max_connection_idle_ms", round(1000 * bounds.idle_s)),
+        ("grpc.max_concurrent_streams", calls),
+        # The first is that from which the library may refuse, the second that from which it does.
+        ("grpc.max_metadata_size", bounds.header_bytes),
+        ("grpc.absolute_max_metadata_size", bounds.header_bytes),
         # A client that has vanished without a word is noticed. The first timeout is that of the kernel, for bytes that
         # nobody receives; the second, a minute by default, that of the answer, which a proxy may swallow.
         ("grpc.keepalive_time_ms", keepalive_ms),

@@ -53,4 +53,5 @@ class Servicer:
 
     def _answered(self, context: Any, method: str, *, streamed: bool = False) -> AbstractAsyncContextManager[Call]:
         gateway = self._gateway
-        return answered(context, method, gateway.telemetry, gateway.facts.message_bytes, streamed=streamed)
+        telemetry, message_bytes, taken_s = gateway.telemetry, gateway.facts.message_bytes, gateway.limits.answer_s
+        return answered(context, method, telemetry, message_bytes, streamed=streamed, taken_s=taken_s)

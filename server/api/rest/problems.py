@@ -78,6 +78,13 @@ HTTP_PROBLEMS: Mapping[int, Explanation] = MappingProxyType(
                 _NEVER,
                 "Use its address, or have the operator allow the name.",
             ),
+            Explanation(
+                "header-too-large",
+                "The header is too large",
+                431,
+                _NEVER,
+                "Send fewer or shorter header fields, or have the operator raise `setting`.",
+            ),
             Explanation("upgrade-required", "This is a WebSocket", 426, _NEVER, "Open the address as a WebSocket."),
         )
     }

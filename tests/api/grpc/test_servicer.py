@@ -11,6 +11,7 @@ from server.errors import BackendUnavailable, BudgetSpent, FaceLost, NoFace, Ove
 from server.pipeline.base import LiveBounds
 from server.report.export import as_dict
 from server.types import AnalyzeOptions, Progress
+from tests import http2
 from tests.conftest import report
 from tests.fake_live import FakeLive
 from tests.grpc_calls import connected, facts, frames, options, parts, told
@@ -360,6 +361,38 @@ async def test_a_client_that_does_not_read_gives_its_place_back(start):
         assert (await call.read()).WhichOneof("part") == "opened"
         await asyncio.to_thread(counted, gateway, "DEADLINE_EXCEEDED")
         assert gateway.live.streams == 0
+        # It does not take its status either, and is let go; others on its connection are not.
+        while any(task.get_name() == "rpc_task" for task in asyncio.all_tasks(gateway.server.servers[0].get_loop())):
+            await asyncio.sleep(0)
+        assert (await stub.GetServerInfo(pb.GetServerInfoRequest())).version
+        _, refusal = await told(call)
+        assert refusal.code() is grpc.StatusCode.CANCELLED
+
+
+@pytest.mark.parametrize("ended", ["OK", "INTERNAL"])
+async def test_a_client_that_never_takes_its_answer_is_let_go(start, fake_analyzer, monkeypatch, ended):
+    """Also one whose call has come to its end, with what was written last still on its way."""
+    monkeypatch.setattr("server.api.grpc.calls._STATUS_S", 0.2)
+    monkeypatch.setattr(
+        "server.api.grpc.clips.convert.report", lambda _: pb.AnalyzeResponse(report={"id": "x" * 2**18})
+    )
+    error = WorkerCrashed("died", stage="decode") if ended == "INTERNAL" else None
+    gateway = start(fake_analyzer(error=error), limits={"upload_idle_seconds": 0.3}, server={"answer_seconds": 0.3})
+    reader, writer = await asyncio.open_connection(*gateway.grpc.split(":"))
+    closed = http2.frame(http2.SETTINGS, (4).to_bytes(2) + (1).to_bytes(4))
+    writer.write(http2.PREFACE + closed + http2.call(ANALYZE))
+    for message in clip(b"x"):
+        writer.write(http2.message(message.SerializeToString()))
+    writer.write(http2.frame(http2.DATA, flags=http2.END_STREAM, stream=1))
+    kinds = [http2.HEADERS]
+    async for kind, _ in http2.frames(reader):
+        kinds.append(kind)
+        if kind == http2.RESET or kinds.count(http2.HEADERS) > 2:
+            break
+    writer.close()
+    assert kinds[-1] in {http2.RESET, http2.HEADERS}
+    while any(task.get_name() == "rpc_task" for task in asyncio.all_tasks(gateway.server.servers[0].get_loop())):
+        await asyncio.sleep(0)
 
 
 async def test_a_shutdown_ends_streams_with_their_statistics(gateway):

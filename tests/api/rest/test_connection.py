@@ -1,7 +1,9 @@
 """What a connection may take, on raw sockets."""
 
 import asyncio
+import json
 import socket
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -94,3 +96,97 @@ async def test_the_state_names_the_client_by_its_certificate(tmp_path):
         server.close()
     named = "camera.example"
     assert names == [named, named, "", "", None, None]
+
+
+def problem_of(answer):
+    """Status and document of a raw answer."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b"content-type: application/problem+json" in head
+    return int(head.split()[1]), json.loads(body)
+
+
+@pytest.mark.parametrize("sent", [b"\x16\x03\x01 is TLS\r\n\r\n", b"no request\r\n\r\n"])
+def test_what_is_no_request_is_answered_with_a_problem(gateway, sent):
+    """As everything else that is refused."""
+    with socket.create_connection(gateway.address, timeout=20) as connection:
+        connection.sendall(sent)
+        status, problem = problem_of(rest_of(connection))
+    assert (status, problem["code"]) == (400, "malformed-request")
+
+
+@pytest.mark.parametrize(
+    "large",
+    [
+        b"GET /livez?" + b"x" * 10_000 + b" HTTP/1.1\r\n",
+        LIVE[:-2] + b"x: " + b"y" * 10_000,
+        LIVE[:-2] + b"a: b\r\n" * 2000,
+    ],
+    ids=["address", "field", "fields"],
+)
+def test_a_header_that_is_too_large_is_refused_while_it_comes(start, large):
+    """By name of the setting, before its end is there."""
+    gateway = start(server={"header_bytes": 4096})
+    with socket.create_connection(gateway.address, timeout=20) as connection:
+        connection.sendall(large)
+        status, problem = problem_of(rest_of(connection))
+    assert (status, problem["code"], problem["limit"]) == (431, "header-too-large", 4096)
+    assert problem["setting"] == "GLIMPSE_SERVER__HEADER_BYTES"
+
+
+def test_connections_are_counted(start):
+    """One too many is told to come back, and there is room again when another is closed."""
+    gateway = start(server={"connections": 2})
+    with socket.create_connection(gateway.address, timeout=20) as first:
+        first.sendall(LIVE)
+        assert first.recv(4096).startswith(b"HTTP/1.1 200")
+        with socket.create_connection(gateway.address, timeout=20) as second:
+            second.sendall(LIVE)
+            assert second.recv(4096).startswith(b"HTTP/1.1 200")
+            with socket.create_connection(gateway.address, timeout=20) as third:
+                status, problem = problem_of(rest_of(third))
+        assert (status, problem["code"]) == (429, "overloaded")
+        assert "GLIMPSE_SERVER__CONNECTIONS" in problem["detail"]
+    while gateway.client.get("/livez").status_code != 200:
+        gateway.client.close()
+
+
+@pytest.mark.parametrize("accept", ["application/json", "text/csv", "text/event-stream"])
+def test_who_does_not_read_its_answer_is_given_up(start, monkeypatch, accept):
+    """Whatever form it has; nothing is held for such a client, and others are served meanwhile."""
+    large = "x" * 2**24
+    monkeypatch.setattr("server.api.rest.answers.REPORT", SimpleNamespace(dump_json=lambda _: large.encode()))
+    monkeypatch.setattr("server.api.rest.events.REPORT", SimpleNamespace(dump_json=lambda _: large.encode()))
+    gateway = start(server={"answer_seconds": 0.2}, limits={"inflight": 1, "queued": 0})
+    gateway.server.lifespan.state["gateway"].renderers["text/csv"] = lambda _: large.encode()
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.settimeout(20)
+        connection.connect(gateway.address)
+        connection.sendall(b"POST /v1/analyze HTTP/1.1\r\nhost: x\r\ncontent-type: video/mp4\r\naccept: ")
+        connection.sendall(accept.encode() + b"\r\ncontent-length: 3\r\n\r\nabc")
+        while gateway.metric("glimpse_requests_total", route="/v1/analyze") != 1:
+            pass
+        while len(gateway.server.server_state.connections) > 1:
+            gateway.client.get("/livez")
+        with pytest.raises(ConnectionResetError):
+            while connection.recv(1 << 20):
+                pass
+    answer = gateway.client.post("/v1/classify", files={"onset": b"a", "apex": b"b"})
+    assert answer.status_code == 200
+
+
+def test_a_slow_reader_gets_all_of_its_answer(start, monkeypatch):
+    """However long it takes, as long as it goes on."""
+    large = b"x" * 2**23
+    monkeypatch.setattr("server.api.rest.answers.REPORT", SimpleNamespace(dump_json=lambda _: large))
+    gateway = start(server={"answer_seconds": 0.3})
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        connection.connect(gateway.address)
+        connection.sendall(b"POST /v1/analyze HTTP/1.1\r\nhost: x\r\ncontent-type: video/mp4\r\nconnection: close\r\n")
+        connection.sendall(b"content-length: 3\r\n\r\nabc")
+        heard = 0
+        while piece := connection.recv(2**18):
+            heard += len(piece)
+            gateway.client.get("/livez")
+    assert heard > len(large)
