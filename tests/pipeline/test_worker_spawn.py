@@ -29,7 +29,11 @@ def heard(said, *, everything):
     return words.heard(everything=everything)
 
 
-CRASH = b'Fatal Python error: Segmentation fault\n\nCurrent thread 0x1 (most recent call first):\n  File "a.py", line 3 in b\n'
+CRASH = b"""Fatal Python error: Segmentation fault
+
+Current thread 0x1 (most recent call first):
+  File "a.py", line 3 in b
+"""
 
 
 def test_of_a_crash_its_trace_is_heard():

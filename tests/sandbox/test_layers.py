@@ -72,7 +72,7 @@ async def test_every_layer_is_told(make, caplog):
     assert not [record for record in caplog.records if record.levelname == "WARNING"]
 
 
-def test_a_kernel_without_landlock(tmp_path):
+def test_a_kernel_without_landlock(tmp_path, every_layer):
     """The filter alone keeps files and the network out of reach; what is missing is logged, and refused if required."""
     attempts = [["read", "/etc/passwd"], ["write", str(tmp_path / "x")], ["bind"], ["fork"]]
     told, answers, refused, log = gateway("landlock", attempts=attempts)
@@ -83,7 +83,7 @@ def test_a_kernel_without_landlock(tmp_path):
     assert "files: Landlock: the kernel does not have it" in refused
 
 
-def test_a_kernel_without_seccomp(tmp_path):
+def test_a_kernel_without_seccomp(tmp_path, every_layer):
     """Landlock alone keeps files and TCP out of reach; what is missing is logged, and refused if required."""
     attempts = [["read", "/etc/passwd"], ["write", str(tmp_path / "x")], ["list", "/"], ["bind"]]
     told, answers, refused, log = gateway("seccomp", attempts=attempts)
@@ -93,7 +93,7 @@ def test_a_kernel_without_seccomp(tmp_path):
     assert "syscalls: seccomp: the kernel does not have it" in refused
 
 
-def test_a_kernel_without_either(tmp_path):
+def test_a_kernel_without_either(tmp_path, every_layer):
     """What every Unix limits is left: descriptors, bytes in files, memory, processor time and dumps."""
     attempts = [["descriptors", 100], ["write", str(tmp_path / "x")]]
     told, answers, refused, log = gateway("landlock", "seccomp", attempts=attempts)
@@ -111,7 +111,7 @@ async def test_what_is_required_is_there(make):
     assert await pool.run(("read", "/etc/passwd"), deadline=soon()) == "EPERM"
 
 
-def test_an_older_landlock_is_enough(monkeypatch):
+def test_an_older_landlock_is_enough():
     """A kernel whose Landlock knows files alone lacks layers that the filter makes up for: it may be required."""
     told = Confinement({"network": "4 is needed", "signals": "6 is needed"})
     assert told.lacking == ""
@@ -136,7 +136,7 @@ async def test_a_worker_that_cannot_be_confined_is_no_worker(make):
         await make(sandbox="required", factory=attacks.build_with_a_thread)
 
 
-def test_nothing_is_called_that_is_not_on_the_list():
+def test_nothing_is_called_that_is_not_on_the_list(every_layer):
     """Every codec, form of picture and way of failing, a clip with a movement and a live stream need no other call."""
     command = [sys.executable, "-m", "tests.sandbox.every_path"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
