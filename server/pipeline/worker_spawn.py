@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from server.pipeline.worker_pipe import MessagePipe
 from server.secrecy import overwriting
 
+_LIBRARIES = "LD_LIBRARY_PATH"
 _INHERITED = (
-    "PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "PYTHONHOME", "PYTHONUTF8", "PYTHONHASHSEED",
+    "PATH", _LIBRARIES, "LANG", "LC_ALL", "LC_CTYPE", "TZ", "PYTHONHOME", "PYTHONUTF8", "PYTHONHASHSEED",
     "PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX", "ORT_DISABLE_TELEMETRY",
 )  # fmt: skip
 _ONE_THREAD = dict.fromkeys(
@@ -30,6 +31,9 @@ def environment(inherited: Mapping[str, str]) -> dict[str, str]:
     since among the others are keys, addresses of proxies, and credentials of clouds.
     """
     taken = {name: inherited[name] for name in _INHERITED if name in inherited}
+    if _LIBRARIES in taken:
+        # An empty entry, as OpenCV leaves behind its own, stands for whatever folder the gateway was started in.
+        taken[_LIBRARIES] = os.pathsep.join(filter(None, taken[_LIBRARIES].split(os.pathsep)))
     return {**taken, **_ONE_THREAD, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
 

@@ -32,7 +32,7 @@ class WorkerSettings(Group):
         default=2048 * MIB, ge=256 * MIB, le=2**40, description="Address space that one worker may use."
     )
     cpu_seconds: float = Field(
-        default=120.0,
+        default=180.0,
         ge=1,
         le=86400,
         description="Processor time of one clip, or of a live stream between two of its frames.",

@@ -23,7 +23,8 @@ from server.sandbox.syscalls import machine
 from server.types import Progress
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
-_PR_SET_NAME, _PR_SET_DUMPABLE = 15, 4
+_X32 = 0x40000000
+_PR_GET_DUMPABLE, _PR_SET_DUMPABLE, _PR_SET_NAME = 3, 4, 15
 
 
 def build() -> Callable[[Any, Callable[[Progress], None]], Any]:
@@ -35,6 +36,12 @@ def build_with_a_thread() -> Callable[[Any, Callable[[Progress], None]], Any]:
     """A factory that leaves something running."""
     threading.Thread(target=threading.Event().wait, daemon=True).start()
     return build()
+
+
+def build_that_looked() -> Callable[[Any, Callable[[Progress], None]], Any]:
+    """A factory whose handler tells whether it could be dumped while it was built, and into how large a file."""
+    seen = (_LIBC.prctl(_PR_GET_DUMPABLE, 0, 0, 0, 0), resource.getrlimit(resource.RLIMIT_CORE))
+    return lambda job, report: seen
 
 
 def perform(name: str, *arguments: Any) -> Any:
@@ -191,6 +198,7 @@ ATTACKS: dict[str, Callable[..., Any]] = {
     "affinity": lambda: os.sched_setaffinity(0, {0}),
     "execute": lambda: os.execv("/bin/true", ["true"]),
     "call": call,
+    "other-interface": lambda: _called(_X32 | 39),
     "burn": _burn,
     "processor-limit": _processor_limit,
     "held": _held,

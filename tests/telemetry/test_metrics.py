@@ -114,6 +114,16 @@ def test_gauges_follow_both_ways(used):
     assert got[("glimpse_backend_up",)] == 0
 
 
+def test_what_confines_workers_is_seen(used):
+    """A layer that applies is 1 and one that does not is 0, for clips and for live streams apart."""
+    used.set_sandbox("clips", {"files": True, "syscalls": False})
+    used.set_sandbox("live", {"files": True})
+    seen = samples(used)
+    assert seen["glimpse_sandbox", ("layer", "files"), ("workers", "clips")] == 1
+    assert seen["glimpse_sandbox", ("layer", "syscalls"), ("workers", "clips")] == 0
+    assert seen["glimpse_sandbox", ("layer", "files"), ("workers", "live")] == 1
+
+
 def test_two_applications_do_not_share_metrics(used):
     """Each has a registry of its own."""
     assert ("glimpse_rejected_total", ("reason", "overloaded")) not in samples(Metrics())
