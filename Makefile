@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e
 
-.PHONY: run setup test lint triton samples proto proto-release zoo bench bench-accuracy bench-live load clean
+.PHONY: run setup test lint triton samples proto proto-release zoo bench bench-accuracy bench-live load fuzz clean
 .DEFAULT_GOAL := run
 
 $(BIN)/python:
@@ -70,6 +70,11 @@ $(VENV)/.bench: pyproject.toml constraints.txt | $(BIN)/python
 
 load: setup $(VENV)/.bench
 	$(BIN)/python -m bench.live --only load
+
+# Twenty thousand requests that are wrong, in about fifteen minutes; what is new is kept in tests/corpus.
+fuzz: setup
+	EXAMPLES=1000 $(BIN)/python -m pytest tests/end_to_end/test_schema.py
+	$(BIN)/python -m bench.fuzz --grow
 
 clean:
 	rm -rf $(VENV) .triton build dist *.egg-info

@@ -94,9 +94,7 @@ def _noise(index: int) -> Any:
     return np.clip(np.dstack([128 + 60 * np.sin((x + 2 * index) / 9), x, y]), 0, 255).astype(np.uint8)
 
 
-def _encode(
-    frames: list[Any], codec: str, container: str, pix_fmt: str, *options_of_both: dict[str, str]
-) -> bytes:
+def _encode(frames: list[Any], codec: str, container: str, pix_fmt: str, *options_of_both: dict[str, str]) -> bytes:
     options, muxing = options_of_both
     buffer = io.BytesIO()
     with av.open(buffer, "w", format=container, options=muxing) as out:
