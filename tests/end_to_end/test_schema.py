@@ -1,4 +1,4 @@
-"""The whole OpenAPI document against a running service, with clips and pictures that are some and with anything else."""
+"""The whole OpenAPI document against a running service, with real clips and pictures and with anything else."""
 
 import os
 
