@@ -4,7 +4,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e
 
-.PHONY: run setup test lint triton samples proto proto-release zoo bench bench-accuracy bench-live load trust-load chaos soak clean
+.PHONY: run setup test lint triton samples proto proto-release zoo bench bench-accuracy bench-live load trust-load chaos \
+  soak fuzz clean
 .DEFAULT_GOAL := run
 
 $(BIN)/python:
@@ -83,6 +84,11 @@ chaos: setup
 # Ten minutes of everything at once.
 soak: setup
 	$(BIN)/python -m bench.soak
+
+# Twenty thousand requests that are wrong, in about fifteen minutes; what is new is kept in tests/corpus.
+fuzz: setup
+	EXAMPLES=1000 $(BIN)/python -m pytest tests/end_to_end/test_schema.py
+	$(BIN)/python -m bench.fuzz --grow
 
 clean:
 	rm -rf $(VENV) .triton build dist *.egg-info

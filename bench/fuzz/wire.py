@@ -11,7 +11,7 @@ import grpc
 
 from bench.fuzz.answers import SILENT, Outcome, of_close, of_grpc, of_http
 
-PATIENCE_S = 45.0
+PATIENCE_S = 90.0
 """Longer than any bound of the service under test, as `bench.fuzz.bombard.SETTINGS` has them."""
 _GONE = (ConnectionError, asyncio.IncompleteReadError)
 _END_STREAM = 1
@@ -133,6 +133,8 @@ async def websocket(address: str, handshake: bytes, sent: bytes) -> Outcome:
             writer.write(sent)
             while True:
                 opcode, payload = await _frame(reader)
+                if opcode == 9:
+                    writer.write(socket_frame(10, payload))
                 if opcode == 8:
                     return of_close(struct.unpack(">H", payload[:2])[0] if len(payload) > 1 else 1005)
     except TimeoutError:

@@ -1,8 +1,8 @@
 """What the index of an MP4 or MOV announces, looked at before libav takes time and memory for it.
 
-A few bytes can announce a table of milliards of samples, edits that show the whole clip a million times, or an index that
-unfolds to a gigabyte. Nothing of that has to be believed to be refused (ISO/IEC 14496-12, sections 8.6 to 8.8; QuickTime File
-Format, compressed movie resources).
+A few bytes can announce a table of milliards of samples, edits that show the whole clip a million times, or an index
+that unfolds to a gigabyte. Nothing of that has to be believed to be refused (ISO/IEC 14496-12, sections 8.6 to 8.8;
+QuickTime File Format, compressed movie resources).
 """
 
 from __future__ import annotations

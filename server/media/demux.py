@@ -31,7 +31,7 @@ _ENCRYPTED_TAGS = {"encv", "drmi"}
 _BUFFER_BYTES = 1 << 18
 _ATTACHED_PICTURE = 1 << 10
 _OVERLAP, _SLACK_BYTES, _PACKET_BYTES = 2, 1 << 20, 4096
-"""A pass over a clip reads each byte once, and a few twice; and packets may be completed by a common head (Matroska)."""
+"""A pass over a clip reads each byte once, and a few twice; packets may be completed by a common head (Matroska)."""
 _NOMINAL_FPS = Fraction(30)
 _DURATION_TAG = re.compile(r"(\d{1,4}):(\d\d):(\d\d(?:\.\d+)?)")
 

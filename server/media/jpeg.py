@@ -20,11 +20,12 @@ def size(data: bytes) -> tuple[int, int]:
     Raises `TruncatedMedia` for a header that ends early, `UnreadableMedia` for one that states no size.
     """
     position = 2
-    for marker, position, end in _segments(data):
+    for marker, start, end in _segments(data):
+        position = start
         if marker in _STARTS_OF_FRAME:
-            if position + 9 > len(data):
+            if start + 9 > len(data):
                 break
-            height, width = (int.from_bytes(data[at : at + 2]) for at in (position + 5, position + 7))
+            height, width = (int.from_bytes(data[at : at + 2]) for at in (start + 5, start + 7))
             return width, height
         if marker == SCAN[1]:
             raise UnreadableMedia("The JPEG states no size.", stage=STAGE)
@@ -46,7 +47,8 @@ def first_scan(data: bytes) -> int:
 
 def check_scans(data: bytes, limits: MediaLimits) -> None:
     """Raise `LimitExceeded` for too many scans: a progressive picture may repeat one of a few bytes a thousand times,
-    and each costs a pass over all coefficients. A scan's own bytes never look like the mark of another (section B.1.1.2).
+    and each costs a pass over all coefficients. A scan's own bytes never look like the mark of another (section
+    B.1.1.2).
     """
     limits.check_scans(data.count(SCAN, first_scan(data)))
 

@@ -13,8 +13,8 @@ STAGE = "decode"
 @dataclass(frozen=True, slots=True)
 class MediaLimits:
     """`clip_seconds` of presentation time, `clip_frames` pictures, `frame_pixels` width x height of one picture,
-    `clip_pixels` of all that are decoded, shown or not, `index_entries` of each table in the index of a clip, `scans` of
-    a JPEG.
+    `clip_pixels` of all that are decoded, shown or not, `index_entries` of each table in the index of a clip, `scans`
+    of a JPEG.
     """
 
     clip_seconds: float

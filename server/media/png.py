@@ -1,5 +1,5 @@
-"""A PNG without what a decoder could be led astray by: texts and profiles that unfold to gigabytes, animations, and data
-beyond the last row (PNG specification, third edition; a byte of its compression can stand for a thousand).
+"""A PNG without what a decoder could be led astray by: texts and profiles that unfold to gigabytes, animations, and
+data beyond the last row (PNG specification, third edition; a byte of its compression can stand for a thousand).
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, cast
 
 import grpc
 from grpc._cython import cygrpc
@@ -56,7 +56,7 @@ class Server(LibraryServer):  # type: ignore[misc]
     ) -> None:
         self._loop = cygrpc.get_working_loop()
         self._server = _Core(
-            WatchedLoop(self._loop),
+            cast("asyncio.AbstractEventLoop", WatchedLoop(self._loop)),
             interceptors,
             _augment_channel_arguments(options, None),
             maximum_concurrent_rpcs,
