@@ -1,8 +1,11 @@
 """The client of Glimpse: clips, pairs of pictures and live streams, over REST and gRPC, with and without asyncio."""
 
+from client.credentials import Secret
 from client.errors import (
+    AccessRefused,
     CertificateError,
     ClientError,
+    CredentialError,
     DeadlineExceeded,
     ForeignAnswer,
     FrameError,
@@ -66,6 +69,7 @@ from client.types import (
 )
 
 __all__ = [
+    "AccessRefused",
     "ActionUnit",
     "AnalyzeOptions",
     "AsyncClient",
@@ -78,6 +82,7 @@ __all__ = [
     "Client",
     "ClientError",
     "Clip",
+    "CredentialError",
     "DeadlineExceeded",
     "DropReason",
     "Encode",
@@ -109,6 +114,7 @@ __all__ = [
     "RequestRefused",
     "RestClient",
     "Retry",
+    "Secret",
     "ServerInfo",
     "ServiceError",
     "ServiceFailed",

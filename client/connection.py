@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, TypeAlias
 
 import grpc
 from glimpse.v1 import micro_expressions_pb2 as pb
@@ -13,6 +13,8 @@ from client import live_messages, messages, statuses
 from client.errors import ForeignAnswer, FrameError, Unreachable
 from client.live_types import Frame, FrameReply, MovementReply, StreamOpened, StreamOptions, StreamStats
 from client.types import ServerInfo
+
+Metadata: TypeAlias = tuple[tuple[str, str], ...]
 
 _CHANNELS = {"gray8": 1, "bgr8": 3}
 # What a frame takes on the wire beside its picture, with room to spare.
@@ -59,9 +61,11 @@ class Connection:
         self._call.cancel()
 
 
-async def connect(stub: Any, options: StreamOptions, target: str, *, timeout_s: float) -> Connection:
+async def connect(
+    stub: Any, options: StreamOptions, target: str, *, timeout_s: float, metadata: Metadata = ()
+) -> Connection:
     """Open a stream. Raises `ClientError`."""
-    call = stub.Live()
+    call = stub.Live(metadata=metadata)
     try:
         async with asyncio.timeout(timeout_s):
             try:
@@ -84,12 +88,13 @@ async def connect(stub: Any, options: StreamOptions, target: str, *, timeout_s: 
     return Connection(call, live_messages.opened(response.opened), target)
 
 
-async def server_info(stub: Any, target: str, *, timeout_s: float) -> ServerInfo:
+async def server_info(stub: Any, target: str, *, timeout_s: float, metadata: Metadata = ()) -> ServerInfo:
     """Every limit. Raises `ClientError`."""
     try:
-        return messages.server_info(await stub.GetServerInfo(pb.GetServerInfoRequest(), timeout=timeout_s))
+        answer = await stub.GetServerInfo(pb.GetServerInfoRequest(), timeout=timeout_s, metadata=metadata)
     except grpc.aio.AioRpcError as error:
         raise statuses.from_grpc(error, target) from None
+    return messages.server_info(answer)
 
 
 def check(frame: Frame, limits: ServerInfo) -> None:

@@ -3,6 +3,7 @@
 ClientError
 ├── ServiceError           the service answered with a problem; `code` is that of its documentation
 │   ├── RequestRefused         the request is wrong, or what it asks for cannot be had; unchanged it will fail again
+│   │   └── AccessRefused          the credential is missing, does not hold, or lacks a scope
 │   ├── Overloaded             admission is full; come back after `retry_after_s`
 │   ├── DeadlineExceeded       it took too long, or a stream stood still
 │   └── ServiceFailed          the service, or the backend behind it, failed
@@ -11,7 +12,8 @@ ClientError
 ├── ForeignAnswer          somebody answers, who is not this service or speaks another version of its protocol
 ├── CertificateError       a file of a certificate, key or authority that cannot be used, noticed before connecting
 ├── FrameError             a picture that the service could not take, noticed before it was sent
-└── SourceError            a camera, file or pipe that gives no pictures
+├── SourceError            a camera, file or pipe that gives no pictures
+└── CredentialError        a credential that cannot be one, or would travel unencrypted; nothing was sent
 """
 
 from __future__ import annotations
@@ -54,6 +56,10 @@ class ServiceError(ClientError):
 
 class RequestRefused(ServiceError):
     """The request is wrong, or what it asks for cannot be had."""
+
+
+class AccessRefused(RequestRefused):
+    """The credential is missing, does not hold, or lacks a scope."""
 
 
 class Overloaded(ServiceError):
@@ -99,3 +105,7 @@ class FrameError(ClientError):
 
 class SourceError(ClientError):
     """A camera, file or pipe that gives no pictures."""
+
+
+class CredentialError(ClientError):
+    """A credential that cannot be one, or would travel unencrypted; nothing was sent."""

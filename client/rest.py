@@ -15,6 +15,7 @@ from urllib.parse import quote
 import httpx
 
 from client import documents, statuses
+from client.credentials import Credential, RestCredential, Secret, host_of_url
 from client.errors import CertificateError, ForeignAnswer, SourceError
 from client.tls import Tls
 from client.types import AnalyzeOptions, Classification, ModelInfo, OnProgress, Progress, Report
@@ -29,9 +30,11 @@ _TIMEOUT = httpx.Timeout(10.0, read=60.0, write=60.0)
 class AsyncRestClient:
     """The service at `url`, as a context manager. One pool of connections serves all calls, also concurrent ones.
 
-    An `https://` one is encrypted, as `tls` says; `transport` replaces the network, as in tests. Raises
-    `CertificateError` for files that cannot be used, and where `tls` is given for an `http://` one. Every call raises
-    `ServiceError`, `Unreachable` and `ForeignAnswer`; those that take files, `SourceError` where one cannot be read.
+    An `https://` one is encrypted, as `tls` says; `CertificateError` is raised here for files that cannot be used, and
+    where `tls` is given for an `http://` one. `api_key` or `token` says who asks; a function is called before every
+    request. Neither is sent to another machine without encryption unless `allow_plaintext` says so: then
+    `CredentialError` is raised here. `transport` replaces the network, as in tests. Every call raises `ServiceError`,
+    `Unreachable` and `ForeignAnswer`; those that take files, `SourceError` where one cannot be read.
     """
 
     def __init__(
@@ -39,13 +42,20 @@ class AsyncRestClient:
         url: str = "http://127.0.0.1:8080",
         *,
         tls: Tls | None = None,
+        api_key: Secret | None = None,
+        token: Secret | None = None,
+        allow_plaintext: bool = False,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         if tls is not None and not url.startswith("https://"):
             raise CertificateError(f"{url} is not encrypted: begin it with https://")
         verify = True if tls is None else tls.context()
         self._url = url
-        self._client = httpx.AsyncClient(base_url=url, timeout=_TIMEOUT, transport=transport, verify=verify)
+        credential = Credential(api_key=api_key, token=token)
+        host, encrypted = host_of_url(url)
+        credential.check_way(host, encrypted=encrypted, allow_plaintext=allow_plaintext)
+        auth = RestCredential(credential) if credential.given else None
+        self._client = httpx.AsyncClient(base_url=url, timeout=_TIMEOUT, transport=transport, auth=auth, verify=verify)
 
     async def __aenter__(self) -> Self:
         return self

@@ -15,6 +15,7 @@ from glimpse.v1 import micro_expressions_pb2 as pb
 from glimpse.v1 import micro_expressions_pb2_grpc as stubs
 
 from client import connection, messages, statuses
+from client.credentials import Credential, Secret, host_of_target
 from client.errors import ForeignAnswer, SourceError
 from client.live_types import StreamOptions
 from client.rest import Media
@@ -43,8 +44,10 @@ _OPTIONS = (
 class AsyncClient:
     """The service at `target` (`host:port`), as a context manager. One channel serves all calls, also concurrent ones.
 
-    `grpcs://host:port`, `tls` or `credentials` encrypt it; without them it is plain. Raises `CertificateError` for
-    files that cannot be used. `timeout_s` bounds every call that should answer at once. Every call raises
+    `grpcs://host:port`, `tls` or `credentials` encrypt it; without them it is plain. `CertificateError` is raised here
+    for files that cannot be used. `api_key` or `token` says who asks; a function is called before every call. Neither
+    is sent to another machine without encryption unless `allow_plaintext` says so: then `CredentialError` is raised
+    here. `timeout_s` bounds every call that should answer at once. Every call raises
     `ServiceError`, `Unreachable` and `ForeignAnswer`.
     """
 
@@ -54,11 +57,17 @@ class AsyncClient:
         *,
         tls: Tls | bool = False,
         credentials: grpc.ChannelCredentials | None = None,
+        api_key: Secret | None = None,
+        token: Secret | None = None,
+        allow_plaintext: bool = False,
         timeout_s: float = 20.0,
     ) -> None:
         target, encryption = grpc_target(target, tls)
         if credentials is None and encryption is not None:
             credentials = encryption.credentials()
+        self._credential = Credential(api_key=api_key, token=token)
+        encrypted = credentials is not None
+        self._credential.check_way(host_of_target(target), encrypted=encrypted, allow_plaintext=allow_plaintext)
         self._target = target
         self._timeout_s = timeout_s
         self._channel = (
@@ -90,7 +99,7 @@ class AsyncClient:
             return await self._analyze(_requests(options or AnalyzeOptions(), pieces), on_progress)
 
     async def _analyze(self, requests: AsyncIterator[pb.AnalyzeRequest], on_progress: OnProgress | None) -> Report:
-        call = self._stub.Analyze(requests)
+        call = self._stub.Analyze(requests, metadata=await self._credential.metadata())
         try:
             async for response in call:
                 if response.HasField("report"):
@@ -105,15 +114,17 @@ class AsyncClient:
 
     async def models(self) -> tuple[ModelInfo, ...]:
         """Every model, servable or not."""
+        metadata = await self._credential.metadata()
         try:
-            answer = await self._stub.ListModels(pb.ListModelsRequest(), timeout=self._timeout_s)
+            answer = await self._stub.ListModels(pb.ListModelsRequest(), timeout=self._timeout_s, metadata=metadata)
         except grpc.aio.AioRpcError as error:
             raise statuses.from_grpc(error, self._target) from None
         return tuple(messages.model_info(model) for model in answer.models)
 
     async def server_info(self) -> ServerInfo:
         """The limits, and how much of those of live streams is taken."""
-        return await connection.server_info(self._stub, self._target, timeout_s=self._timeout_s)
+        metadata = await self._credential.metadata()
+        return await connection.server_info(self._stub, self._target, timeout_s=self._timeout_s, metadata=metadata)
 
     def stream(self, options: StreamOptions | None = None, *, retry: Retry | None = None) -> AsyncStream:
         """A live stream, which is opened when its block is entered."""
@@ -122,7 +133,11 @@ class AsyncClient:
     async def _connect(self, options: StreamOptions) -> tuple[Connected, ServerInfo]:
         # Asked each time: after a restart another version may answer.
         limits = await self.server_info()
-        return await connection.connect(self._stub, options, self._target, timeout_s=self._timeout_s), limits
+        metadata = await self._credential.metadata()
+        opened = await connection.connect(
+            self._stub, options, self._target, timeout_s=self._timeout_s, metadata=metadata
+        )
+        return opened, limits
 
 
 async def _requests(options: AnalyzeOptions, pieces: AsyncIterator[bytes]) -> AsyncIterator[pb.AnalyzeRequest]:

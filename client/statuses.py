@@ -9,6 +9,7 @@ import grpc
 import httpx
 
 from client.errors import (
+    AccessRefused,
     ClientError,
     DeadlineExceeded,
     ForeignAnswer,
@@ -24,6 +25,8 @@ _BY_GRPC: Mapping[grpc.StatusCode, type[ServiceError]] = {
     grpc.StatusCode.NOT_FOUND: RequestRefused,
     grpc.StatusCode.FAILED_PRECONDITION: RequestRefused,
     grpc.StatusCode.OUT_OF_RANGE: RequestRefused,
+    grpc.StatusCode.UNAUTHENTICATED: AccessRefused,
+    grpc.StatusCode.PERMISSION_DENIED: AccessRefused,
     grpc.StatusCode.RESOURCE_EXHAUSTED: Overloaded,
     grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineExceeded,
 }
@@ -92,6 +95,8 @@ def _of_http(status: int) -> type[ServiceError]:
         return Overloaded
     if status == httpx.codes.GATEWAY_TIMEOUT:
         return DeadlineExceeded
+    if status in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
+        return AccessRefused
     return RequestRefused if status < httpx.codes.INTERNAL_SERVER_ERROR else ServiceFailed
 
 

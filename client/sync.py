@@ -10,6 +10,7 @@ from typing import Self
 import grpc
 import httpx
 
+from client.credentials import Secret
 from client.live_types import Frame, StreamOpened, StreamOptions, StreamReply
 from client.portal import Portal
 from client.rest import AsyncRestClient, Media
@@ -56,10 +57,15 @@ class RestClient(_Blocking):
         url: str = "http://127.0.0.1:8080",
         *,
         tls: Tls | None = None,
+        api_key: Secret | None = None,
+        token: Secret | None = None,
+        allow_plaintext: bool = False,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         # Before the portal, which would have to be closed where this raises.
-        self._client = AsyncRestClient(url, tls=tls, transport=transport)
+        self._client = AsyncRestClient(
+            url, tls=tls, api_key=api_key, token=token, allow_plaintext=allow_plaintext, transport=transport
+        )
         super().__init__()
 
     def analyze(
@@ -95,6 +101,9 @@ class Client(_Blocking):
         *,
         tls: Tls | bool = False,
         credentials: grpc.ChannelCredentials | None = None,
+        api_key: Secret | None = None,
+        token: Secret | None = None,
+        allow_plaintext: bool = False,
         timeout_s: float = 20.0,
     ) -> None:
         target, encryption = grpc_target(target, tls)
@@ -103,10 +112,21 @@ class Client(_Blocking):
         super().__init__()
 
         async def make() -> AsyncClient:
-            return AsyncClient(target, credentials=credentials, timeout_s=timeout_s)
+            return AsyncClient(
+                target,
+                credentials=credentials,
+                api_key=api_key,
+                token=token,
+                allow_plaintext=allow_plaintext,
+                timeout_s=timeout_s,
+            )
 
-        # The channel belongs to the loop in which it was made.
-        self._client = self._portal.call(make())
+        try:
+            # The channel belongs to the loop in which it was made.
+            self._client = self._portal.call(make())
+        except BaseException:
+            self._portal.close()
+            raise
 
     def analyze(
         self, clip: Media, options: AnalyzeOptions | None = None, *, on_progress: OnProgress | None = None

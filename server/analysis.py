@@ -38,7 +38,7 @@ async def open_analysis(
     except ValidationError as error:
         raise refusal(error) from None
     if url is not None:
-        async with RemoteService(url, tls) as service:
+        async with RemoteService(url, settings.client, tls) as service:
             yield lambda clip, on_progress: service.analyze(clip, options, on_progress)
         return
     # What a shadow model would say is for metrics, and nobody reads those of a command.
@@ -60,7 +60,7 @@ async def open_analysis(
 async def list_models(url: str | None, settings: Settings, tls: Tls | None = None) -> Sequence[ModelInfo]:
     """What can be asked, here or of the service at `url`. Raises any `GlimpseError`."""
     if url is not None:
-        async with RemoteService(url, tls) as service:
+        async with RemoteService(url, settings.client, tls) as service:
             return await service.models()
     async with open_predictor(settings) as predictor:
         return await predictor.models()

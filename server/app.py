@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from fastapi import FastAPI
 
 from server import __version__
+from server.access.guard import Guard
+from server.admin import open_admin
 from server.api.gateway import Gateway
 from server.api.grpc.listening import GrpcServer
 from server.api.hosts import Hosts
@@ -19,8 +21,9 @@ from server.api.rest import routes
 from server.api.ws.route import LiveSockets
 from server.api.ws.route import route as live_route
 from server.bounds import facts_of, limits_of, media_limits_of
-from server.encryption import certificates_of, watched
+from server.encryption import certificates_of
 from server.errors import GlimpseError
+from server.guarded import guard_of, reloader_of
 from server.mllm import with_mllm
 from server.pipeline.base import Analyzer, LiveAnalyzer, Observer
 from server.predict.base import Predictor
@@ -49,11 +52,13 @@ def create_app(
     """REST and WebSocket as an ASGI application; while it runs, gRPC is served beside it, on a port of its own.
 
     `pipelines` replace those that the settings describe, `renderings` the forms of a report by media type. Its state
-    holds `gateway`, `sockets`, `grpc`, `certificates`, None without encryption, and `reloads`, coroutine functions
-    that read again what may change. Raises `ConfigurationError` for certificates that cannot be used.
+    holds `gateway`, `sockets`, `grpc`, `certificates`, None without encryption, `reloader` and `admin`, the address of
+    the calls of operators. Raises `ConfigurationError` for certificates that cannot be used.
     """
     metrics = Metrics()
     certificates = certificates_of(settings.tls, metrics)
+    guard = guard_of(settings, metrics)
+    hosts = Hosts(settings.server.host, settings.server.allowed_hosts)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
@@ -62,17 +67,21 @@ def create_app(
             if used is None:
                 used = await stack.enter_async_context(open_service(settings, metrics))
             await _warm_up(used[0])
-            gateway = _gateway(settings, used, metrics, renderings or renderers())
+            gateway = _gateway(settings, used, metrics, guard, renderings or renderers())
+            reloader = await reloader_of(settings, guard, metrics)
+            if certificates is not None:
+                reloader.add("certificate", certificates.renew, *certificates.files.paths)
+            await stack.enter_async_context(reloader.running())
             sockets = LiveSockets(gateway, allowed_origins=settings.server.allowed_origins, hosts=hosts)
             grpc = await stack.enter_async_context(_grpc(settings, gateway, certificates))
-            await stack.enter_async_context(watched(certificates))
-            reloads = [certificates.reload] if certificates else []
+            admin = await stack.enter_async_context(open_admin(settings, gateway, reloader, metrics))
             yield {
                 "gateway": gateway,
                 "sockets": sockets,
                 "grpc": grpc,
                 "certificates": certificates,
-                "reloads": reloads,
+                "reloader": reloader,
+                "admin": admin,
             }
 
     app = FastAPI(
@@ -87,8 +96,7 @@ def create_app(
         # FastAPI's own traces would carry query strings and exception texts.
         telemetry={"auto_configure": False, "tracing": False, "metrics": False, "logs": False},
     )
-    hosts = Hosts(settings.server.host, settings.server.allowed_hosts)
-    routes.install(app, metrics, hosts=hosts, allowed_origins=settings.server.allowed_origins)
+    routes.install(app, metrics, guard, hosts=hosts, allowed_origins=settings.server.allowed_origins)
     app.router.routes.append(live_route())
     return app
 
@@ -97,6 +105,7 @@ def _gateway(
     settings: Settings,
     pipelines: tuple[Analyzer, LiveAnalyzer],
     metrics: Metrics,
+    guard: Guard,
     renderings: Mapping[str, Callable[[Report], bytes]],
 ) -> Gateway:
     analyzer, live = pipelines
@@ -109,6 +118,7 @@ def _gateway(
         admission=Admission(limits, metrics),
         telemetry=metrics,
         renderers=renderings,
+        guard=guard,
     )
 
 

@@ -1,4 +1,4 @@
-"""The command line: `glimpse serve | analyze | live | models | triton | settings`."""
+"""The command line: `glimpse serve | analyze | live | models | keys | triton | settings`."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from server import __version__, console
+from server.cli_keys import keys
 from server.cli_live import live
 from server.cli_tls import CaFileOption, CertificateOption, KeyOption, tls_of
 from server.errors import ConfigurationError, GlimpseError, OptionError
 from server.settings import Settings, load, rows
+from server.settings.asking import ClientSettings
 from server.types import AnalyzeOptions, Report
 
 if TYPE_CHECKING:
@@ -95,12 +97,16 @@ def serve(  # noqa: PLR0917 - each is an option of the command line
     ] = None,
     backend: BackendOption = None,
     triton_address: AddressOption = None,
+    require_auth: Annotated[
+        bool | None, typer.Option("--require-auth", help="Refuse to start without keys or an issuer of tokens.")
+    ] = None,
 ) -> None:
     """Run the service until Ctrl-C."""
     from server.encryption import prepare_grpc
 
     settings = _settings(
         server={"host": host, "port": port, "grpc_port": grpc_port},
+        access={"require_auth": require_auth},
         backend={"kind": backend, "triton_address": triton_address},
     )
     if demo is not None and settings.tls.certificate:
@@ -110,17 +116,17 @@ def serve(  # noqa: PLR0917 - each is an option of the command line
 
     def ready(url: str, grpc: str) -> None:
         if demo is not None:
-            threading.Thread(target=_demonstrate, args=(url, grpc, demo), daemon=True).start()
+            threading.Thread(target=_demonstrate, args=(url, grpc, demo, settings.client), daemon=True).start()
 
-    run(settings, on_ready=ready)
+    run(settings, on_ready=ready, on_warning=console.say)
 
 
-def _demonstrate(url: str, grpc: str, clip: Path) -> None:
+def _demonstrate(url: str, grpc: str, clip: Path, asking: ClientSettings) -> None:
     """What any client could do: post the clip over HTTP and read the answer."""
     from server.remote import RemoteService
 
     async def ask() -> Report:
-        async with RemoteService(url) as service:
+        async with RemoteService(url, asking) as service:
             with console.progress(clip.name) as show:
                 return await service.analyze(_bytes_of(clip), AnalyzeOptions(), show)
 
@@ -223,6 +229,7 @@ def _write_csv(reports: list[tuple[str, Report]]) -> None:
 
 
 app.command()(live)
+app.add_typer(keys)
 
 
 @app.command()

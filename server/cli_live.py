@@ -14,6 +14,7 @@ import typer
 
 from server import console
 from server.cli_tls import CaFileOption, CertificateOption, KeyOption, tls_of
+from server.settings import load
 
 if TYPE_CHECKING:
     from client import AsyncStream, Encode, EventKind, Frame, StreamOptions, Tls
@@ -118,8 +119,10 @@ def _opened(source: str, policy: Policy, rate: float | None, pictures: Pictures)
 async def _follow(target: str, tls: Tls | None, frames: Iterable[Frame], options: StreamOptions, *, json: bool) -> None:
     """Tell everything that comes, and the statistics however the stream ends. Raises `client.ClientError`."""
     from client import AsyncClient
+    from server.remote import credential_of
 
-    async with AsyncClient(target, tls=tls or False) as service, service.stream(options) as stream:
+    options_of_client = credential_of(load().client)
+    async with AsyncClient(target, tls=tls or False, **options_of_client) as service, service.stream(options) as stream:
         _end_on_signals(stream)
         try:
             await _tell(stream, frames, json=json)

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
 
+from server.access.key_file import KeyEntry
 from server.pipeline.base import OnProgress
 from server.report.export import as_dict
 from server.settings import SettingRow
@@ -119,3 +120,19 @@ def settings_json(rows: Sequence[SettingRow]) -> str:
 
 def _plain(value: object) -> str:
     return ",".join(value) if isinstance(value, tuple) else str(value)
+
+
+def show_keys(keys: Sequence[KeyEntry]) -> None:
+    """One line for each key; what is kept of the keys themselves is not shown."""
+    table = _table("name", "id", "scopes", "per second", "burst", "streams", "created", "expires")
+    for key in keys:
+        bounds = (key.requests_per_second, key.burst, key.live_streams)
+        times = (key.created, key.expires)
+        table.add_row(
+            key.name,
+            key.id,
+            ",".join(key.scopes),
+            *(f"{bound:g}" if bound else "-" for bound in bounds),
+            *(f"{time:%Y-%m-%d %H:%M}" if time is not None else "-" for time in times),
+        )
+    _show(table)

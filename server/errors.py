@@ -20,8 +20,13 @@ GlimpseError
 ├── BackendError               the inference backend; the same request may succeed later
 │   ├── BackendUnavailable
 │   └── BackendFailed              it answered with an error or with something that is not an answer
+├── AccessError                who asks may not
+│   ├── Unauthenticated            no credential, or none that holds
+│   │   └── CredentialEnded            it held until now: revoked or expired under a running stream
+│   └── PermissionDenied           the credential lacks a scope, which `scope` names
 ├── Overloaded                 admission is bounded; come back after `retry_after_s`
-│   └── BudgetSpent                what may be asked of a paid endpoint in a while is used up
+│   ├── BudgetSpent                what may be asked of a paid endpoint in a while is used up
+│   └── RateLimited                one caller asks more often than its credential allows
 ├── DeadlineExceeded           names the stage that was running when time ran out
 ├── WorkerCrashed              the process that held this clip died; other requests are untouched
 └── ConfigurationError         the installation, not the request: bad repository, missing extra, wrong settings
@@ -191,6 +196,39 @@ class BackendFailed(BackendError):
     """The backend answered with an error, or with something that is not an answer."""
 
 
+class AccessError(GlimpseError):
+    """Who asks may not."""
+
+    code = "permission-denied"
+    title = "Access is denied"
+
+
+class Unauthenticated(AccessError):
+    """No credential, or none that holds. `reason` is one of a few words, for whoever counts refusals."""
+
+    code = "unauthenticated"
+    title = "Nobody known asks"
+
+    def __init__(self, message: str, *, reason: str, stage: str = "access") -> None:
+        super().__init__(message, stage=stage, reason=reason)
+
+
+class CredentialEnded(Unauthenticated):
+    """The credential of a running stream was revoked, or has expired."""
+
+    code = "credential-ended"
+    title = "The credential no longer holds"
+
+
+class PermissionDenied(AccessError):
+    """The credential holds, but lacks a scope. `scope` is in the details."""
+
+    title = "The credential lacks a scope"
+
+    def __init__(self, message: str, *, scope: str, stage: str = "access") -> None:
+        super().__init__(message, stage=stage, scope=scope)
+
+
 class Overloaded(GlimpseError):
     """Admission is bounded and full."""
 
@@ -212,6 +250,16 @@ class BudgetSpent(Overloaded):
     ) -> None:
         super().__init__(message, retry_after_s=retry_after_s, stage=stage)
         self.details["setting"] = setting
+
+
+class RateLimited(Overloaded):
+    """One caller asks more often, or holds more streams, than its credential allows."""
+
+    code = "rate-limited"
+    title = "This caller asks too often"
+
+    def __init__(self, message: str, *, retry_after_s: float = 1.0, stage: str = "access") -> None:
+        super().__init__(message, retry_after_s=retry_after_s, stage=stage)
 
 
 class DeadlineExceeded(GlimpseError):

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict
-from typing import Self
+from typing import Any, Self
 
 from pydantic import TypeAdapter
 
 import client
-from server.errors import ConfigurationError, GlimpseError
+from server.errors import GlimpseError
 from server.pipeline.base import OnProgress
+from server.settings.asking import ClientSettings
 from server.types import AnalyzeOptions, ModelInfo, Progress, Report
 
 _REPORT: TypeAdapter[Report] = TypeAdapter(Report)
@@ -23,13 +24,14 @@ class RemoteProblem(GlimpseError):
 
 
 class RemoteService:
-    """The service at `url`, as a context manager. Raises `ConfigurationError` for files that cannot be used."""
+    """The service at `url`, as a context manager, asked with the credential of the settings.
 
-    def __init__(self, url: str, tls: client.Tls | None = None) -> None:
-        try:
-            self._client = client.AsyncRestClient(url, tls=tls)
-        except client.CertificateError as error:
-            raise ConfigurationError(error.message) from None
+    Raises `RemoteProblem` where it would travel unencrypted, and for files of `tls` that cannot be used.
+    """
+
+    def __init__(self, url: str, asking: ClientSettings | None = None, tls: client.Tls | None = None) -> None:
+        with _refused():
+            self._client = client.AsyncRestClient(url, tls=tls, **credential_of(asking or ClientSettings()))
 
     async def __aenter__(self) -> Self:
         return self
@@ -54,8 +56,20 @@ class RemoteService:
         return _MODELS.validate_python([asdict(model) for model in models])
 
 
+def credential_of(asking: ClientSettings) -> dict[str, Any]:
+    """What the client is told of who asks."""
+    key, token = asking.api_key.get_secret_value(), asking.token.get_secret_value()
+    return {"api_key": key or None, "token": token or None, "allow_plaintext": asking.allow_plaintext}
+
+
 @asynccontextmanager
 async def _asking() -> AsyncIterator[None]:
+    with _refused():
+        yield
+
+
+@contextmanager
+def _refused() -> Iterator[None]:
     try:
         yield
     except client.ServiceError as error:

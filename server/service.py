@@ -7,7 +7,6 @@ import logging
 import signal
 import socket
 import ssl
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -19,6 +18,8 @@ from server.api.rest import connection
 from server.api.ws.listening import socket_options
 from server.app import create_app
 from server.errors import ConfigurationError
+from server.guarded import check_exposure
+from server.listener import bound, url_of
 from server.settings import Settings
 from server.telemetry import logging as telemetry_logging
 
@@ -50,7 +51,6 @@ class Service(uvicorn.Server):
         self._on_ready = on_ready
         self._drain_s = settings.server.drain_seconds
         self._handshake_s = settings.tls.handshake_seconds
-        self._tasks: set[asyncio.Task[None]] = set()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then tell."""
@@ -62,17 +62,7 @@ class Service(uvicorn.Server):
             await self._listen(None)
         else:
             await certificates.present_by(self._listen)
-        # Without anything to read again, the signal of a terminal that is closed ends the service, as it always did.
-        if self.lifespan.state["reloads"] and threading.current_thread() is threading.main_thread():
-            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self.reload)
         self._on_ready(url_of(self._listener, encrypted=certificates is not None), self.lifespan.state["grpc"].address)
-
-    def reload(self) -> None:
-        """Read again what may change while the service runs: each of `reloads` in the state of the application."""
-        for again in self.lifespan.state["reloads"]:
-            task = asyncio.get_running_loop().create_task(again())
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
 
     async def _listen(self, context: ssl.SSLContext | None) -> None:
         """Accept connections under `context` from now on; those that are open stay as they are."""
@@ -111,45 +101,34 @@ class Service(uvicorn.Server):
 
 def listen(settings: Settings) -> socket.socket:
     """A bound socket. Raises `ConfigurationError` where the address is taken or not ours."""
-    return _bound(settings.server.host, settings.server.port, "GLIMPSE_SERVER__PORT")
+    return bound(settings.server.host, settings.server.port, "GLIMPSE_SERVER__PORT")
 
 
-def _bound(host: str, port: int, setting: str) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # With the protocol named, asyncio turns Nagle's algorithm off, which would cost a request 40 ms.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-    except OSError as error:
-        listener.close()
-        raise ConfigurationError(
-            f"cannot listen on {host}:{port}: {error.strerror or error}; choose another with {setting}"
-        ) from None
-    return listener
+def run(
+    settings: Settings,
+    *,
+    on_ready: Callable[[str, str], None] = lambda *_: None,
+    on_warning: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Serve until SIGINT or SIGTERM, then let requests in flight finish. `on_warning` is told what stands in the log as
+    well, but must not be overlooked.
 
-
-def url_of(listener: socket.socket, *, encrypted: bool = False) -> str:
-    """The address of the service, as a client on this machine would type it."""
-    host, port = listener.getsockname()[:2]
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
-    scheme = "https" if encrypted else "http"
-    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
-
-
-def run(settings: Settings, *, on_ready: Callable[[str, str], None] = lambda *_: None) -> None:
-    """Serve until SIGINT or SIGTERM, then let requests in flight finish.
-
-    Raises `ConfigurationError` where the service cannot start.
+    Raises `ConfigurationError` where the service cannot start, or must not.
     """
+    exposed = check_exposure(settings)
     listener = listen(settings)
     try:
-        # The library binds this port by itself, later, and could not say as plainly that it is taken.
-        _bound(settings.server.host, settings.server.grpc_port, "GLIMPSE_SERVER__GRPC_PORT").close()
+        # These ports are bound later, where it could not be said as plainly that they are taken.
+        bound(settings.server.host, settings.server.grpc_port, "GLIMPSE_SERVER__GRPC_PORT").close()
+        if settings.admin.port is not None:
+            bound(settings.admin.host, settings.admin.port, "GLIMPSE_ADMIN__PORT").close()
     except ConfigurationError:
         listener.close()
         raise
     telemetry_logging.configure(settings.telemetry.log_level, settings.telemetry.log_format)
+    if exposed:
+        _log.warning(exposed)
+        on_warning(exposed)
 
     def announce(url: str, grpc: str) -> None:
         extra = {"url": url, "grpc": grpc, "version": __version__, "backend": settings.backend.kind}

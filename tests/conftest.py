@@ -201,23 +201,9 @@ class Running:
 Start = Callable[..., Running]
 
 
-@pytest.fixture
-def start() -> Iterator[Start]:
-    """Starts gateways with settings by group, and stops them."""
-    with starting() as begin:
-        yield begin
-
-
-@pytest.fixture(scope="module")
-def start_shared() -> Iterator[Start]:
-    """The same for gateways that all tests of a file share."""
-    with starting() as begin:
-        yield begin
-
-
 @contextmanager
 def starting() -> Iterator[Start]:
-    """What starts gateways until it is left."""
+    """Starts gateways with settings by group, and stops them."""
     with ExitStack() as stack:
 
         def begin(
@@ -253,6 +239,20 @@ def starting() -> Iterator[Start]:
             )
             return Running(*addresses, fake, streams, client, service)
 
+        yield begin
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Starts gateways for one test."""
+    with starting() as begin:
+        yield begin
+
+
+@pytest.fixture(scope="module")
+def start_once() -> Iterator[Start]:
+    """Starts gateways for all tests of a file."""
+    with starting() as begin:
         yield begin
 
 

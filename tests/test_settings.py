@@ -111,7 +111,6 @@ def test_what_the_caller_gives_wins():
         ("GLIMPSE_TLS__CLIENT_SCOPES", "Two Words"),
         ("GLIMPSE_TLS__MINIMUM_VERSION", "1.1"),
         ("GLIMPSE_TLS__HANDSHAKE_SECONDS", "0"),
-        ("GLIMPSE_TLS__RELOAD_SECONDS", "0"),
         ("GLIMPSE_BACKEND__TRITON_CA", "ca.crt"),
         ("GLIMPSE_BACKEND__TRITON_CERTIFICATE", "tls.crt"),
         ("GLIMPSE_BACKEND__TRITON_KEY", "tls.key"),
@@ -139,6 +138,34 @@ def test_what_the_caller_gives_wins():
         ("GLIMPSE_MLLM__FLOW_PICTURE", "3"),
         ("GLIMPSE_MLLM__REPEATS", "10"),
         ("GLIMPSE_MLLM__CONFIDENCE_CAP", "0.3"),
+        ("GLIMPSE_ACCESS__REQUIRE_AUTH", "perhaps"),
+        ("GLIMPSE_ACCESS__KEYS_FILE", "a\x00b"),
+        ("GLIMPSE_ACCESS__OPEN_METRICS", "perhaps"),
+        ("GLIMPSE_ACCESS__RELOAD_SECONDS", "0"),
+        ("GLIMPSE_ACCESS__JWT_ISSUER", "two words"),
+        ("GLIMPSE_ACCESS__JWT_AUDIENCE", "two words"),
+        ("GLIMPSE_ACCESS__JWT_JWKS", "jwks.json"),
+        ("GLIMPSE_ACCESS__JWT_JWKS", "ftp://login.example/jwks"),
+        ("GLIMPSE_ACCESS__JWT_JWKS", "https://user:password@login.example/jwks"),
+        ("GLIMPSE_ACCESS__JWT_ALGORITHMS", "HS256"),
+        ("GLIMPSE_ACCESS__JWT_ALGORITHMS", "none"),
+        ("GLIMPSE_ACCESS__JWT_ALGORITHMS", ""),
+        ("GLIMPSE_ACCESS__JWT_LEEWAY_SECONDS", "601"),
+        ("GLIMPSE_ACCESS__JWT_REQUIRE_NBF", "perhaps"),
+        ("GLIMPSE_ACCESS__JWT_SCOPE_CLAIMS", ""),
+        ("GLIMPSE_ACCESS__JWT_SCOPE_PREFIX", "two words"),
+        ("GLIMPSE_ACCESS__JWT_REQUESTS_PER_SECOND", "-1"),
+        ("GLIMPSE_ACCESS__JWT_BURST", "-1"),
+        ("GLIMPSE_ACCESS__JWT_LIVE_STREAMS", "-1"),
+        ("GLIMPSE_ACCESS__JWKS_FRESH_SECONDS", "0"),
+        ("GLIMPSE_ACCESS__JWKS_STALE_SECONDS", "0"),
+        ("GLIMPSE_ACCESS__JWKS_PAUSE_SECONDS", "0"),
+        ("GLIMPSE_ACCESS__JWKS_TIMEOUT_SECONDS", "0"),
+        ("GLIMPSE_ADMIN__HOST", ""),
+        ("GLIMPSE_ADMIN__PORT", "65536"),
+        ("GLIMPSE_CLIENT__API_KEY", "two words"),
+        ("GLIMPSE_CLIENT__TOKEN", "two words"),
+        ("GLIMPSE_CLIENT__ALLOW_PLAINTEXT", "perhaps"),
     ],
 )
 def test_a_value_out_of_bounds_is_named(name, text):
@@ -167,7 +194,7 @@ def test_every_setting_has_bounds_that_were_tried():
         ({"BASE_URL": "https://llm.example/v1", "CONCURRENCY": "16"}, ["CONCURRENCY"]),
     ],
 )
-def test_settings_that_do_not_fit_together_are_named(variables, names):
+def test_settings_of_the_endpoint_that_do_not_fit_together_are_named(variables, names):
     """The sentence begins with one of them, and holds no value of the others, such as a key."""
     with pytest.raises(ConfigurationError) as refused:
         load({f"GLIMPSE_MLLM__{name}": value for name, value in variables.items()})
@@ -190,6 +217,23 @@ def test_half_an_encryption_is_refused(given, missing):
     """The file that is missing is named."""
     with pytest.raises(ConfigurationError, match=f"GLIMPSE_{missing}"):
         load({f"GLIMPSE_{name}": "/some/file" for name in given})
+
+
+@pytest.mark.parametrize(
+    ("variables", "first"),
+    [
+        ({"ACCESS__JWT_ISSUER": "https://login.example"}, "ACCESS__JWT_ISSUER"),
+        ({"ACCESS__JWT_AUDIENCE": "glimpse"}, "ACCESS__JWT_ISSUER"),
+        ({"ACCESS__JWKS_FRESH_SECONDS": "600", "ACCESS__JWKS_STALE_SECONDS": "60"}, "ACCESS__JWKS_STALE_SECONDS"),
+        ({"CLIENT__API_KEY": "secret-key", "CLIENT__TOKEN": "secret-token"}, "CLIENT__TOKEN"),
+    ],
+)
+def test_settings_of_access_that_do_not_fit_together_are_named(variables, first):
+    """The sentence begins with one of them, and holds no key."""
+    with pytest.raises(ConfigurationError) as refused:
+        load({f"GLIMPSE_{name}": value for name, value in variables.items()})
+    assert refused.value.message.startswith(f"GLIMPSE_{first}: ")
+    assert "secret" not in refused.value.message
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
+from server.access.guard import Guard
 from server.api.facts import ServerFacts
 from server.api.limits import Admission, Gauges, Limits, Ticket
 from server.errors import DeadlineExceeded
@@ -50,6 +51,7 @@ class Gateway:
     telemetry: Telemetry
     renderers: Mapping[str, Callable[[Report], bytes]]
     rendering: asyncio.Lock = field(default_factory=asyncio.Lock)
+    guard: Guard = field(default_factory=Guard)
 
     def deadline(self, arrived: float, wanted_s: float | None = None) -> float:
         """`time.monotonic()` value by which a request that arrived at `arrived` must be answered."""

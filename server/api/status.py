@@ -55,9 +55,22 @@ TABLE: Mapping[type[errors.GlimpseError], Status] = MappingProxyType(
         errors.BackendError: Status(502, "INTERNAL", _LATER, "Try again; if it stays, tell the operator."),
         errors.BackendUnavailable: Status(503, "UNAVAILABLE", _LATER, "Try again after the time in Retry-After."),
         errors.BackendFailed: Status(502, "INTERNAL", _LATER, "Try again; if it stays, tell the operator."),
+        errors.AccessError: Status(403, "PERMISSION_DENIED", _NEVER, "Have the operator let you in."),
+        errors.Unauthenticated: Status(
+            401, "UNAUTHENTICATED", _NEVER, "Send one credential that holds: an API key, or a token of the issuer."
+        ),
+        errors.CredentialEnded: Status(
+            401, "UNAUTHENTICATED", _LATER, "Open the stream again with a credential that holds."
+        ),
+        errors.PermissionDenied: Status(
+            403, "PERMISSION_DENIED", _NEVER, "Use a credential that has the scope that `scope` names."
+        ),
         errors.Overloaded: Status(429, "RESOURCE_EXHAUSTED", _LATER, "Try again after the time in Retry-After."),
         errors.BudgetSpent: Status(
             429, "RESOURCE_EXHAUSTED", _LATER, "Try again after the time in Retry-After, or choose another model."
+        ),
+        errors.RateLimited: Status(
+            429, "RESOURCE_EXHAUSTED", _LATER, "Ask less often; try again after the time in Retry-After."
         ),
         errors.DeadlineExceeded: Status(
             504, "DEADLINE_EXCEEDED", _LATER, "Send a shorter clip, or try again when there is less load; see `stage`."
@@ -78,12 +91,12 @@ def status_of(error: errors.GlimpseError | type[errors.GlimpseError]) -> Status:
     return next(TABLE[base] for base in kind.__mro__ if base in TABLE)
 
 
-_CLOSE_CODES = {413: 1009, 429: 1013, 503: 1013, 504: 4408}
+_CLOSE_CODES = {401: 4401, 403: 4403, 413: 1009, 429: 1013, 503: 1013, 504: 4408}
 
 
 def close_code_of(error: errors.GlimpseError) -> int:
     """The close code of WebSocket (RFC 6455, section 7.4): 1008 for what the client can change, 1009 too large, 1013
-    come back later, 4408 time ran out, 1011 for the rest.
+    come back later, 4401 nobody known asks, 4403 a scope is missing, 4408 time ran out, 1011 for the rest.
     """
     http = status_of(error).http
     return _CLOSE_CODES.get(http, 1008 if http < 500 else 1011)

@@ -17,7 +17,10 @@ from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict, SettingsError
 
 from server.errors import ConfigurationError
+from server.settings.access import AccessSettings
+from server.settings.admin import AdminSettings
 from server.settings.analysis import AnalysisSettings
+from server.settings.asking import ClientSettings
 from server.settings.backend import BackendSettings
 from server.settings.group import DELIMITER, PREFIX, variable
 from server.settings.limits import LimitSettings
@@ -47,6 +50,8 @@ class Settings(BaseSettings):
     )
 
     server: ServerSettings = ServerSettings()
+    access: AccessSettings = AccessSettings()
+    admin: AdminSettings = AdminSettings()
     limits: LimitSettings = LimitSettings()
     workers: WorkerSettings = Field(default_factory=WorkerSettings)
     backend: BackendSettings = Field(default_factory=BackendSettings)
@@ -56,6 +61,7 @@ class Settings(BaseSettings):
     tls: TlsSettings = TlsSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     mllm: MllmSettings = MllmSettings()
+    client: ClientSettings = ClientSettings()
 
     @model_validator(mode="after")
     def _leaves_room_for_others(self) -> Settings:
@@ -119,7 +125,9 @@ def _unknown(variables: Mapping[str, str]) -> Iterator[str]:
         if not name.upper().startswith(PREFIX) or _SERVICE_LINK.match(f"{name}={variables[name]}"):
             continue
         if name.upper() not in known:
-            nearest = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.0)
+            tail = DELIMITER + name.upper().removeprefix(PREFIX)
+            same = [each for each in known if each.endswith(tail)]
+            nearest = same or difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.0)
             yield f"{name}: no such setting; did you mean {nearest[0]}?"
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterator
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
 from server import __version__
+from server.access.caller import CALLER
 from server.pipeline.base import LiveFrameOutcome, ShadowOutcome
 from server.types import Event, Report
 
@@ -19,6 +21,22 @@ _LAG_S = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2.5
 _SHARE = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
 _DISTANCE = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0)
 _FACES = (0, 1, 2, 3, 4, 8, 16, 32)
+
+
+_MOST_CALLERS = 256
+_LEFT = frozenset({"499", "CANCELLED"})
+_FAILED = frozenset({"INTERNAL", "UNAVAILABLE", "UNKNOWN", "DEADLINE_EXCEEDED", "1011", "4408"})
+_ANSWERED = frozenset({"OK", "1000"})
+
+
+def outcome_of(status: int | str) -> str:
+    """What became of a request, by its status of HTTP, its close code of WebSocket, or the name of gRPC's."""
+    text = str(status)
+    if text in _ANSWERED or text[:1] in {"2", "3"}:
+        return "answered"
+    if text in _LEFT:
+        return "left"
+    return "failed" if text in _FAILED or (text[:1] == "5" and len(text) == 3) else "refused"
 
 
 class _WithoutCreationTimes:
@@ -44,6 +62,7 @@ class Metrics:
         self._make_machine_metrics()
         self._make_shadow_metrics()
         self._make_live_metrics()
+        self._make_access_metrics()
 
     def _make_request_metrics(self) -> None:
         r = self.registry
@@ -137,6 +156,28 @@ class Metrics:
             registry=r,
         )
 
+    def _make_access_metrics(self) -> None:
+        r = self.registry
+        self._by_caller = Counter(
+            "glimpse_requests_by_caller",
+            "Requests by the name of the key, and what became of them; jwt: all tokens, anonymous: nobody known.",
+            ("caller", "outcome"),
+            registry=r,
+        )
+        self._reloads = Counter(
+            "glimpse_reloads", "Times that keys and the like were read anew.", ("what", "outcome"), registry=r
+        )
+        self._callers: set[str] = set()
+
+    def gauges(self) -> dict[str, Any]:
+        """The present value of every gauge, by name; where it has labels, by the values of these."""
+        told: dict[str, Any] = {}
+        for family in self.registry.collect():
+            if family.type == "gauge":
+                values = {",".join(sample.labels.values()): sample.value for sample in family.samples}
+                told[family.name] = values[""] if list(values) == [""] else values
+        return told
+
     def exposition(self) -> tuple[bytes, str]:
         """All metrics in the text format of Prometheus, and its content type."""
         return generate_latest(_WithoutCreationTimes(self.registry)), CONTENT_TYPE_PLAIN_0_0_4
@@ -145,6 +186,18 @@ class Metrics:
         """A request was answered. `route` is a template, so that the label is bounded."""
         self._requests.labels(route, str(status)).inc()
         self._request_seconds.labels(route).observe(seconds)
+        self._by_caller.labels(self._bounded(CALLER.get().label), outcome_of(status)).inc()
+
+    def _bounded(self, caller: str) -> str:
+        """Names of keys come and go while the service runs; the label set must not grow with them."""
+        if caller not in self._callers and len(self._callers) >= _MOST_CALLERS:
+            return "other"
+        self._callers.add(caller)
+        return caller
+
+    def count_reload(self, what: str, worked: bool) -> None:  # noqa: FBT001 - the protocol's only flag
+        """Something was read anew, or could not be."""
+        self._reloads.labels(what, "success" if worked else "failure").inc()
 
     def track_inflight(self, kind: str, change: int) -> None:
         """A request of a kind began or ended."""

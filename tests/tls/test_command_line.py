@@ -18,10 +18,10 @@ SAMPLE = ROOT / "samples" / "positive.mp4"
 
 
 @pytest.fixture(scope="module")
-def service(office, start_shared):
+def service(office, start_once):
     """One that asks for certificates."""
     tls = office.settings | {"client_ca": str(office.client_ca_file)}
-    return start_shared(tls=tls, verify=office.client("prober.example").context())
+    return start_once(tls=tls, verify=office.client("prober.example").context())
 
 
 @pytest.fixture

@@ -7,12 +7,14 @@ import logging
 import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import grpc
 from google.protobuf.message import DecodeError
 
+from server.access.addresses import peer
+from server.access.caller import CALLER
 from server.api.gateway import Telemetry, now
 from server.api.status import status_of
 from server.errors import BackendUnavailable, DeadlineExceeded, GlimpseError, InputError, LimitExceeded, Overloaded
@@ -110,6 +112,8 @@ async def answered(
     offered = dict(context.invocation_metadata() or ()).get(REQUEST_ID_KEY, "")
     request_id = accepted_or_new(offered if isinstance(offered, str) else "")
     token = REQUEST_ID.set(request_id)
+    # Who asks was decided before the method was called, where the address is not known.
+    known = CALLER.set(replace(CALLER.get(), address=peer(context.peer())))
     status: str | None = None
     call = Call(context, request_id, arrived, message_bytes)
     try:
@@ -131,13 +135,14 @@ async def answered(
         call.end()
         if status in {None, "OK"}:
             _record(method, status or "CANCELLED", arrived, telemetry)
+        CALLER.reset(known)
         REQUEST_ID.reset(token)
 
 
 def _record(method: str, status: str, arrived: float, telemetry: Telemetry) -> None:
     seconds = now() - arrived
     telemetry.observe_request(f"/{SERVICE}/{method}", status, seconds)
-    extra = {"method": "GRPC", "route": f"/{SERVICE}/{method}", "status": status}
+    extra = {"method": "GRPC", "route": f"/{SERVICE}/{method}", "status": status, "caller": CALLER.get().label}
     _log.info("request", extra={**extra, "duration_ms": round(seconds * 1000, 1)})
 
 
@@ -178,7 +183,7 @@ def trailing(error: GlimpseError, *, request_id: str) -> dict[str, str]:
     if isinstance(error, Overloaded | BackendUnavailable):
         facts["glimpse-retry-after-s"] = str(max(1, math.ceil(float(error.details.get("retry_after_s", 1.0)))))
     if not status.private:
-        for name in ("option", "setting", "limit"):
+        for name in ("option", "setting", "limit", "scope"):
             value = str(error.details.get(name, ""))
             if value and value.isascii() and value.isprintable() and len(value) <= _FACT_CHARACTERS:
                 facts[f"glimpse-{name}"] = value

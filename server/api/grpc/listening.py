@@ -12,6 +12,7 @@ from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from server.api.gateway import Gateway
+from server.api.grpc.access import AccessInterceptor
 from server.api.grpc.calls import SERVICE
 from server.api.grpc.credentials import credentials
 from server.api.grpc.health import NAME as HEALTH
@@ -44,7 +45,9 @@ class GrpcServer:
         limits = gateway.limits
         calls = limits.uploads + limits.inflight + limits.queued + gateway.live.bounds.max_streams + _SPARE_CALLS
         options = _options(gateway.facts.message_bytes, round(1000 * keepalive_s), round(1000 * handshake_s))
-        self._server = grpc.aio.server(options=options, maximum_concurrent_rpcs=calls)
+        self._server = grpc.aio.server(
+            interceptors=(AccessInterceptor(gateway),), options=options, maximum_concurrent_rpcs=calls
+        )
         pb_grpc.add_MicroExpressionsServicer_to_server(cast("MicroExpressionsServicer", self._servicer), self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if reflect:

@@ -8,6 +8,8 @@ from typing import Any
 
 from glimpse.v1 import micro_expressions_pb2 as pb
 
+from server.access.caller import CALLER
+from server.api.ending import Ending
 from server.api.gateway import Gateway
 from server.api.grpc import clips, convert, streams
 from server.api.grpc.calls import Call, answered
@@ -34,7 +36,8 @@ class Servicer:
     async def Live(self, _: Any, context: Any) -> None:
         """See `server.api.grpc.streams`."""
         async with self._answered(context, "Live", streamed=True) as call:
-            await streams.live(call, self._gateway, self._ending)
+            with self._gateway.guard.lease(CALLER.get()) as lease:
+                await streams.live(call, self._gateway, Ending(self._ending, lease))
 
     async def ListModels(self, _: pb.ListModelsRequest, context: Any) -> pb.ListModelsResponse:
         """Every model, servable or not."""

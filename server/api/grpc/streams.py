@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from server.api.ending import Ending
 from server.api.gateway import Gateway, now, until
 from server.api.grpc import convert, requests
 from server.api.grpc.calls import Call
@@ -15,15 +16,15 @@ from server.streams import StreamOptions
 _ENDING_S = 0.5
 
 
-async def live(call: Call, gateway: Gateway, ending: asyncio.Event) -> None:
-    """Serve one stream until the client has sent its last frame, something ends it, or `ending` is set; where the call
+async def live(call: Call, gateway: Gateway, ending: Ending) -> None:
+    """Serve one stream until the client has sent its last frame, something ends it, or `ending` comes; where the call
     has a deadline, until just before it.
 
     Whatever ends it, the frames that came until then have their answers, and the statistics come before the status.
     """
     idle_s = gateway.live.bounds.idle_s
     options = await _options(call, idle_s)
-    if ending.is_set():
+    if ending.shutdown.is_set():
         raise _shutdown()
     async with gateway.live.open(options) as stream:
         await call.write(convert.opened(call.request_id, stream), idle_s)
@@ -56,18 +57,12 @@ def _deadline(call: Call) -> float | None:
     return None if wanted_s is None else now() + max(wanted_s - _ENDING_S, wanted_s / 2)
 
 
-async def _feed(
-    call: Call, stream: OpenStream, ending: asyncio.Event, *, deadline: float | None
-) -> GlimpseError | None:
+async def _feed(call: Call, stream: OpenStream, ending: Ending, *, deadline: float | None) -> GlimpseError | None:
     """Frames to the stream until the last; what is wrong with how they came, which ends the stream."""
-
-    async def ended() -> None:
-        await ending.wait()
-
     try:
         async with asyncio.timeout_at(deadline):
-            if await until(ended, _offer_all(call, stream)) is None:
-                return _shutdown()
+            if await until(ending.wait, _offer_all(call, stream)) is None:
+                return ending.lease.error or _shutdown()
     except TimeoutError:
         return DeadlineExceeded("the call has come to its deadline", stage="live")
     except GlimpseError as error:

@@ -9,8 +9,10 @@ from typing import Any
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from server.access.caller import CALLER, Caller
 from server.api.gateway import Telemetry, now
 from server.api.rest import problems
+from server.api.rest.access import address_of
 from server.errors import Overloaded
 from server.telemetry.context import REQUEST_ID, accepted_or_new
 
@@ -34,9 +36,11 @@ class RequestMiddleware:
             return
         request_id = accepted_or_new(Headers(scope=scope).get("x-request-id", ""))
         token = REQUEST_ID.set(request_id)
+        nobody = CALLER.set(Caller(address=address_of(scope)))
         try:
             await self._observed(scope, receive, send, request_id)
         finally:
+            CALLER.reset(nobody)
             REQUEST_ID.reset(token)
 
     async def _observed(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
@@ -75,6 +79,7 @@ class RequestMiddleware:
                 "method": method,
                 "route": route,
                 "status": status,
+                "caller": CALLER.get().label,
                 "duration_ms": round(seconds * 1000, 1),
             },
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from fastapi import FastAPI
@@ -141,7 +141,7 @@ ANALYZE: dict[str, Any] = {
                 },
             },
         ),
-        **_problem_responses((400, 404, 406, 408, 409, 413, 415, 422, 429, 500, 502, 503, 504)),
+        **_problem_responses((400, 401, 403, 404, 406, 408, 409, 413, 415, 422, 429, 500, 502, 503, 504)),
     },
     "openapi_extra": _body(
         _form({"clip": "The video file."}, AnalyzeParameters), "video/mp4", "video/*", "application/octet-stream"
@@ -150,7 +150,7 @@ ANALYZE: dict[str, Any] = {
 CLASSIFY: dict[str, Any] = {
     "responses": {
         200: _answer(Classification, _CLASSIFICATION_EXAMPLE),
-        **_problem_responses((400, 404, 406, 408, 409, 413, 415, 422, 429, 500, 502, 503, 504)),
+        **_problem_responses((400, 401, 403, 404, 406, 408, 409, 413, 415, 422, 429, 500, 502, 503, 504)),
     },
     "openapi_extra": _body(
         _form({"onset": "The face at rest, a picture file.", "apex": "The same face at the height."}, ModelParameters)
@@ -162,11 +162,13 @@ LIVE: dict[str, Any] = {
         426: {**_problem_responses((426,))[426], "headers": {"Upgrade": {"schema": {"type": "string"}}}},
     },
 }
-MODELS: dict[str, Any] = {"responses": {200: {"description": "All models."}, **_problem_responses((500, 502, 503))}}
+MODELS: dict[str, Any] = {
+    "responses": {200: {"description": "All models."}, **_problem_responses((401, 403, 429, 500, 502, 503))}
+}
 MODEL: dict[str, Any] = {
     "responses": {
         200: {"model": ModelInfo, "description": "The model."},
-        **_problem_responses((404, 422, 500, 502, 503)),
+        **_problem_responses((401, 403, 404, 422, 429, 500, 502, 503)),
     }
 }
 LIVEZ: dict[str, Any] = {"responses": {200: {"model": Health, "description": "The process answers."}}}
@@ -177,12 +179,19 @@ READYZ: dict[str, Any] = {
     }
 }
 METRICS: dict[str, Any] = {
-    "responses": {200: {"description": "The metrics.", "content": {"text/plain": {"schema": {"type": "string"}}}}}
+    "responses": {
+        200: {"description": "The metrics.", "content": {"text/plain": {"schema": {"type": "string"}}}},
+        **_problem_responses((401, 403, 429, 503)),
+    }
+}
+_SCHEMES = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, or a token of the issuer (JWT)."},
+    "api_key": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "An API key."},
 }
 
 
-def describe(app: FastAPI) -> None:
-    """Make `app` publish the document with the problem schema in it."""
+def describe(app: FastAPI, *, open_to_all: Callable[[str], bool]) -> None:
+    """Make `app` publish the document with the problem schema in it, and how to say who asks where one must."""
 
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -194,7 +203,18 @@ def describe(app: FastAPI) -> None:
                 license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
             )
             schema["components"]["schemas"]["Problem"] = Problem.model_json_schema()
+            _secure(schema, open_to_all)
             app.openapi_schema = schema
         return app.openapi_schema
 
     app.openapi = document  # type: ignore[method-assign]
+
+
+def _secure(schema: dict[str, Any], open_to_all: Callable[[str], bool]) -> None:
+    closed = [operations for path, operations in schema["paths"].items() if not open_to_all(path)]
+    if not closed:
+        return
+    schema["components"]["securitySchemes"] = _SCHEMES
+    for operations in closed:
+        for operation in operations.values():
+            operation["security"] = [{name: []} for name in _SCHEMES]

@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, Response
 
 from server.api.gateway import Telemetry
+from server.api.rest.access import headers_of
 from server.api.status import TABLE, status_of
 from server.errors import BackendUnavailable, GlimpseError, OptionError, Overloaded
 from server.telemetry.context import REQUEST_ID
@@ -139,7 +140,7 @@ def _document(row: Explanation, *, detail: str, instance: str, stage: str = "", 
 def response(error: Exception, instance: str, telemetry: Telemetry) -> Response:
     """The problem of an exception as an answer, with the headers that belong to it."""
     body = noted(error, instance, telemetry)
-    headers = dict(getattr(error, "headers", None) or {})
+    headers = {**(getattr(error, "headers", None) or {}), **headers_of(error)}
     if isinstance(error, Overloaded | BackendUnavailable):
         headers["Retry-After"] = str(max(1, math.ceil(float(error.details.get("retry_after_s", 1.0)))))
     return Response(encode(body), status_code=body["status"], headers=headers, media_type=MEDIA_TYPE)

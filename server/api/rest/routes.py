@@ -8,9 +8,11 @@ from fastapi import FastAPI, Request
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 
+from server.access.guard import Guard
 from server.api.gateway import Telemetry
 from server.api.hosts import ANY, Hosts
 from server.api.rest import docs, inference, live, models, openapi, probes, problems
+from server.api.rest.access import AccessMiddleware
 from server.api.rest.headers import SecurityHeaders
 from server.api.rest.hosts import HostCheck
 from server.api.rest.linger import LingeringClose
@@ -21,9 +23,11 @@ _ASKED = ("Authorization", "X-API-Key", "X-Request-ID")
 _TOLD = ("X-Request-ID", "Retry-After", "Glimpse-Model", "Server-Timing", "WWW-Authenticate")
 
 
-def install(app: FastAPI, telemetry: Telemetry, *, hosts: Hosts, allowed_origins: Sequence[str] = ()) -> None:
-    """Add REST to `app`, whose lifespan yields `{"gateway": Gateway}` as state, for those who ask under one of `hosts`;
-    pages of `allowed_origins` may read its answers.
+def install(
+    app: FastAPI, telemetry: Telemetry, guard: Guard, *, hosts: Hosts, allowed_origins: Sequence[str] = ()
+) -> None:
+    """Add REST to `app`, whose lifespan yields `{"gateway": Gateway}` as state, for those who ask under one of `hosts`
+    and whom `guard` lets in; pages of `allowed_origins` may read its answers.
     """
     served = (inference.router(), live.router(), models.router(), probes.router(telemetry))
     for router in (*served, problems.router(), docs.router()):
@@ -35,8 +39,9 @@ def install(app: FastAPI, telemetry: Telemetry, *, hosts: Hosts, allowed_origins
 
     app.add_exception_handler(ClientGone, left)
     problems.install(app, telemetry)
-    openapi.describe(app)
+    openapi.describe(app, open_to_all=guard.open_to_all)
     # From the inside out.
+    app.add_middleware(AccessMiddleware, guard=guard)
     app.add_middleware(HostCheck, hosts=hosts, telemetry=telemetry)
     app.add_middleware(RequestMiddleware, telemetry=telemetry)
     if allowed_origins:

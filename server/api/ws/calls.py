@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from starlette.types import Message
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
+from server.access.caller import CALLER, Caller
 from server.api.gateway import Telemetry, now
 from server.api.rest import problems
+from server.api.rest.access import address_of
 from server.api.rest.middleware import CLIENT_GONE
 from server.api.status import close_code_of
 from server.api.ws import replies
@@ -90,6 +92,7 @@ async def answered(socket: WebSocket, telemetry: Telemetry, message_bytes: int) 
     arrived = now()
     request_id = accepted_or_new(socket.headers.get("x-request-id", ""))
     token = REQUEST_ID.set(request_id)
+    nobody = CALLER.set(Caller(address=address_of(socket.scope)))
     status = CLIENT_GONE
     try:
         try:
@@ -106,8 +109,9 @@ async def answered(socket: WebSocket, telemetry: Telemetry, message_bytes: int) 
     finally:
         seconds = now() - arrived
         telemetry.observe_request(PATH, status, seconds)
-        extra = {"method": "WEBSOCKET", "route": PATH, "status": status}
+        extra = {"method": "WEBSOCKET", "route": PATH, "status": status, "caller": CALLER.get().label}
         _log.info("request", extra={**extra, "duration_ms": round(seconds * 1000, 1)})
+        CALLER.reset(nobody)
         REQUEST_ID.reset(token)
 
 

@@ -8,13 +8,19 @@ from collections.abc import Sequence
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
 
+from server.access.caller import CALLER
+from server.access.credentials import SOCKET_PREFIX
+from server.access.guard import TooOften
+from server.access.scopes import SOCKET
+from server.api.ending import Ending
 from server.api.gateway import Gateway
 from server.api.hosts import REFUSAL, Hosts
+from server.api.rest.access import offered as credentials_of
 from server.api.rest.problems import ProtocolError
 from server.api.ws import streams
-from server.api.ws.calls import PATH, SUBPROTOCOL, answered
+from server.api.ws.calls import PATH, SUBPROTOCOL, Call, answered
 from server.api.ws.origins import admitted
-from server.errors import OptionError
+from server.errors import GlimpseError, OptionError
 
 
 class LiveSockets:
@@ -40,13 +46,28 @@ class LiveSockets:
             if not admitted(headers.get("origin"), headers.get("host", ""), self._allowed):
                 detail = "this page is of another address; GLIMPSE_SERVER__ALLOWED_ORIGINS may name its own"
                 raise ProtocolError(403, detail)
-            offered = socket.scope["subprotocols"]
+            offered = [each for each in socket.scope["subprotocols"] if not each.startswith(SOCKET_PREFIX)]
             spoken = SUBPROTOCOL if SUBPROTOCOL in offered else None
+            await self._let_in(call, spoken)
             await call.accept(spoken)
-            if offered and spoken is None:
+            if socket.scope["subprotocols"] and spoken is None:
                 message = f"the subprotocol of this service is {SUBPROTOCOL}"
                 raise OptionError(message, option="subprotocol", stage="options")
-            await streams.live(call, gateway, socket.query_params.multi_items(), self._ending)
+            with gateway.guard.lease(CALLER.get()) as lease:
+                query = socket.query_params.multi_items()
+                await streams.live(call, gateway, query, Ending(self._ending, lease))
+
+    async def _let_in(self, call: Call, spoken: str | None) -> None:
+        """Say who asks. A page cannot read a refused handshake, so it is told over the connection."""
+        try:
+            grant = await self._gateway.guard.admit(credentials_of(call.socket.scope), SOCKET, CALLER.get().address)
+        except GlimpseError as error:
+            if isinstance(error, TooOften):
+                CALLER.set(error.caller)
+            if call.socket.headers.get("origin") is not None:
+                await call.accept(spoken)
+            raise
+        CALLER.set(grant.caller)
 
 
 def route() -> WebSocketRoute:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
+from server.api.ending import Ending
 from server.api.gateway import Gateway, until
 from server.api.ws import replies
 from server.api.ws.calls import Call, ClientLeft, ShuttingDown
@@ -14,15 +15,15 @@ from server.errors import GlimpseError
 from server.pipeline.base import OpenStream
 
 
-async def live(call: Call, gateway: Gateway, query: Iterable[tuple[str, str]], ending: asyncio.Event) -> None:
-    """Serve one stream until the client says that it has sent its last frame, something ends it, or `ending` is set.
+async def live(call: Call, gateway: Gateway, query: Iterable[tuple[str, str]], ending: Ending) -> None:
+    """Serve one stream until the client says that it has sent its last frame, something ends it, or `ending` comes.
 
     Whatever ends it, the frames that came until then have their answers, and the statistics come before the reason.
     Raises `ClientLeft` as soon as nobody listens any more.
     """
     chosen = parameters(query)
     options, pictures = chosen.options(), chosen.pictures()
-    if ending.is_set():
+    if ending.shutdown.is_set():
         raise _shutdown()
     idle_s = gateway.live.bounds.idle_s
     async with gateway.live.open(options) as stream:
@@ -54,18 +55,14 @@ async def _tell(call: Call, stream: OpenStream, idle_s: float) -> bool:
 
 
 async def _feed(
-    call: Call, stream: OpenStream, pictures: Pictures, ending: asyncio.Event, gone: asyncio.Event
+    call: Call, stream: OpenStream, pictures: Pictures, ending: Ending, gone: asyncio.Event
 ) -> GlimpseError | None:
     """Frames to the stream until the last; what is wrong with how they came, which ends the stream. Sets `gone` where
     the client has left.
     """
-
-    async def ended() -> None:
-        await ending.wait()
-
     try:
-        if await until(ended, _offer_all(call, stream, pictures)) is None:
-            return _shutdown()
+        if await until(ending.wait, _offer_all(call, stream, pictures)) is None:
+            return ending.lease.error or _shutdown()
     except ClientLeft:
         gone.set()
     except GlimpseError as error:

@@ -20,15 +20,15 @@ CLIP = {"clip": ("clip", b"abc", "video/mp4")}
 
 
 @pytest.fixture(scope="module")
-def service(start_shared):
+def service(start_once):
     """One that pages of one other address may ask."""
-    return start_shared(server={"allowed_origins": LAB})
+    return start_once(server={"allowed_origins": LAB})
 
 
 @pytest.fixture(scope="module")
-def closed(start_shared):
+def closed(start_once):
     """One with default settings."""
-    return start_shared()
+    return start_once()
 
 
 @pytest.mark.parametrize(
