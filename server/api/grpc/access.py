@@ -9,7 +9,6 @@ import grpc
 
 from server.access.caller import CALLER, Caller
 from server.access.credentials import Offered
-from server.access.guard import TooOften
 from server.access.scopes import METHODS, rule_of_method
 from server.api.gateway import Gateway
 from server.api.grpc.calls import answered
@@ -29,12 +28,9 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # gr
         if rule is None:
             return await continuation(details)
         try:
-            grant = await self._gateway.guard.admit(_offered(details.invocation_metadata), rule, "")
+            await self._gateway.guard.admit(_offered(details.invocation_metadata), rule, "")
         except GlimpseError as error:
-            if isinstance(error, TooOften):
-                CALLER.set(error.caller)
             return self._refusing(details.method, error)
-        CALLER.set(grant.caller)
         return await continuation(details)
 
     def _refusing(self, method: str, error: GlimpseError) -> Any:

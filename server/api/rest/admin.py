@@ -44,8 +44,13 @@ def admin_app(
     gateway: Gateway, reloader: Reloader, metrics: Instruments, models: ModelControl | None = None
 ) -> FastAPI:
     """The calls of operators as an application. Without `models` none is loaded or unloaded."""
-    quiet = {"auto_configure": False, "tracing": False, "metrics": False, "logs": False}
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False, telemetry=quiet)
+    app = FastAPI(
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+        telemetry={"auto_configure": False, "tracing": False, "metrics": False, "logs": False},
+    )
 
     @app.get("/admin/state")
     async def state() -> Response:
@@ -71,7 +76,7 @@ def admin_app(
         return JSONResponse(done, 500 if failed else 200)
 
     @app.post("/admin/models/{name}/{change}")
-    async def change(request: Request, name: str, change: str) -> Response:
+    async def change_model(request: Request, name: str, change: str) -> Response:
         _refuse_pages(request)
         if change not in {"load", "unload"} or not re.fullmatch(MODEL_NAME, name):
             raise ProtocolError(404, "the calls are /admin/models/{name}/load and /admin/models/{name}/unload")
