@@ -13,7 +13,7 @@ from server.access.reloading import Reloader
 from server.api.gateway import Gateway
 from server.api.hosts import Hosts
 from server.api.rest import connection
-from server.api.rest.admin import admin_app
+from server.api.rest.admin import ModelControl, admin_app
 from server.listener import bound, url_of
 from server.settings import Settings
 from server.settings.group import variable
@@ -31,6 +31,19 @@ class _Beside(uvicorn.Server):
         yield
 
 
+def _control(settings: Settings) -> ModelControl | None:
+    backend = settings.backend
+    if backend.kind != "triton":
+        return None
+    from server.predict.triton_control import TritonControl
+    from server.predict.triton_tls import credentials
+
+    return TritonControl(
+        backend.triton_address,
+        credentials=credentials(backend.triton_ca, backend.triton_certificate, backend.triton_key),
+    )
+
+
 @asynccontextmanager
 async def open_admin(settings: Settings, gateway: Gateway, reloader: Reloader, metrics: Metrics) -> AsyncIterator[str]:
     """The calls of operators, while the block runs; the address, empty where they are off.
@@ -43,7 +56,9 @@ async def open_admin(settings: Settings, gateway: Gateway, reloader: Reloader, m
         return
     with bound(wanted.host, wanted.port, variable("admin", "port")) as listener:
         config = uvicorn.Config(
-            admin_app(gateway, reloader, metrics, Hosts(wanted.host, settings.server.allowed_hosts)),
+            admin_app(
+                gateway, reloader, metrics, Hosts(wanted.host, settings.server.allowed_hosts), _control(settings)
+            ),
             http=connection.protocol(settings.server.header_seconds),
             ws="none",
             lifespan="off",

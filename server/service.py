@@ -122,13 +122,13 @@ def run(
         bound(settings.server.host, settings.server.grpc_port, "GLIMPSE_SERVER__GRPC_PORT").close()
         if settings.admin.port is not None:
             bound(settings.admin.host, settings.admin.port, "GLIMPSE_ADMIN__PORT").close()
+        telemetry_logging.configure(settings.telemetry.log_level, settings.telemetry.log_format)
+        if exposed:
+            _log.warning(exposed)
+            on_warning(exposed)
     except ConfigurationError:
         listener.close()
         raise
-    telemetry_logging.configure(settings.telemetry.log_level, settings.telemetry.log_format)
-    if exposed:
-        _log.warning(exposed)
-        on_warning(exposed)
 
     def announce(url: str, grpc: str) -> None:
         extra = {"url": url, "grpc": grpc, "version": __version__, "backend": settings.backend.kind}

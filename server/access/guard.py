@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from server.access.caller import Caller
+from server.access.caller import CALLER, Caller
 from server.access.credentials import Offered
 from server.access.keys import PREFIX, KeyRing
 from server.access.rates import Quota, Rate, Rates
@@ -30,12 +30,11 @@ class Grant:
 
 
 class TooOften(RateLimited):
-    """The rate is used up; `caller` asked, `quota` says what is left."""
+    """The rate is used up; `quota` says what is left."""
 
-    def __init__(self, caller: Caller, quota: Quota) -> None:
+    def __init__(self, quota: Quota) -> None:
         message = f"more than {quota.limit} requests within {quota.window_s:g} s"
         super().__init__(message, retry_after_s=quota.wait_s)
-        self.caller = caller
         self.quota = quota
 
 
@@ -94,21 +93,24 @@ class Guard:
         return not self.on or self.rule_of_path(path) is None
 
     async def admit(self, offered: Offered, rule: Rule, address: str) -> Grant:
-        """Who asks, if they may.
+        """Who asks, if they may. `CALLER` is set as soon as that is known, so that a refusal is counted under the name.
 
         Raises `Unauthenticated`, `PermissionDenied`, `RateLimited`, and `BackendUnavailable` where the keys of tokens
         cannot be had.
         """
         if not self.on:
-            return Grant(Caller(scopes=_EVERYTHING, address=address))
+            caller = Caller(scopes=_EVERYTHING, address=address)
+            CALLER.set(caller)
+            return Grant(caller)
         if offered.by_certificate and self.certificate_scopes is not None:
             caller, rate = Caller(offered.certificate, self.certificate_scopes, address, "certificate"), Rate()
         else:
             caller, rate = await self._known(offered.single(), address)
+        CALLER.set(caller)
         _check_scope(caller.scopes, rule.scopes)
         quota = self._rates.take(caller.tenant, rate)
         if quota is not None and quota.wait_s > 0:
-            raise TooOften(caller, quota)
+            raise TooOften(quota)
         return Grant(caller, quota)
 
     @contextmanager

@@ -9,7 +9,6 @@ import grpc
 
 from server.access.caller import CALLER, Caller
 from server.access.credentials import Offered
-from server.access.guard import TooOften
 from server.access.scopes import METHODS, Rule, rule_of_method
 from server.api.gateway import Gateway
 from server.api.grpc.calls import answered
@@ -36,12 +35,9 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # gr
         if guard.certificate_scopes is not None and not (offered.authorization or offered.api_key):
             return self._asking_certificate(details.method, rule, await continuation(details))
         try:
-            grant = await guard.admit(offered, rule, "")
+            await guard.admit(offered, rule, "")
         except GlimpseError as error:
-            if isinstance(error, TooOften):
-                CALLER.set(error.caller)
             return self._refusing(details.method, error)
-        CALLER.set(grant.caller)
         return await continuation(details)
 
     def _asking_certificate(self, method: str, rule: Rule, handler: Any) -> Any:
@@ -53,7 +49,7 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # gr
 
         async def admitted(messages: Any, context: Any) -> Any:
             try:
-                grant = await self._gateway.guard.admit(Offered(certificate=peer_name(context)), rule, "")
+                await self._gateway.guard.admit(Offered(certificate=peer_name(context)), rule, "")
             except GlimpseError:
                 name = method.rpartition("/")[2]
                 facts = self._gateway.facts
@@ -61,7 +57,6 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # gr
                     context, name, self._gateway.telemetry, facts.message_bytes, streamed=handler.request_streaming
                 ):
                     raise
-            CALLER.set(grant.caller)
             return await behaviour(messages, context)
 
         return getattr(grpc, f"{kind}_rpc_method_handler")(

@@ -33,13 +33,7 @@ class AccessMiddleware:
             return
         # What is refused is never routed; its template still names it in log and metrics.
         scope["route"] = rule
-        caller = CALLER.get()
-        try:
-            grant = await self._guard.admit(offered(scope), rule, caller.address)
-        except TooOften as error:
-            CALLER.set(error.caller)
-            raise
-        CALLER.set(grant.caller)
+        grant = await self._guard.admit(offered(scope), rule, CALLER.get().address)
         if grant.quota is None:
             await self._app(scope, receive, send)
             return

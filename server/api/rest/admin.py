@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -20,6 +21,8 @@ from server.api.rest.hosts import HostCheck
 from server.api.rest.linger import LingeringClose
 from server.api.rest.middleware import RequestMiddleware
 from server.api.rest.problems import ProtocolError
+from server.errors import ModelError
+from server.pipeline.base import MODEL_NAME
 
 
 class Instruments(Telemetry, Protocol):
@@ -30,10 +33,29 @@ class Instruments(Telemetry, Protocol):
         ...
 
 
-def admin_app(gateway: Gateway, reloader: Reloader, metrics: Instruments, hosts: Hosts) -> FastAPI:
-    """The calls of operators as an application, for those who ask under one of `hosts`."""
-    quiet = {"auto_configure": False, "tracing": False, "metrics": False, "logs": False}
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False, telemetry=quiet)
+class ModelControl(Protocol):
+    """Loads and unloads models of the backend. Both raise `ModelError`, `BackendUnavailable`, `BackendFailed`."""
+
+    async def load(self, name: str) -> None:
+        """Load a model, or load it anew."""
+
+    async def unload(self, name: str) -> None:
+        """Unload a model."""
+
+
+def admin_app(
+    gateway: Gateway, reloader: Reloader, metrics: Instruments, hosts: Hosts, models: ModelControl | None = None
+) -> FastAPI:
+    """The calls of operators as an application, for those who ask under one of `hosts`. Without `models` none is loaded
+    or unloaded.
+    """
+    app = FastAPI(
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+        telemetry={"auto_configure": False, "tracing": False, "metrics": False, "logs": False},
+    )
 
     @app.get("/admin/state")
     async def state() -> Response:
@@ -52,13 +74,21 @@ def admin_app(gateway: Gateway, reloader: Reloader, metrics: Instruments, hosts:
 
     @app.post("/admin/reload")
     async def reload(request: Request) -> Response:
-        if "origin" in request.headers:
-            # Any page that an operator looks at could send this, without reading the answer.
-            raise ProtocolError(403, "web pages may not ask this")
+        _refuse_pages(request)
         told = await reloader.reload()
         failed = {name: reason for name, reason in told.items() if reason}
         done = {"reloaded": [name for name, reason in told.items() if not reason], "failed": failed}
         return JSONResponse(done, 500 if failed else 200)
+
+    @app.post("/admin/models/{name}/{change}")
+    async def change_model(request: Request, name: str, change: str) -> Response:
+        _refuse_pages(request)
+        if change not in {"load", "unload"} or not re.fullmatch(MODEL_NAME, name):
+            raise ProtocolError(404, "the calls are /admin/models/{name}/load and /admin/models/{name}/unload")
+        if models is None:
+            raise ModelError("this backend loads its models by itself", stage="inference")
+        await (models.load(name) if change == "load" else models.unload(name))
+        return JSONResponse({"model": name, "change": change})
 
     problems.install(app, metrics)
     app.add_middleware(AccessMiddleware, guard=gateway.guard)
@@ -67,3 +97,9 @@ def admin_app(gateway: Gateway, reloader: Reloader, metrics: Instruments, hosts:
     app.add_middleware(SecurityHeaders)
     app.add_middleware(LingeringClose)
     return app
+
+
+def _refuse_pages(request: Request) -> None:
+    """Any page that an operator looks at could send a request here, without reading the answer."""
+    if "origin" in request.headers:
+        raise ProtocolError(403, "web pages may not ask this")

@@ -239,8 +239,9 @@ def test_requests_are_counted_by_the_name_of_the_key(own, own_keys):
     text = own.client.get("/metrics", headers=own_keys.bearer("metrics")).text
     counted = [line for line in text.splitlines() if line.startswith("glimpse_requests_by_caller_total")]
     assert sorted(counted) == [
-        'glimpse_requests_by_caller_total{caller="anonymous",outcome="refused"} 3.0',
+        'glimpse_requests_by_caller_total{caller="anonymous",outcome="refused"} 2.0',
         'glimpse_requests_by_caller_total{caller="jwt",outcome="answered"} 1.0',
+        'glimpse_requests_by_caller_total{caller="live",outcome="refused"} 1.0',
         'glimpse_requests_by_caller_total{caller="models",outcome="answered"} 2.0',
     ]
     assert 'glimpse_rejected_total{reason="unauthenticated"} 2.0' in text

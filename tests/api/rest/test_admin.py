@@ -83,6 +83,17 @@ def test_a_page_cannot_ask_what_operators_ask(admin):
     assert (answer.status_code, answer.json()["code"]) == (403, "foreign-origin")
 
 
+def test_models_are_loaded_by_a_backend_that_leaves_it_to_others(admin):
+    """The local one does not; what is no name, or no such call, is not there."""
+    client, _ = admin()
+    for change in ("load", "unload"):
+        answer = client.post(f"/admin/models/ststnet/{change}")
+        assert (answer.status_code, answer.json()["code"]) == (409, "model-error")
+    for path in ("/admin/models/ststnet/reload", "/admin/models/..%2fx/load", "/admin/models/X/load"):
+        assert client.post(path).status_code == 404
+    assert client.post("/admin/models/ststnet/load", headers={"origin": "null"}).status_code == 403
+
+
 def test_without_keys_operators_are_on_this_machine():
     """Anything else is refused before it listens."""
     with pytest.raises(ConfigurationError, match="GLIMPSE_ADMIN__HOST"):
