@@ -30,11 +30,11 @@ _TIMEOUT = httpx.Timeout(10.0, read=60.0, write=60.0)
 class AsyncRestClient:
     """The service at `url`, as a context manager. One pool of connections serves all calls, also concurrent ones.
 
-    An `https://` one is encrypted, as `tls` says. `api_key` or `token` says who asks; a function is called before every
-    request. `transport` replaces the network, as in tests. Raises `CertificateError` for files that cannot be used, and
-    where `tls` is given for an `http://` one; `CredentialError` where a credential would travel to another machine
-    without encryption and `allow_plaintext` does not say that it may. Every call raises `ServiceError`, `Unreachable`
-    and `ForeignAnswer`; those that take files, `SourceError` where one cannot be read.
+    An `https://` one is encrypted, as `tls` says; `CertificateError` is raised here for files that cannot be used, and
+    where `tls` is given for an `http://` one. `api_key` or `token` says who asks; a function is called before every
+    request. Neither is sent to another machine without encryption unless `allow_plaintext` says so: then
+    `CredentialError` is raised here. `transport` replaces the network, as in tests. Every call raises `ServiceError`,
+    `Unreachable` and `ForeignAnswer`; those that take files, `SourceError` where one cannot be read.
     """
 
     def __init__(

@@ -44,10 +44,10 @@ _OPTIONS = (
 class AsyncClient:
     """The service at `target` (`host:port`), as a context manager. One channel serves all calls, also concurrent ones.
 
-    `grpcs://host:port`, `tls` or `credentials` encrypt it; without them it is plain. `api_key` or `token` says who
-    asks; a function is called before every call. Raises `CertificateError` for files that cannot be used, and
-    `CredentialError` where a credential would travel to another machine without encryption and `allow_plaintext` does
-    not say that it may. `timeout_s` bounds every call that should answer at once. Every call raises
+    `grpcs://host:port`, `tls` or `credentials` encrypt it; without them it is plain. `CertificateError` is raised here
+    for files that cannot be used. `api_key` or `token` says who asks; a function is called before every call. Neither
+    is sent to another machine without encryption unless `allow_plaintext` says so: then `CredentialError` is raised
+    here. `timeout_s` bounds every call that should answer at once. Every call raises
     `ServiceError`, `Unreachable` and `ForeignAnswer`.
     """
 

@@ -11,6 +11,7 @@ import uvicorn
 
 from server.access.reloading import Reloader
 from server.api.gateway import Gateway
+from server.api.hosts import Hosts
 from server.api.rest import connection
 from server.api.rest.admin import ModelControl, admin_app
 from server.bounds import connection_bounds_of
@@ -32,11 +33,16 @@ class _Beside(uvicorn.Server):
 
 
 def _control(settings: Settings) -> ModelControl | None:
-    if settings.backend.kind != "triton":
+    backend = settings.backend
+    if backend.kind != "triton":
         return None
     from server.predict.triton_control import TritonControl
+    from server.predict.triton_tls import credentials
 
-    return TritonControl(settings.backend.triton_address)
+    return TritonControl(
+        backend.triton_address,
+        credentials=credentials(backend.triton_ca, backend.triton_certificate, backend.triton_key),
+    )
 
 
 @asynccontextmanager
@@ -51,7 +57,9 @@ async def open_admin(settings: Settings, gateway: Gateway, reloader: Reloader, m
         return
     with bound(wanted.host, wanted.port, variable("admin", "port")) as listener:
         config = uvicorn.Config(
-            admin_app(gateway, reloader, metrics, _control(settings)),
+            admin_app(
+                gateway, reloader, metrics, Hosts(wanted.host, settings.server.allowed_hosts), _control(settings)
+            ),
             http=connection.protocol(connection_bounds_of(settings)),
             ws="none",
             lifespan="off",

@@ -22,7 +22,7 @@ from server.api.rest import routes
 from server.api.ws.route import LiveSockets
 from server.api.ws.route import route as live_route
 from server.bounds import facts_of, grpc_bounds_of, limits_of, media_limits_of, worker_bounds_of
-from server.encryption import certificates_of, watched
+from server.encryption import certificates_of
 from server.errors import GlimpseError
 from server.guarded import guard_of, reloader_of
 from server.mllm import with_mllm
@@ -55,12 +55,12 @@ def create_app(
     """REST and WebSocket as an ASGI application; while it runs, gRPC is served beside it, on a port of its own.
 
     `pipelines` replace those that the settings describe, `renderings` the forms of a report by media type. Its state
-    holds `gateway`, `sockets`, `grpc`, `reloader`, `admin`, the address of the calls of operators, and `certificates`,
-    None without encryption. Raises `ConfigurationError` for files that cannot be used.
+    holds `gateway`, `sockets`, `grpc`, `certificates`, None without encryption, `reloader` and `admin`, the address of
+    the calls of operators. Raises `ConfigurationError` for certificates that cannot be used.
     """
     metrics = Metrics()
-    guard = guard_of(settings, metrics)
     certificates = certificates_of(settings.tls, metrics)
+    guard = guard_of(settings, metrics)
     hosts = Hosts(settings.server.host, settings.server.allowed_hosts)
 
     @asynccontextmanager
@@ -71,9 +71,10 @@ def create_app(
                 used = await stack.enter_async_context(open_service(settings, metrics))
             await _warm_up(used[0])
             gateway = _gateway(settings, used, metrics, guard, renderings or renderers())
-            reloader = await reloader_of(settings, guard, metrics, certificates)
+            reloader = await reloader_of(settings, guard, metrics)
+            if certificates is not None:
+                reloader.add("certificate", certificates.renew, *certificates.files.paths)
             await stack.enter_async_context(reloader.running())
-            await stack.enter_async_context(watched(certificates))
             sockets = LiveSockets(gateway, allowed_origins=settings.server.allowed_origins, hosts=hosts)
             grpc = await stack.enter_async_context(_grpc(settings, gateway, certificates))
             admin = await stack.enter_async_context(open_admin(settings, gateway, reloader, metrics))

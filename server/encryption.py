@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 from server.settings.tls import TlsSettings
@@ -40,7 +37,7 @@ def certificates_of(wanted: TlsSettings, metrics: Metrics) -> Certificates | Non
         _log.warning("gRPC speaks TLS 1.2 too: set GRPC_SSL_CIPHER_SUITES=%s before it is loaded", _NONE_OF_1_2)
     if files.client_ca and files.client_mode == "optional":
         _log.warning("gRPC asks clients for no certificate: its library knows none that is optional")
-    return Certificates(files, CertificateMetrics(metrics.registry), every_s=wanted.reload_seconds)
+    return Certificates(files, CertificateMetrics(metrics.registry))
 
 
 def files_of(wanted: TlsSettings) -> TlsFiles | None:
@@ -54,15 +51,3 @@ def files_of(wanted: TlsSettings) -> TlsFiles | None:
         client_mode=wanted.client_mode,
         minimum_version=wanted.minimum_version,
     )
-
-
-@asynccontextmanager
-async def watched(certificates: Certificates | None) -> AsyncIterator[None]:
-    """Changed files are noticed meanwhile."""
-    watch = asyncio.create_task(certificates.watch()) if certificates else None
-    try:
-        yield
-    finally:
-        if watch is not None:
-            watch.cancel()
-            await asyncio.gather(watch, return_exceptions=True)

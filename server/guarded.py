@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -21,9 +20,8 @@ from server.settings import Settings
 from server.settings.access import ACCESS, AccessSettings
 from server.settings.group import variable
 from server.telemetry.metrics import Metrics
-from server.tls.watch import Certificates
 
-_KEYS, _JWKS, _CERTIFICATES = "keys", "jwks", "certificates"
+_KEYS, _JWKS = "keys", "jwks"
 
 _log = logging.getLogger(__name__)
 
@@ -34,9 +32,10 @@ def check_exposure(settings: Settings) -> str:
     Raises `ConfigurationError` where credentials are required and there is nothing to check them with.
     """
     access, host = settings.access, settings.server.host
-    if access.on or (settings.tls.client_ca and settings.tls.client_mode == "required"):
+    if access.on or settings.tls.client_ca:
         return ""
-    ways = f"{variable(ACCESS, 'keys_file')} (see `glimpse keys create`) or {variable(ACCESS, 'jwt_issuer')}"
+    ways = f"{variable(ACCESS, 'keys_file')} (see `glimpse keys create`), {variable(ACCESS, 'jwt_issuer')} or"
+    ways += f" {variable('tls', 'client_ca')}"
     if access.require_auth:
         raise ConfigurationError(f"credentials are required, and there is nothing to check them with: set {ways}")
     if is_loopback(host):
@@ -61,17 +60,13 @@ def guard_of(settings: Settings, metrics: Metrics) -> Guard:
     if keys is not None:
         _tell_expired(keys)
     tokens = TokenVerifier(_policy(access), _key_set(access, metrics)) if access.jwt_issuer else None
-    return Guard(
-        keys=keys, tokens=tokens, open_metrics=access.open_metrics, certificate_scopes=settings.tls.client_scopes
-    )
+    scopes = frozenset(settings.tls.client_scopes) if settings.tls.client_ca else None
+    return Guard(keys=keys, tokens=tokens, certificate_scopes=scopes, open_metrics=access.open_metrics)
 
 
-async def reloader_of(
-    settings: Settings, guard: Guard, metrics: Metrics, certificates: Certificates | None
-) -> Reloader:
-    """What is read anew: keys, and certificates, which watch their files themselves. Tokens' keys are fetched once;
-    where nobody answers yet, that is no reason not to start. Raises `ConfigurationError` for a file of them that cannot
-    be used.
+async def reloader_of(settings: Settings, guard: Guard, metrics: Metrics) -> Reloader:
+    """What of the guard is read anew. Tokens' keys are fetched once; where nobody answers yet, that is no reason not
+    to start. Raises `ConfigurationError` for a file of them that cannot be used.
     """
     access = settings.access
     reloader = Reloader(metrics.count_reload, every_s=access.reload_seconds)
@@ -90,15 +85,8 @@ async def reloader_of(
         else:
             reloader.add(_JWKS, source.reload)
             await _first(source)
-    if certificates is not None:
-        reloader.add(_CERTIFICATES, partial(_renew, certificates))
     reloader.afterwards(guard.end_leases)
     return reloader
-
-
-async def _renew(certificates: Certificates) -> None:
-    if reason := await certificates.reload():
-        raise ConfigurationError(reason)
 
 
 async def _first(source: jwks.KeySet) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Self
 from pydantic import TypeAdapter
 
 import client
-from server.errors import ConfigurationError, GlimpseError
+from server.errors import GlimpseError
 from server.pipeline.base import OnProgress
 from server.settings.asking import ClientSettings
 from server.types import AnalyzeOptions, ModelInfo, Progress, Report
@@ -26,8 +26,7 @@ class RemoteProblem(GlimpseError):
 class RemoteService:
     """The service at `url`, as a context manager, asked with the credential of the settings.
 
-    Raises `ConfigurationError` for files that cannot be used, `RemoteProblem` where the credential would travel
-    unencrypted.
+    Raises `RemoteProblem` where it would travel unencrypted, and for files of `tls` that cannot be used.
     """
 
     def __init__(self, url: str, asking: ClientSettings | None = None, tls: client.Tls | None = None) -> None:
@@ -73,8 +72,6 @@ async def _asking() -> AsyncIterator[None]:
 def _refused() -> Iterator[None]:
     try:
         yield
-    except client.CertificateError as error:
-        raise ConfigurationError(error.message) from None
     except client.ServiceError as error:
         raise RemoteProblem(str(error)) from None
     except client.ClientError as error:

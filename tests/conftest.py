@@ -204,7 +204,7 @@ Start = Callable[..., Running]
 
 @contextmanager
 def starting() -> Iterator[Start]:
-    """What starts gateways until it is left."""
+    """Starts gateways with settings by group, and stops them."""
     with ExitStack() as stack:
 
         def begin(

@@ -128,7 +128,6 @@ def test_what_the_caller_gives_wins():
         ("GLIMPSE_TLS__CLIENT_SCOPES", "Two Words"),
         ("GLIMPSE_TLS__MINIMUM_VERSION", "1.1"),
         ("GLIMPSE_TLS__HANDSHAKE_SECONDS", "0"),
-        ("GLIMPSE_TLS__RELOAD_SECONDS", "0"),
         ("GLIMPSE_BACKEND__TRITON_CA", "ca.crt"),
         ("GLIMPSE_BACKEND__TRITON_CERTIFICATE", "tls.crt"),
         ("GLIMPSE_BACKEND__TRITON_KEY", "tls.key"),

@@ -15,12 +15,21 @@ _IN_ADDRESS = frozenset({"access_token", "api_key", "apikey", "key", "token", "a
 
 @dataclass(frozen=True, slots=True)
 class Offered:
-    """The values of `authorization` and `x-api-key`, and of the subprotocol, in order; whether the address had one."""
+    """The values of `authorization` and `x-api-key`, and of the subprotocol, in order; whether the address had one; the
+    name of the holder of the client's certificate, which was verified when the connection was made, or nothing.
+    """
 
     authorization: Sequence[str] = field(default=(), repr=False)
     api_key: Sequence[str] = field(default=(), repr=False)
     subprotocols: Sequence[str] = field(default=(), repr=False)
     in_address: bool = False
+    certificate: str = field(default="", repr=False)
+
+    @property
+    def by_certificate(self) -> bool:
+        """Whether the certificate alone says who asks."""
+        given = self.authorization or self.api_key or self.subprotocols or self.in_address
+        return bool(self.certificate) and not given
 
     @property
     def nothing(self) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from server.access.caller import Caller
+from server.access.caller import CALLER, Caller
 from server.access.credentials import Offered
 from server.access.keys import PREFIX, KeyRing
 from server.access.rates import Quota, Rate, Rates
@@ -30,12 +30,11 @@ class Grant:
 
 
 class TooOften(RateLimited):
-    """The rate is used up; `caller` asked, `quota` says what is left."""
+    """The rate is used up; `quota` says what is left."""
 
-    def __init__(self, caller: Caller, quota: Quota) -> None:
+    def __init__(self, quota: Quota) -> None:
         message = f"more than {quota.limit} requests within {quota.window_s:g} s"
         super().__init__(message, retry_after_s=quota.wait_s)
-        self.caller = caller
         self.quota = quota
 
 
@@ -49,10 +48,9 @@ class Lease:
 
 
 class Guard:
-    """Lets callers in. Without keys and tokens everybody is, without a name. Used on one event loop.
+    """Lets callers in. Without keys, tokens and certificates everybody is, without a name. Used on one event loop.
 
-    A client that is known by its certificate, and brings no credential, may ask for what `certificate_scopes` allow.
-
+    `certificate_scopes` are those of who shows a certificate and nothing else, None where none are asked for.
     `keys` may be replaced at any time; `end_leases` then ends the streams of those that are gone. `open_metrics` lets
     everybody read the metrics. `wall` is Unix time, by which credentials expire.
     """
@@ -62,15 +60,15 @@ class Guard:
         *,
         keys: KeyRing | None = None,
         tokens: TokenVerifier | None = None,
+        certificate_scopes: frozenset[str] | None = None,
         open_metrics: bool = False,
-        certificate_scopes: Collection[str] = (),
         rates: Rates | None = None,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self.keys = keys
         self.tokens = tokens
+        self.certificate_scopes = certificate_scopes
         self.open_metrics = open_metrics
-        self._certificate_scopes = frozenset(certificate_scopes)
         self._rates = rates or Rates()
         self._wall = wall
         self._leases: set[Lease] = set()
@@ -79,7 +77,7 @@ class Guard:
     @property
     def on(self) -> bool:
         """Whether anybody has to say who they are."""
-        return self.keys is not None or self.tokens is not None
+        return self.keys is not None or self.tokens is not None or self.certificate_scopes is not None
 
     @property
     def leases(self) -> int:
@@ -94,23 +92,25 @@ class Guard:
         """Whether nobody has to say who they are at an address of REST."""
         return not self.on or self.rule_of_path(path) is None
 
-    async def admit(self, offered: Offered, rule: Rule, address: str, certificate: str = "") -> Grant:
-        """Who asks, if they may. `certificate` is the name of the client's, empty for none.
+    async def admit(self, offered: Offered, rule: Rule, address: str) -> Grant:
+        """Who asks, if they may. `CALLER` is set as soon as that is known, so that a refusal is counted under the name.
 
         Raises `Unauthenticated`, `PermissionDenied`, `RateLimited`, and `BackendUnavailable` where the keys of tokens
         cannot be had.
         """
-        if certificate and offered.nothing:
-            caller = Caller(certificate, self._certificate_scopes, address, "certificate")
-            _check_scope(caller.scopes, rule.scopes)
-            return Grant(caller)
         if not self.on:
-            return Grant(Caller(scopes=_EVERYTHING, address=address))
-        caller, rate = await self._known(offered.single(), address)
+            caller = Caller(scopes=_EVERYTHING, address=address)
+            CALLER.set(caller)
+            return Grant(caller)
+        if offered.by_certificate and self.certificate_scopes is not None:
+            caller, rate = Caller(offered.certificate, self.certificate_scopes, address, "certificate"), Rate()
+        else:
+            caller, rate = await self._known(offered.single(), address)
+        CALLER.set(caller)
         _check_scope(caller.scopes, rule.scopes)
         quota = self._rates.take(caller.tenant, rate)
         if quota is not None and quota.wait_s > 0:
-            raise TooOften(caller, quota)
+            raise TooOften(quota)
         return Grant(caller, quota)
 
     @contextmanager

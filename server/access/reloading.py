@@ -17,7 +17,7 @@ from server.errors import GlimpseError
 
 _log = logging.getLogger(__name__)
 
-State = tuple[int, int, int] | None
+State = tuple[int, ...] | None
 
 
 class Watched:
@@ -39,7 +39,8 @@ def _state(path: Path) -> State:
         found = path.stat()
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
+    # The time of the last change of rights too: a file that could not be read may be readable now.
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
 
 
 class Reloader:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Literal
 
+import grpc
 from tritonclient.grpc import InferenceServerException
 from tritonclient.grpc.aio import InferenceServerClient
 
@@ -18,10 +19,15 @@ _log = logging.getLogger(__name__)
 
 
 class TritonControl:
-    """Asks Triton at `address` over a connection of its own. Raises `ConfigurationError` for what is no address."""
+    """Asks Triton at `address` over a connection of its own, which `credentials` encrypt. Raises `ConfigurationError`
+    for what is no address.
+    """
 
-    def __init__(self, address: str, *, timeout_s: float = 120.0) -> None:
+    def __init__(
+        self, address: str, *, credentials: grpc.ChannelCredentials | None = None, timeout_s: float = 120.0
+    ) -> None:
         self._target = target(address)
+        self._credentials = credentials
         self._timeout_s = timeout_s
 
     async def load(self, name: str) -> None:
@@ -33,7 +39,8 @@ class TritonControl:
         await self._ask("unload", name)
 
     async def _ask(self, what: Literal["load", "unload"], name: str) -> None:
-        async with InferenceServerClient(self._target, channel_args=list(CHANNEL_OPTIONS)) as client:
+        options = list(CHANNEL_OPTIONS)
+        async with InferenceServerClient(self._target, creds=self._credentials, channel_args=options) as client:
             call = client.load_model if what == "load" else client.unload_model
             try:
                 await call(name, client_timeout=self._timeout_s)

@@ -44,12 +44,6 @@ class TlsSettings(Group):
     handshake_seconds: float = Field(
         default=10.0, ge=0.1, le=120, description="Longest time from a connection to the end of its handshake."
     )
-    reload_seconds: float = Field(
-        default=10.0,
-        ge=0.05,
-        le=86400,
-        description="How often the files are looked at; changed ones are taken once they stood still for so long.",
-    )
 
     @model_validator(mode="after")
     def _goes_together(self) -> TlsSettings:

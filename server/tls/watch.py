@@ -7,7 +7,6 @@ import logging
 import ssl
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Protocol
 
 from server.errors import ConfigurationError
@@ -16,7 +15,6 @@ from server.tls.material import Material, TlsFiles, read
 _log = logging.getLogger(__name__)
 
 Present = Callable[[ssl.SSLContext], Awaitable[None]]
-Signature = tuple[tuple[int, ...], ...]
 
 
 class CertificateTelemetry(Protocol):
@@ -25,23 +23,18 @@ class CertificateTelemetry(Protocol):
     def set_certificate_expiry(self, timestamp_s: float) -> None:
         """When the certificate in use ends to be valid."""
 
-    def count_certificate_reload(self, outcome: str) -> None:
-        """Changed files were `loaded`, or `failed` and the certificate in use stays."""
-
 
 class Certificates:
     """The set of files in use. Made anywhere, used on one event loop, but for `material`, which any thread may read.
 
-    The files are looked at every `every_s` seconds. Raises `ConfigurationError` where they cannot be used at the start.
+    Raises `ConfigurationError` where they cannot be used at the start.
     """
 
-    def __init__(self, files: TlsFiles, telemetry: CertificateTelemetry, *, every_s: float) -> None:
+    def __init__(self, files: TlsFiles, telemetry: CertificateTelemetry) -> None:
         self.files = files
         self._telemetry = telemetry
-        self._every_s = every_s
         self._presenters: list[Present] = []
         self._turn = asyncio.Lock()
-        self._tried = _signature(files)
         self.material = read(files)
         self._tell("certificate in use", self.material)
 
@@ -51,29 +44,15 @@ class Certificates:
             await present(self.material.context)
             self._presenters.append(present)
 
-    async def watch(self) -> None:
-        """Take changed files once they have stood still, until cancelled. A set that does not fit changes nothing."""
-        seen = self._tried
-        while True:
-            await asyncio.sleep(self._every_s)
-            before, seen = seen, await asyncio.to_thread(_signature, self.files)
-            # Whoever copies one file after the other is not caught between them.
-            if seen == before and seen != self._tried:
-                await self.reload()
-
-    async def reload(self) -> str:
-        """Take the files as they are now; where they cannot be used, what is in use stays, and the reason is told."""
+    async def renew(self) -> None:
+        """Take the files as they are now. Raises `ConfigurationError` where they cannot be used; what is in use stays
+        then.
+        """
         async with self._turn:
-            self._tried = await asyncio.to_thread(_signature, self.files)
             try:
                 await self._take(await asyncio.to_thread(read, self.files))
-            except (ConfigurationError, OSError, ValueError) as error:
-                self._telemetry.count_certificate_reload("failed")
-                reason = str(error)
-                extra = {"reason": reason, "serial": self.material.serial}
-                _log.error("the new certificate cannot be used; the one before stays", extra=extra)
-                return reason
-        return ""
+            except (OSError, ValueError) as error:
+                raise ConfigurationError(f"the new certificate cannot be used: {error}") from error
 
     async def _take(self, fresh: Material) -> None:
         if fresh == self.material:
@@ -84,8 +63,7 @@ class Certificates:
         for present in self._presenters:
             await present(fresh.context)
         self.material = fresh
-        self._telemetry.count_certificate_reload("loaded")
-        self._tell("certificate reloaded", fresh)
+        self._tell("certificate exchanged", fresh)
 
     def _tell(self, message: str, material: Material) -> None:
         self._telemetry.set_certificate_expiry(material.expires.timestamp())
@@ -97,16 +75,3 @@ class Certificates:
             )
         for warning in material.warnings:
             _log.warning("%s", warning)
-
-
-def _signature(files: TlsFiles) -> Signature:
-    return tuple(_marks(path) for path in files.paths)
-
-
-def _marks(path: Path) -> tuple[int, ...]:
-    """What changes with the file or with a link on the way to it; nothing where it is missing."""
-    try:
-        found = path.stat()
-    except OSError:
-        return ()
-    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)

@@ -1,5 +1,7 @@
 """Loading and unloading models of Triton."""
 
+from typing import ClassVar
+
 import pytest
 from tritonclient.grpc import InferenceServerException
 
@@ -11,7 +13,7 @@ from server.predict.triton_control import TritonControl
 class Client:
     """Keeps what is asked, and fails with `error`."""
 
-    asked = []
+    asked: ClassVar[list] = []
     error = None
 
     def __init__(self, *_, **__):

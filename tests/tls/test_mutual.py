@@ -5,11 +5,12 @@ import socket
 import httpx
 import pytest
 import trustme
+import websockets
 
-from client import Client, RestClient, Tls, Unreachable
+from client import AccessRefused, Client, RestClient, StreamOptions, Tls, Unreachable
 from tests.tls.conftest import Office, read_all, until
 
-RELOAD_S = 0.05
+QUICK = {"reload_seconds": 0.1}
 
 
 def asked(address, context, session):
@@ -53,7 +54,7 @@ def test_another_authority_is_taken_while_the_service_runs(start, own):
     """Who was trusted before is not any more, not even by a ticket of an earlier connection."""
     old = own.client("camera.example").context()
     ca = str(own.client_ca_file)
-    service = start(tls=own.settings | {"client_ca": ca, "reload_seconds": RELOAD_S}, verify=old)
+    service = start(tls=own.settings | {"client_ca": ca}, access=QUICK, verify=old)
     assert service.client.get("/livez").status_code == 200
     ticket, reused, answered = asked(service.address, old, None)
     assert (ticket.has_ticket, reused, answered) == (True, False, True)
@@ -84,5 +85,46 @@ def test_where_none_is_needed_rest_takes_both(start, own):
     foreign = Office(own.folder, own.authority, own.authority).client("camera.example")
     with RestClient(service.url, tls=foreign) as rest, pytest.raises(Unreachable):
         rest.models()
-    with Client(service.grpc, tls=Tls(own.ca_file)) as rpc:
+    with RestClient(service.url, tls=Tls(own.ca_file)) as rest, pytest.raises(AccessRefused):
+        rest.models()
+    with Client(service.grpc, tls=own.client("camera.example")) as rpc, pytest.raises(AccessRefused):
+        rpc.models()
+
+
+def test_a_certificate_may_ask_what_the_setting_says(start, own):
+    """By REST, gRPC and their streams; the service logs no name of a holder, who may be a person."""
+    tls = own.settings | {"client_ca": str(own.client_ca_file), "client_scopes": "models"}
+    service = start(tls=tls, verify=own.client("prober.example").context())
+    client = own.client("camera.example")
+    with RestClient(service.url, tls=client) as rest, Client(service.grpc, tls=client) as rpc:
+        assert rest.models()
         assert rpc.models()
+        for ask in (rest.analyze, rpc.analyze):
+            with pytest.raises(AccessRefused) as refused:
+                ask(b"clip")
+            assert refused.value.code == "permission-denied"
+        with pytest.raises(AccessRefused), rpc.stream(StreamOptions()):
+            pass
+    assert service.analyzer.calls == []
+    service.client.get("/v1/models")
+
+
+async def test_a_page_is_let_in_by_the_certificate_of_its_browser(start, own):
+    """Where it has the scope."""
+    tls = own.settings | {"client_ca": str(own.client_ca_file)}
+    trust = own.client("camera.example").context()
+    service = start(tls=tls, verify=trust)
+    url = service.url.replace("https://", "wss://") + "/v1/live"
+    async with websockets.connect(url, ssl=trust, proxy=None) as page:
+        assert '"opened"' in await page.recv()
+
+
+def test_a_credential_counts_before_the_certificate(start, own):
+    """Whoever sends one that does not hold is refused, and is not who the certificate says."""
+    tls = own.settings | {"client_ca": str(own.client_ca_file)}
+    service = start(tls=tls, verify=own.client("prober.example").context())
+    client = own.client("camera.example")
+    for kind, address in ((RestClient, service.url), (Client, service.grpc)):
+        with kind(address, tls=client, token="nobody's") as asking, pytest.raises(AccessRefused) as refused:
+            asking.models()
+        assert refused.value.code == "unauthenticated"

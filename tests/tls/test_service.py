@@ -32,13 +32,13 @@ from tests.fake_live import FakeLive
 from tests.tls.conftest import Office, ports, read_all, shown, until
 
 HANDSHAKE_S = 0.5
-RELOAD_S = 0.05
+QUICK, SLOW = {"reload_seconds": 0.1}, {"reload_seconds": 3600}
 
 
 @pytest.fixture(scope="module")
 def service(office, start_once):
     """One that shows a certificate and asks for none."""
-    tls = office.settings | {"handshake_seconds": HANDSHAKE_S, "reload_seconds": 3600}
+    tls = office.settings | {"handshake_seconds": HANDSHAKE_S}
     return start_once(tls=tls, verify=office.trusting())
 
 
@@ -140,7 +140,7 @@ def test_a_client_that_closes_its_half_gets_no_trace_in_the_log(service, office,
 
 async def test_a_new_certificate_is_shown_while_a_stream_goes_on(start, own):
     """On both ports, by itself; the streams that are open notice nothing."""
-    service = start(tls=own.settings | {"reload_seconds": RELOAD_S}, verify=own.trusting())
+    service = start(tls=own.settings, access=QUICK, verify=own.trusting())
     before = shown(service.address, own.trusting())[0]
     url = service.url.replace("https://", "wss://") + "/v1/live"
     frame = bytes(16) + b"x"
@@ -163,7 +163,7 @@ async def test_a_new_certificate_is_shown_while_a_stream_goes_on(start, own):
     fresh = httpx.Client(base_url=service.url, verify=own.trusting(), trust_env=False)
     with fresh:
         service.client = fresh
-        assert service.metric("glimpse_certificate_reloads_total", outcome="loaded") == 1
+        assert service.metric("glimpse_reloads_total", what="certificate", outcome="success") == 1
 
 
 def test_links_are_followed_as_kubernetes_swaps_them(start, tmp_path):
@@ -178,7 +178,7 @@ def test_links_are_followed_as_kubernetes_swaps_them(start, tmp_path):
     for name in ("tls.crt", "tls.key"):
         (tmp_path / name).symlink_to(f"..data/{name}")
     mounted = Office(tmp_path, authority, clients)
-    service = start(tls=mounted.settings | {"reload_seconds": RELOAD_S}, verify=mounted.trusting())
+    service = start(tls=mounted.settings, access=QUICK, verify=mounted.trusting())
     assert shown(service.address, mounted.trusting())[0] == serials[0]
     (tmp_path / "..data_tmp").symlink_to("..two")
     (tmp_path / "..data_tmp").rename(tmp_path / "..data")
@@ -188,12 +188,12 @@ def test_links_are_followed_as_kubernetes_swaps_them(start, tmp_path):
 
 def test_a_set_that_does_not_fit_changes_nothing(start, own, caplog):
     """The one before stays on both ports, and the log and the metrics say so; the next good one is taken."""
-    service = start(tls=own.settings | {"reload_seconds": RELOAD_S}, verify=own.trusting())
+    service = start(tls=own.settings, access=QUICK, verify=own.trusting())
     before = shown(service.address, own.trusting())[0]
     other = own.authority.issue_cert("localhost")
     secret = other.private_key_pem.bytes()
     (own.folder / "tls.key").write_bytes(secret)
-    until(lambda: service.metric("glimpse_certificate_reloads_total", outcome="failed"), 1)
+    until(lambda: service.metric("glimpse_reloads_total", what="certificate", outcome="failure"), 1)
     assert [shown(address, own.trusting())[0] for address in ports(service)] == [before, before]
     [record] = [record for record in caplog.records if record.levelname == "ERROR"]
     assert "tls.key" in record.reason
@@ -206,7 +206,7 @@ def test_a_set_that_does_not_fit_changes_nothing(start, own, caplog):
 
 async def test_an_operator_may_ask_for_it_at_once(own):
     """By SIGHUP, which a service without certificates is ended by as ever."""
-    tree = load({}, server={"port": 0, "grpc_port": 0}, tls=own.settings | {"reload_seconds": 3600})
+    tree = load({}, server={"port": 0, "grpc_port": 0}, tls=own.settings, access=SLOW)
     ready = asyncio.Event()
     listener = listen(tree)
     service = Service(create_app(tree, (FakeAnalyzer(), FakeLive())), tree, listener, lambda *_: ready.set())
@@ -241,7 +241,7 @@ def test_encryption_that_was_wanted_is_never_left_out():
 
 def test_nobody_is_lost_while_certificates_change(start, own):
     """Whoever connects in that very moment gets one or the other."""
-    service = start(tls=own.settings | {"reload_seconds": 3600}, verify=own.trusting())
+    service = start(tls=own.settings, access=SLOW, verify=own.trusting())
     certificates = service.server.lifespan.state["certificates"]
     [loop] = {server.get_loop() for server in service.server.servers}
     serials, done = {certificates.material.serial}, threading.Event()
@@ -256,7 +256,7 @@ def test_nobody_is_lost_while_certificates_change(start, own):
         connecting = [threads.submit(connect) for _ in range(4)]
         for _ in range(10):
             own.issue()
-            asyncio.run_coroutine_threadsafe(certificates.reload(), loop).result(20)
+            asyncio.run_coroutine_threadsafe(certificates.renew(), loop).result(20)
             serials.add(certificates.material.serial)
         done.set()
         seen = {serial for each in connecting for serial in each.result(20)}

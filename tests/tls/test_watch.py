@@ -19,22 +19,17 @@ class Told:
 
     def __init__(self):
         self.expiry = 0.0
-        self.outcomes = []
 
     def set_certificate_expiry(self, timestamp_s):
         """The gauge."""
         self.expiry = timestamp_s
-
-    def count_certificate_reload(self, outcome):
-        """The counter."""
-        self.outcomes.append(outcome)
 
 
 @pytest.fixture
 def certificates(own):
     """Those in use, with `told` and the list of contexts that were `presented`."""
     told = Told()
-    made = Certificates(TlsFiles(own.folder / "tls.crt", own.folder / "tls.key"), told, every_s=3600)
+    made = Certificates(TlsFiles(own.folder / "tls.crt", own.folder / "tls.key"), told)
     made.told = told
     return made
 
@@ -42,18 +37,17 @@ def certificates(own):
 async def test_the_same_files_are_no_news(certificates, own):
     """A signal without a change changes nothing."""
     before = certificates.material
-    await certificates.reload()
+    await certificates.renew()
     assert certificates.material is before
-    assert certificates.told.outcomes == []
 
 
 async def test_an_expired_one_does_not_replace_a_valid_one(certificates, own):
     """Nobody would take it."""
     before = certificates.material
     own.issue(not_before=LONG_AGO, not_after=YESTERDAY)
-    await certificates.reload()
+    with pytest.raises(ConfigurationError):
+        await certificates.renew()
     assert certificates.material is before
-    assert certificates.told.outcomes == ["failed"]
     assert certificates.told.expiry == before.expires.timestamp()
 
 
@@ -61,7 +55,7 @@ def test_an_expired_one_at_the_start_is_told_loudly(own, caplog):
     """The service starts: its metrics say what is wrong, which one that does not run could not."""
     own.issue(not_before=LONG_AGO, not_after=YESTERDAY)
     told = Told()
-    Certificates(TlsFiles(own.folder / "tls.crt", own.folder / "tls.key"), told, every_s=3600)
+    Certificates(TlsFiles(own.folder / "tls.crt", own.folder / "tls.key"), told)
     assert told.expiry == pytest.approx(YESTERDAY.timestamp(), abs=1)
     assert [record.levelname for record in caplog.records] == ["ERROR"]
 
@@ -78,13 +72,13 @@ async def test_where_it_cannot_be_presented_the_one_before_stays(certificates, o
     await certificates.present_by(present)
     before = certificates.material
     own.issue()
-    await certificates.reload()
+    with pytest.raises(ConfigurationError):
+        await certificates.renew()
     assert certificates.material is before
-    assert certificates.told.outcomes == ["failed"]
 
 
 def test_at_the_start_wrong_files_are_an_error(tmp_path):
     """Nothing is served without the encryption that was asked for."""
     office = Office(tmp_path, trustme.CA(), trustme.CA())
     with pytest.raises(ConfigurationError, match=r"tls\.crt"):
-        Certificates(TlsFiles(office.folder / "tls.crt", office.folder / "tls.key"), Told(), every_s=1)
+        Certificates(TlsFiles(office.folder / "tls.crt", office.folder / "tls.key"), Told())

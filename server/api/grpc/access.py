@@ -9,12 +9,13 @@ import grpc
 
 from server.access.caller import CALLER, Caller
 from server.access.credentials import Offered
-from server.access.guard import TooOften
 from server.access.scopes import METHODS, Rule, rule_of_method
 from server.api.gateway import Gateway
 from server.api.grpc.calls import answered
 from server.api.grpc.credentials import peer_name
 from server.errors import GlimpseError
+
+_SIDES = {False: "unary", True: "stream"}
 
 
 class AccessInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no types
@@ -30,33 +31,37 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # gr
         if rule is None:
             return await continuation(details)
         offered = _offered(details.invocation_metadata)
-        if offered.nothing and (handler := await continuation(details)) is not None:
-            # A certificate is known in the call alone.
-            return self._admitting(handler, details.method, rule)
+        guard = self._gateway.guard
+        if guard.certificate_scopes is not None and not (offered.authorization or offered.api_key):
+            return self._asking_certificate(details.method, rule, await continuation(details))
         try:
-            grant = await self._gateway.guard.admit(offered, rule, "")
+            await guard.admit(offered, rule, "")
         except GlimpseError as error:
-            if isinstance(error, TooOften):
-                CALLER.set(error.caller)
             return self._refusing(details.method, error)
-        CALLER.set(grant.caller)
         return await continuation(details)
 
-    def _admitting(self, handler: Any, method: str, rule: Rule) -> Any:
-        """`handler`, once it is known who asks without a credential."""
-        refusal = self._refusing
-        guard = self._gateway.guard
-        inner = handler.stream_stream or handler.unary_unary
+    def _asking_certificate(self, method: str, rule: Rule, handler: Any) -> Any:
+        """The method for whoever shows a certificate, which only the call itself knows."""
+        if handler is None:
+            return None
+        kind = f"{_SIDES[handler.request_streaming]}_{_SIDES[handler.response_streaming]}"
+        behaviour = getattr(handler, kind)
 
         async def admitted(messages: Any, context: Any) -> Any:
             try:
-                grant = await guard.admit(Offered(), rule, "", peer_name(context))
-            except GlimpseError as error:
-                return await refusal(method, error).stream_stream(messages, context)
-            CALLER.set(grant.caller)
-            return await inner(messages, context)
+                await self._gateway.guard.admit(Offered(certificate=peer_name(context)), rule, "")
+            except GlimpseError:
+                name = method.rpartition("/")[2]
+                facts = self._gateway.facts
+                async with answered(
+                    context, name, self._gateway.telemetry, facts.message_bytes, streamed=handler.request_streaming
+                ):
+                    raise
+            return await behaviour(messages, context)
 
-        return handler._replace(**{"stream_stream" if handler.stream_stream else "unary_unary": admitted})
+        return getattr(grpc, f"{kind}_rpc_method_handler")(
+            admitted, handler.request_deserializer, handler.response_serializer
+        )
 
     def _refusing(self, method: str, error: GlimpseError) -> Any:
         """Ends a call of any kind without looking into its messages."""

@@ -33,13 +33,7 @@ class AccessMiddleware:
             return
         # What is refused is never routed; its template still names it in log and metrics.
         scope["route"] = rule
-        caller = CALLER.get()
-        try:
-            grant = await self._guard.admit(offered(scope), rule, caller.address, certificate_of(scope))
-        except TooOften as error:
-            CALLER.set(error.caller)
-            raise
-        CALLER.set(grant.caller)
+        grant = await self._guard.admit(offered(scope), rule, CALLER.get().address)
         if grant.quota is None:
             await self._app(scope, receive, send)
             return
@@ -61,6 +55,7 @@ def offered(scope: Scope) -> Offered:
         api_key=headers.getlist("x-api-key"),
         subprotocols=[each for each in scope.get("subprotocols", ()) if each.startswith(SOCKET_PREFIX)],
         in_address=in_address(QueryParams(scope["query_string"]).multi_items()),
+        certificate=scope.get("state", {}).get("certificate_name", ""),
     )
 
 
@@ -68,11 +63,6 @@ def address_of(scope: Scope) -> str:
     """The network address of the peer, without the port; empty where there is none."""
     client: Any = scope.get("client")
     return str(client[0]) if client else ""
-
-
-def certificate_of(scope: Scope) -> str:
-    """The name of the client's certificate, empty for none."""
-    return str(scope["state"].get("certificate_name", ""))
 
 
 def headers_of(error: Exception) -> Mapping[str, str]:

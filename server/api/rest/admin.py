@@ -12,9 +12,12 @@ from starlette.responses import JSONResponse, Response
 from server import __version__
 from server.access.reloading import Reloader
 from server.api.gateway import Gateway, Telemetry
+from server.api.hosts import Hosts
 from server.api.readiness import readiness_of
 from server.api.rest import problems
 from server.api.rest.access import AccessMiddleware
+from server.api.rest.headers import SecurityHeaders
+from server.api.rest.hosts import HostCheck
 from server.api.rest.linger import LingeringClose
 from server.api.rest.middleware import RequestMiddleware
 from server.api.rest.problems import ProtocolError
@@ -41,11 +44,18 @@ class ModelControl(Protocol):
 
 
 def admin_app(
-    gateway: Gateway, reloader: Reloader, metrics: Instruments, models: ModelControl | None = None
+    gateway: Gateway, reloader: Reloader, metrics: Instruments, hosts: Hosts, models: ModelControl | None = None
 ) -> FastAPI:
-    """The calls of operators as an application. Without `models` none is loaded or unloaded."""
-    quiet = {"auto_configure": False, "tracing": False, "metrics": False, "logs": False}
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False, telemetry=quiet)
+    """The calls of operators as an application, for those who ask under one of `hosts`. Without `models` none is loaded
+    or unloaded.
+    """
+    app = FastAPI(
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+        telemetry={"auto_configure": False, "tracing": False, "metrics": False, "logs": False},
+    )
 
     @app.get("/admin/state")
     async def state() -> Response:
@@ -71,7 +81,7 @@ def admin_app(
         return JSONResponse(done, 500 if failed else 200)
 
     @app.post("/admin/models/{name}/{change}")
-    async def change(request: Request, name: str, change: str) -> Response:
+    async def change_model(request: Request, name: str, change: str) -> Response:
         _refuse_pages(request)
         if change not in {"load", "unload"} or not re.fullmatch(MODEL_NAME, name):
             raise ProtocolError(404, "the calls are /admin/models/{name}/load and /admin/models/{name}/unload")
@@ -82,7 +92,9 @@ def admin_app(
 
     problems.install(app, metrics)
     app.add_middleware(AccessMiddleware, guard=gateway.guard)
+    app.add_middleware(HostCheck, hosts=hosts, telemetry=metrics)
     app.add_middleware(RequestMiddleware, telemetry=metrics)
+    app.add_middleware(SecurityHeaders)
     app.add_middleware(LingeringClose)
     return app
 

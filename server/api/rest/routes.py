@@ -26,8 +26,8 @@ _TOLD = ("X-Request-ID", "Retry-After", "Glimpse-Model", "Server-Timing", "WWW-A
 def install(
     app: FastAPI, telemetry: Telemetry, guard: Guard, *, hosts: Hosts, allowed_origins: Sequence[str] = ()
 ) -> None:
-    """Add REST to `app`, whose lifespan yields `{"gateway": Gateway}` as state, for those who ask under one of `hosts`;
-    pages of `allowed_origins` may read its answers.
+    """Add REST to `app`, whose lifespan yields `{"gateway": Gateway}` as state, for those who ask under one of `hosts`
+    and whom `guard` lets in; pages of `allowed_origins` may read its answers.
     """
     served = (inference.router(), live.router(), models.router(), probes.router(telemetry))
     for router in (*served, problems.router(), docs.router()):

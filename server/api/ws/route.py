@@ -10,12 +10,10 @@ from starlette.websockets import WebSocket
 
 from server.access.caller import CALLER
 from server.access.credentials import SOCKET_PREFIX
-from server.access.guard import TooOften
 from server.access.scopes import SOCKET
 from server.api.ending import Ending
 from server.api.gateway import Gateway
 from server.api.hosts import REFUSAL, Hosts
-from server.api.rest.access import certificate_of
 from server.api.rest.access import offered as credentials_of
 from server.api.rest.problems import ProtocolError
 from server.api.ws import streams
@@ -61,15 +59,11 @@ class LiveSockets:
     async def _let_in(self, call: Call, spoken: str | None) -> None:
         """Say who asks. A page cannot read a refused handshake, so it is told over the connection."""
         try:
-            scope, address = call.socket.scope, CALLER.get().address
-            grant = await self._gateway.guard.admit(credentials_of(scope), SOCKET, address, certificate_of(scope))
-        except GlimpseError as error:
-            if isinstance(error, TooOften):
-                CALLER.set(error.caller)
+            await self._gateway.guard.admit(credentials_of(call.socket.scope), SOCKET, CALLER.get().address)
+        except GlimpseError:
             if call.socket.headers.get("origin") is not None:
                 await call.accept(spoken)
             raise
-        CALLER.set(grant.caller)
 
 
 def route() -> WebSocketRoute:

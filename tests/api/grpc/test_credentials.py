@@ -32,7 +32,7 @@ async def test_the_name_is_that_of_the_certificate(tmp_path, asked):
     files = TlsFiles(tmp_path / "tls.crt", tmp_path / "tls.key", office.client_ca_file if asked else None)
     server = grpc.aio.server()
     server.add_generic_rpc_handlers((Echo(),))
-    port = server.add_secure_port("127.0.0.1:0", credentials(Certificates(files, Mock(), every_s=3600)))
+    port = server.add_secure_port("127.0.0.1:0", credentials(Certificates(files, Mock())))
     await server.start()
     async with grpc.aio.secure_channel(f"127.0.0.1:{port}", office.client("camera.example").credentials()) as channel:
         name = await channel.unary_unary("/a/b")(b"", timeout=10)

@@ -183,7 +183,7 @@ def test_a_refusal_comes_before_the_body_is_read(guarded, keys):
     for header in ("", f"X-API-Key: {keys.by_name['live']}\r\n"):
         with socket.create_connection(guarded.address, timeout=20) as client:
             client.sendall(
-                f"POST /v1/analyze HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n{header}\r\n".encode()
+                f"POST /v1/analyze HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000000\r\n{header}\r\n".encode()
             )
             answer = client.recv(4096)
             assert answer.startswith(b"HTTP/1.1 40")
@@ -239,8 +239,9 @@ def test_requests_are_counted_by_the_name_of_the_key(own, own_keys):
     text = own.client.get("/metrics", headers=own_keys.bearer("metrics")).text
     counted = [line for line in text.splitlines() if line.startswith("glimpse_requests_by_caller_total")]
     assert sorted(counted) == [
-        'glimpse_requests_by_caller_total{caller="anonymous",outcome="refused"} 3.0',
+        'glimpse_requests_by_caller_total{caller="anonymous",outcome="refused"} 2.0',
         'glimpse_requests_by_caller_total{caller="jwt",outcome="answered"} 1.0',
+        'glimpse_requests_by_caller_total{caller="live",outcome="refused"} 1.0',
         'glimpse_requests_by_caller_total{caller="models",outcome="answered"} 2.0',
     ]
     assert 'glimpse_rejected_total{reason="unauthenticated"} 2.0' in text

@@ -98,3 +98,10 @@ def test_without_keys_operators_are_on_this_machine():
     """Anything else is refused before it listens."""
     with pytest.raises(ConfigurationError, match="GLIMPSE_ADMIN__HOST"):
         create_app(load({}, admin={"port": 0, "host": "0.0.0.0"}))
+
+
+def test_a_foreign_name_is_refused_to_operators_too(admin):
+    """A page that has its own name point to this machine does not read the state of the service."""
+    answer = admin()[0].get("/admin/state", headers={"host": "evil.example"})
+    assert (answer.status_code, answer.json()["code"]) == (421, "foreign-host")
+    assert answer.headers["x-content-type-options"] == "nosniff"
