@@ -209,7 +209,7 @@ class Unauthenticated(AccessError):
     code = "unauthenticated"
     title = "Nobody known asks"
 
-    def __init__(self, message: str, *, reason: str, stage: str = "access") -> None:
+    def __init__(self, message: str, *, reason: str = "", stage: str = "access") -> None:
         super().__init__(message, stage=stage, reason=reason)
 
 
@@ -225,7 +225,7 @@ class PermissionDenied(AccessError):
 
     title = "The credential lacks a scope"
 
-    def __init__(self, message: str, *, scope: str, stage: str = "access") -> None:
+    def __init__(self, message: str, *, scope: str = "", stage: str = "access") -> None:
         super().__init__(message, stage=stage, scope=scope)
 
 
