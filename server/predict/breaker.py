@@ -63,7 +63,7 @@ class CircuitBreaker:
             )
 
     def admit(self) -> None:
-        """Let one call through; whoever was admitted reports `succeeded`, `failed` or `abandoned`. Raises as `check`."""
+        """Let one call through, which reports `succeeded`, `failed` or `abandoned`. Raises as `check`."""
         self.check()
         if self._opened_at is not None:
             self._set(trying=True)

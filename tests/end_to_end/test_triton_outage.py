@@ -105,15 +105,17 @@ SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.Health
 
 
 @pytest.mark.timeout(120)
-def test_a_backend_that_stands_still(plain, lives):
+def test_a_backend_that_stands_still(plain, cautious, lives):
     """Liveness answers as ever; readiness and the health of gRPC fall, each at once when asked, and rise by themselves;
-    a request ends at its own deadline and names the stage.
+    a request ends at its own deadline and names the stage, or is answered by the local copy long before it.
     """
-    until(lambda: readyz(plain) == (200, []))
+    for service in (plain, cautious):
+        until(lambda service=service: readyz(service) == (200, []))
     with frozen(lives["now"]):
         assert plain.client.get("/livez").status_code == 200
         late = plain.analyze(CLIP, deadline_s="5")
         assert (late.status_code, late.json()["stage"]) == (504, "inference")
+        assert cautious.analyze(CLIP, deadline_s="60").json()["model"]["backend"] == "local"
         until(lambda: readyz(plain)[0] == 503)
         assert "glimpse_flow" in readyz(plain)[1][0]
         assert health(plain) == NOT_SERVING
