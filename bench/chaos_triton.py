@@ -49,6 +49,7 @@ class Answer:
     outcome: str
     ended: float
     wrong: str = ""
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,7 @@ class Load:
                     self.over.wait(PAUSE_S)
 
     def _one(self, client: httpx.Client, work: Work) -> Answer:
+        started = time.monotonic()
         try:
             response = work.send(client)
             body = response.json()
@@ -131,7 +133,7 @@ class Load:
         wrong = difference(self.expected[work.name], body)
         if (backend == "local") != any(warning["code"] == "fallback" for warning in body["warnings"]):
             wrong = "the report does not say who stood in"
-        return Answer(f"200 {backend}", ended, wrong)
+        return Answer(f"200 {backend}", ended, wrong, ended - started)
 
     def _probe(self) -> None:
         with httpx.Client(base_url=self.url, timeout=10.0, trust_env=False) as client:
@@ -284,6 +286,7 @@ def report(load: Load, recoveries: Sequence[Recovery], options: argparse.Namespa
                 ("from kill to Triton ready", away),
                 ("from Triton ready to /readyz without remark", readyz),
                 ("from Triton ready to the first report by Triton", reports),
+                ("for one report, all the time", [a.seconds for a in load.answers if a.outcome.startswith("200")]),
             )
         ],
     )
