@@ -14,7 +14,7 @@ from server.media.limits import MediaLimits
 from server.pipeline.base import Observer, OnProgress, Readiness, check_options
 from server.pipeline.jobs import ClipFindings, ClipJob, Movement, PairFindings, PairJob
 from server.pipeline.probing import Prober
-from server.pipeline.served import Served, choose
+from server.pipeline.served import Served, ask, choose
 from server.pipeline.shadow import Shadow, Shadowed
 from server.pipeline.workers import WorkerPool
 from server.predict.base import Predictor, StandIn
@@ -193,7 +193,7 @@ class ClipPipeline:
         batch = {name: np.stack([sample.inputs[name] for sample in samples]) for name in samples[0].inputs}
         started = time.monotonic()
         try:
-            outputs = await self._predictor.predict(contract.name, batch, version=served.version, deadline=deadline)
+            served, outputs = await ask(self._predictor, served, batch, deadline)
         except GlimpseError as error:
             self._observer.count_inference_error(contract.name, error.code)
             if isinstance(error, BackendError) and info.backend == self._predictor.backend:
@@ -203,9 +203,8 @@ class ClipPipeline:
         seconds = time.monotonic() - started
         if isinstance(outputs, StandIn):
             self.prober.look_again()
-            served = served.answered(outputs)
         self._observer.observe_inference(contract.name, served.info.backend, seconds)
-        answers = predictions(outputs, contract, [sample.contraction for sample in samples])
+        answers = predictions(outputs, served.contract, [sample.contraction for sample in samples])
         withheld = [
             replace(answer, abstained=answer.abstained or sample.still)
             for answer, sample in zip(answers, samples, strict=True)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from server.errors import GlimpseError
 from server.pipeline.base import Observer
 from server.pipeline.live_jobs import Told
-from server.pipeline.served import Served
+from server.pipeline.served import Served, ask
 from server.predict.base import Predictor, StandIn
 from server.report.build import event, predictions
 from server.report.minimal import minimal_event
@@ -30,6 +30,7 @@ class Teller:
     ) -> None:
         self._predictor = predictor
         self.served = served
+        self._backend = served.info.backend
         self._observer = observer
         self._inference_s = inference_s
         self._detail = detail
@@ -58,19 +59,18 @@ class Teller:
         """The model's answer to what was measured of a movement; None where the backend fails."""
         assert told.inputs is not None
         assert told.contraction is not None
-        served, contract = self.served, self.served.contract
+        contract = self.served.contract
         batch = {name: values[None] for name, values in told.inputs.items()}
         started = time.monotonic()
         try:
-            outputs = await self._predictor.predict(
-                contract.name, batch, version=served.version, deadline=started + self._inference_s
-            )
+            served, outputs = await ask(self._predictor, self.served, batch, started + self._inference_s)
         except GlimpseError as error:
             self._observer.count_inference_error(contract.name, error.code)
             return None
-        if isinstance(outputs, StandIn):
-            served = served.answered(outputs)
-            self.served = replace(self.served, info=replace(self.served.info, backend=served.info.backend))
-        self._observer.observe_inference(contract.name, served.info.backend, time.monotonic() - started)
-        (found,) = predictions(outputs, contract, [told.contraction])
+        backend = outputs.backend if isinstance(outputs, StandIn) else self._backend
+        self._observer.observe_inference(contract.name, backend, time.monotonic() - started)
+        # Who stood in once stays told: what is said at the end is said of the whole stream.
+        told_of = backend if backend != self._backend else self.served.info.backend
+        self.served = replace(served, info=replace(served.info, backend=told_of))
+        (found,) = predictions(outputs, served.contract, [told.contraction])
         return found

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from server.contract import ModelContract
-from server.errors import ModelNotServable
+from server.errors import ModelNotServable, UnknownModel
 from server.predict.base import Predictor, StandIn
 from server.predict.deadline import out_of_time
 from server.recipes.registry import RECIPES
-from server.types import ModelInfo, ModelRef
+from server.types import Float32Array, ModelInfo, ModelRef
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A model that can be asked, in one version."""
+    """A model that can be asked, in one version; `named` where the caller asked for just that one."""
 
     info: ModelInfo
     contract: ModelContract
     version: str
+    named: bool = True
 
     @property
     def reference(self) -> ModelRef:
@@ -49,4 +51,30 @@ async def choose(predictor: Predictor, model: str, version: str | None, deadline
         raise ModelNotServable(
             f"model {info.name!r} wants recipe {contract.recipe!r}, which this gateway lacks", stage="recipes"
         )
-    return Served(info, contract, version or info.versions[-1])
+    return Served(info, contract, version or info.versions[-1], named=version is not None)
+
+
+async def ask(
+    predictor: Predictor, served: Served, batch: Mapping[str, Float32Array], deadline: float
+) -> tuple[Served, Mapping[str, Float32Array]]:
+    """What answered, and the outputs for a batch, each float32 [N, ...].
+
+    A version that was replaced since it was chosen gives way to its successor, where that is fed alike and the caller
+    named none. Raises what `Predictor.predict` raises.
+    """
+    name = served.contract.name
+    try:
+        outputs = await predictor.predict(name, batch, version=served.version, deadline=deadline)
+    except UnknownModel:
+        if served.named:
+            raise
+        successor = await choose(predictor, name, None, deadline)
+        if successor.version == served.version or _fed(successor.contract) != _fed(served.contract):
+            raise
+        served = successor
+        outputs = await predictor.predict(name, batch, version=served.version, deadline=deadline)
+    return (served.answered(outputs) if isinstance(outputs, StandIn) else served), outputs
+
+
+def _fed(contract: ModelContract) -> tuple[object, ...]:
+    return contract.recipe, contract.flow, contract.inputs

@@ -59,9 +59,10 @@ class Stages:
     def _clip(self, job: ClipJob, on_progress: OnProgress) -> ClipFindings:
         clock = StageClock()
         # Said before it begins, so that a file on which the decoder stays is known for what it is.
-        on_progress(Progress("decode", 0, 0))
+        on_progress(Progress("decode", 0, 1))
         expected = probe(job.data, job.limits).frames
         decoder = open_clip(job.data, job.limits)
+        on_progress(Progress("decode", 1, 1))
         logs = self._follow(decoder, job, clock, lambda done: on_progress(Progress("faces", done, expected)))
         clip = decoder.info
         seen = frozenset[int]().union(*(log.frames for log in logs))

@@ -47,8 +47,8 @@ class CircuitBreaker:
         """Whether calls are turned away, but for one that may try."""
         return self._opened_at is not None
 
-    def admit(self) -> None:
-        """Let one call through; whoever was admitted reports `succeeded`, `failed` or `abandoned`.
+    def check(self) -> None:
+        """Whether a call would be let through now.
 
         Raises `BackendUnavailable` with `retry_after_s` in its details.
         """
@@ -61,7 +61,12 @@ class CircuitBreaker:
                 stage="inference",
                 retry_after_s=round(max(wait_s, 0.1), 3),
             )
-        self._set(trying=True)
+
+    def admit(self) -> None:
+        """Let one call through, which reports `succeeded`, `failed` or `abandoned`. Raises as `check`."""
+        self.check()
+        if self._opened_at is not None:
+            self._set(trying=True)
 
     def succeeded(self) -> None:
         """It answered, be it with an error of the request."""
@@ -122,6 +127,12 @@ class Circuits:
     def closed(self, model: str) -> bool:
         """Whether calls for `model` go through."""
         return not (self.connection.is_open or (model in self._models and self._models[model].is_open))
+
+    def check(self, model: str) -> None:
+        """Raises `BackendUnavailable` where a call for `model` would not be let through now."""
+        self.connection.check()
+        if model in self._models:
+            self._models[model].check()
 
     def admit(self, model: str) -> None:
         """Let one call through; with an empty name one that concerns no model. Raises `BackendUnavailable`."""

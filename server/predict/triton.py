@@ -81,7 +81,12 @@ class TritonPredictor:
         return (await self._asked(newer_than=time.monotonic())).models()
 
     async def model(self, name: str, version: str | None = None) -> ModelInfo:
-        """One model, with its versions oldest first. Raises `UnknownModel`, `BackendUnavailable`."""
+        """One model, with its versions oldest first.
+
+        Raises `UnknownModel`, and `BackendUnavailable` also where no call for it would be let through, so that nobody
+        works on a request that cannot be answered.
+        """
+        self._calls.circuits.check(name)
         entry = _settled(await self._described(name, newer_than=time.monotonic() - self._refresh_s))
         if version is not None:
             entry.chosen(version)

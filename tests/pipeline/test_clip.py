@@ -143,6 +143,40 @@ async def test_a_model_may_have_a_backend_and_warnings_of_its_own():
     assert [warning.code for warning in report.warnings] == ["clip-truncated"]
 
 
+class _Replaced(FakePredictor):
+    """A backend whose only version is `newest`, from the moment of the first inference on."""
+
+    newest = "1"
+
+    async def model(self, name, version=None):
+        """With the version of the moment."""
+        return replace(await super().model(name), versions=(self.newest,))
+
+    async def predict(self, model, inputs, *, version=None, deadline):
+        """An answer from the second version alone."""
+        if version != "2":
+            self.newest = "2"
+            raise UnknownModel("it was replaced")
+        return await super().predict(model, inputs, version="1", deadline=deadline)
+
+
+async def test_a_version_that_is_replaced_meanwhile_costs_nothing():
+    """The report is that of its successor, unless the caller named the one that is gone, or the new one wants other
+    inputs.
+    """
+    pipeline, _, _ = _pipeline(_findings(3), _Replaced([_contract()]))
+    report = await pipeline.analyze(b"x", AnalyzeOptions(), request_id="r", deadline=_soon())
+    assert (report.model.version, len(report.events)) == ("2", 1)
+    named, _, _ = _pipeline(_findings(3), _Replaced([_contract()]))
+    with pytest.raises(UnknownModel):
+        await named.analyze(b"x", AnalyzeOptions(version="1"), request_id="r", deadline=_soon())
+    predictor = _Replaced([_contract()])
+    other, pool, _ = _pipeline(_findings(3), predictor)
+    pool.meanwhile = lambda: setattr(predictor, "contracts", [_contract(recipe="flow_uvs_28_iod")])
+    with pytest.raises(UnknownModel):
+        await other.analyze(b"x", AnalyzeOptions(), request_id="r", deadline=_soon())
+
+
 class _Substituted(FakePredictor):
     """A backend in whose place another one answers."""
 

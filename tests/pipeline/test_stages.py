@@ -133,10 +133,18 @@ def test_a_pair_of_pictures_is_seen_by_the_shadow_too(stages, frames, png):
     assert all(np.array_equal(values, found.shadow[name]) for name, values in alone.inputs.items())
 
 
+def test_a_pair_of_pictures_tells_its_stage_too(stages, frames, png):
+    """So that a deadline can name it."""
+    told = []
+    stages(PairJob(png(frames[33]), png(frames[39]), LIMITS, "flow_uvs_28", "accurate"), told.append)
+    assert [progress.stage for progress in told] == ["decode", "faces"]
+
+
 def test_progress_covers_every_stage(alone):
     """Long work reports how far it is, and never beyond its total."""
     _, told = alone("flow_uvs_28", "accurate")
-    assert {progress.stage for progress in told} == {"faces", "spotting", "flow"}
+    assert {progress.stage for progress in told} == {"decode", "faces", "spotting", "flow"}
+    assert told[0].stage == "decode"
     assert all(progress.done <= progress.total for progress in told if progress.total)
 
 

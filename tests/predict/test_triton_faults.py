@@ -179,6 +179,18 @@ async def test_circuits_are_told(scripted, connect, tiny):
     await predictor.predict("tiny", tiny.batch(1), deadline=soon())
 
 
+async def test_a_model_behind_an_open_circuit_is_not_chosen(scripted, connect, tiny):
+    """Who asks for it before any work is told at once, although what it is like is known."""
+    circuits = Circuits(failures=1)
+    predictor = connect(scripted.address, circuits=circuits)
+    await predictor.model("tiny")
+    circuits.silent("tiny")
+    with pytest.raises(BackendUnavailable, match="given time to recover"):
+        await predictor.model("tiny")
+    await predictor.probe("tiny")
+    await predictor.model("tiny")
+
+
 async def test_what_triton_refuses_for_one_model_concerns_no_other(scripted, connect, tiny):
     """UNAVAILABLE that names the model is an answer of the server."""
     circuits = Circuits(failures=1)

@@ -142,6 +142,7 @@ def _stats(told: StreamStats) -> pb.StreamStats:
         duration_s=told.duration_s,
         lag_p50_s=told.lag_p50_s,
         lag_p99_s=told.lag_p99_s,
+        model=_model(told.model),
     )
 
 

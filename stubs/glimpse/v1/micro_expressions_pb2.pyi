@@ -1181,6 +1181,7 @@ class StreamStats(google.protobuf.message.Message):
     DURATION_S_FIELD_NUMBER: builtins.int
     LAG_P50_S_FIELD_NUMBER: builtins.int
     LAG_P99_S_FIELD_NUMBER: builtins.int
+    MODEL_FIELD_NUMBER: builtins.int
     received: builtins.int
     analysed: builtins.int
     dropped: builtins.int
@@ -1190,6 +1191,10 @@ class StreamStats(google.protobuf.message.Message):
     duration_s: builtins.float
     lag_p50_s: builtins.float
     lag_p99_s: builtins.float
+    @property
+    def model(self) -> Global___Model:
+        """What answered; its backend is "local" where, once or more, a local copy stood in for Triton."""
+
     def __init__(
         self,
         *,
@@ -1202,8 +1207,11 @@ class StreamStats(google.protobuf.message.Message):
         duration_s: builtins.float = ...,
         lag_p50_s: builtins.float = ...,
         lag_p99_s: builtins.float = ...,
+        model: Global___Model | None = ...,
     ) -> None: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["analysed", b"analysed", "dropped", b"dropped", "duration_s", b"duration_s", "events", b"events", "lag_p50_s", b"lag_p50_s", "lag_p99_s", b"lag_p99_s", "received", b"received", "refused", b"refused", "withdrawn", b"withdrawn"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["model", b"model"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["analysed", b"analysed", "dropped", b"dropped", "duration_s", b"duration_s", "events", b"events", "lag_p50_s", b"lag_p50_s", "lag_p99_s", b"lag_p99_s", "model", b"model", "received", b"received", "refused", b"refused", "withdrawn", b"withdrawn"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___StreamStats: typing_extensions.TypeAlias = StreamStats
