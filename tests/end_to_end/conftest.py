@@ -113,7 +113,7 @@ def encode(frames: list[np.ndarray], fps: int = 30, *, codec: str = "libx264", c
         stream.height, stream.width = frames[0].shape[:2]
         stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
         if codec == "libx264":
-            stream.options = {"crf": "16", "preset": "veryfast"}
+            stream.options = {"crf": "16", "preset": "ultrafast", "bf": "3"}
         for index, picture in enumerate(frames):
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             frame.pts = index
