@@ -37,7 +37,7 @@ def _literal_bin(code):
 
 
 def _neighbours(axes):
-    """The eight around a pixel: of each, the pixels that it lies between, as steps from the centre, and their weights."""
+    """The eight around a pixel: the pixels that each lies between, as steps from the centre, and their weights."""
     for neighbour in range(8):
         place = np.zeros(3)
         place[axes[0]] -= 3 * math.sin(math.pi * neighbour / 4)
