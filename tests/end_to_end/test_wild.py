@@ -163,7 +163,7 @@ def test_4k_is_analysed(service, negative):
     for frame in negative[25:52]:
         large = cv2.resize(frame, (2880, 2160), interpolation=cv2.INTER_CUBIC)
         frames.append(cv2.copyMakeBorder(large, 0, 0, 480, 480, cv2.BORDER_CONSTANT))
-    report = service.analyze(encode(frames)).json()
+    report = service.analyze(encode(frames, preset="ultrafast")).json()
     assert report["clip"]["width"] == 3840
     assert [event["label"] for event in report["events"]] == ["negative"]
 

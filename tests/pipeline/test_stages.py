@@ -46,7 +46,7 @@ def alone(stages):
 def _job(pictures=None, **changes):
     """Of a clip of these pictures, or else of the sample."""
     values = {
-        "data": NEGATIVE if pictures is None else encode(pictures),
+        "data": NEGATIVE if pictures is None else encode(pictures, preset="ultrafast"),
         "limits": LIMITS,
         "recipe": "flow_uvs_28",
         "flow": "accurate",
