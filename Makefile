@@ -2,7 +2,9 @@
 PYTHON ?= python3.11
 VENV   := .venv
 BIN    := $(VENV)/bin
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e
+INSTALL := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt -e
+# pip compiles on one core. A package may hold files of other versions of Python, which do not compile.
+COMPILE := $(BIN)/python -m compileall -q -j 0 $(VENV)/lib >/dev/null || true
 
 .PHONY: run setup test lint triton samples proto proto-release zoo bench bench-accuracy bench-live load trust-load chaos \
   soak fuzz clean
@@ -13,10 +15,12 @@ $(BIN)/python:
 
 $(VENV)/.runtime: pyproject.toml constraints.txt | $(BIN)/python
 	$(INSTALL) '.[runtime]'
+	$(COMPILE)
 	touch $@
 
 $(VENV)/.all: pyproject.toml constraints.txt | $(BIN)/python
 	$(INSTALL) '.[runtime,export,dev]'
+	$(COMPILE)
 	touch $@ $(VENV)/.runtime
 
 run: $(VENV)/.runtime
@@ -27,11 +31,12 @@ setup: $(VENV)/.all
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(BIN)/mypy --num-workers 2
 	$(BIN)/lint-imports --no-cache
 
+# Processes that tests start, by the hundred, would compile what they import anew each time.
 test: setup lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations 15
+	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations 15
 
 triton: $(VENV)/.runtime
 	$(BIN)/glimpse triton

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import functools
 import os
+import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -62,21 +65,30 @@ EVENT = Event(
 READY = Readiness(ready=True)
 LONG_FILES = (
     "tests/end_to_end/test_zoo.py",
-    "tests/export/test_protocol.py",
     "tests/end_to_end/test_verdicts.py",
-    "tests/export/test_training.py",
-    "tests/end_to_end/test_hostile_clients.py",
-    "tests/test_adding_a_model.py",
+    "tests/export/test_protocol.py",
     "tests/end_to_end/test_wild.py",
-    "tests/end_to_end/test_ensemble_and_shadow.py",
     "tests/end_to_end/test_privacy.py",
+    "tests/end_to_end/test_hostile_clients.py",
     "tests/end_to_end/test_mllm.py",
+    "tests/end_to_end/test_ensemble_and_shadow.py",
+    "tests/test_adding_a_model.py",
     "tests/pipeline/test_live_session.py",
-    "tests/pipeline/test_stages.py",
     "tests/export/test_generator_export.py",
-    "tests/export/test_acceleration.py",
+    "tests/export/test_training.py",
+    "tests/pipeline/test_stages.py",
+    "tests/faces/test_track.py",
+    "tests/end_to_end/test_live_socket.py",
     "tests/export/networks/test_apex_graphs.py",
+    "tests/spotting/test_causal.py",
     "tests/export/test_keras_file.py",
+    "tests/export/test_versions.py",
+    "tests/end_to_end/test_live.py",
+    "tests/export/networks/test_dssn.py",
+    "tests/export/test_training_run.py",
+    "tests/export/test_acceleration.py",
+    "tests/pipeline/test_workers.py",
+    "tests/api/rest/test_docs.py",
 )
 
 
@@ -273,6 +285,39 @@ def gateway(start: Start) -> Running:
 def png() -> Callable[[np.ndarray], bytes]:
     """RGB picture (uint8 [H, W, 3]) to PNG bytes."""
     return lambda rgb: cv2.imencode(".png", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))[1].tobytes()
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], None]], Path]:
+    """Makes a folder that all processes of this run read: `once(name, make)`, of which the first one calls `make`."""
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+
+    def made(name: str, make: Callable[[Path], None]) -> Path:
+        folder, done = root / name, root / f"{name}.done"
+        with (root / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not done.exists():
+                # What a process left behind that failed is made anew.
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                make(folder)
+                done.touch()
+        return folder
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def operators() -> Iterator[None]:
+    """What the exporter knows of operators, read once: for each graph it would parse the source of hundreds anew."""
+    from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+    read = functools.cache(ONNXRegistry.from_torchlib)
+    with pytest.MonkeyPatch.context() as once:
+        once.setattr(ONNXRegistry, "from_torchlib", staticmethod(read))
+        yield
 
 
 @pytest.fixture(scope="session")

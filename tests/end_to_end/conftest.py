@@ -115,15 +115,22 @@ def start_service(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., obj
     return lambda **kwargs: serving(tmp_path_factory.mktemp("service") / "log", **kwargs)
 
 
-def encode(frames: list[np.ndarray], fps: int = 30, *, codec: str = "libx264", container: str = "mp4") -> bytes:
-    """RGB frames uint8 [H, W, 3] as a video file."""
+def encode(
+    frames: list[np.ndarray],
+    fps: int = 30,
+    *,
+    codec: str = "libx264",
+    container: str = "mp4",
+    preset: str = "veryfast",
+) -> bytes:
+    """RGB frames uint8 [H, W, 3] as a video file; `preset` is of libx264."""
     out = io.BytesIO()
     with av.open(out, "w", format=container) as target:
         stream = target.add_stream(codec, rate=fps)
         stream.height, stream.width = frames[0].shape[:2]
         stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
         if codec == "libx264":
-            stream.options = {"crf": "16", "preset": "veryfast"}
+            stream.options = {"crf": "16", "preset": preset, "bf": "3"}
         for index, picture in enumerate(frames):
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             frame.pts = index

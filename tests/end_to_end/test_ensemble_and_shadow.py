@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
-import torch
 
-from export.build import publish_checkpoint
-from export.checkpoint import Checkpoint
 from export.ensemble import publish_ensemble
-from export.networks.registry import NETWORKS
 from server.predict.tritonserver import TritonServer
-from tests.end_to_end.conftest import SAMPLES, Service
+from tests.end_to_end.conftest import ROOT, SAMPLES, Service
 
 CLIP = (SAMPLES / "surprise.mp4").read_bytes()
 MEMBERS = {"glimpse_flow": 2.0, "microexpstcnn": 1.0}
@@ -22,21 +19,13 @@ MEMBERS = {"glimpse_flow": 2.0, "microexpstcnn": 1.0}
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two networks of different recipes with random weights, their mean, and an ensemble that lost a member."""
+    """Two models of different recipes as they ship, their mean, and an ensemble that lost a member."""
     folder = tmp_path_factory.mktemp("ensemble")
-    for seed, name in enumerate([*MEMBERS, "ststnet"]):
-        network = NETWORKS[name]
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            state = network.build(**network.trained.arguments()).state_dict()
-        checkpoint = Checkpoint(name, "trained", network.trained, state, {"data": "none"}, sha256="0" * 64)
-        publish_checkpoint(checkpoint, folder, name=name, command="a test")
+    for name in (*MEMBERS, "ststnet"):
+        shutil.copytree(ROOT / "model_repository" / name, folder / name)
     publish_ensemble(folder, "together", MEMBERS, command="a test")
     publish_ensemble(folder, "bereft", {"glimpse_flow": 1.0, "ststnet": 1.0}, command="a test")
-    for file in ("config.pbtxt", "labels.txt", "card.json", "1/model.onnx", "1/weights.pth"):
-        (folder / "ststnet" / file).unlink()
-    (folder / "ststnet" / "1").rmdir()
-    (folder / "ststnet").rmdir()
+    shutil.rmtree(folder / "ststnet")
     return folder
 
 
@@ -46,7 +35,7 @@ def server(models: Path, triton_server_factory: Callable[..., TritonServer]) -> 
     return triton_server_factory(models)
 
 
-@pytest.fixture(params=["local", "triton"])
+@pytest.fixture(scope="module", params=["local", "triton"])
 def backend(request: pytest.FixtureRequest, models: Path, server: TritonServer) -> dict[str, str]:
     """The settings of each backend."""
     return {
@@ -54,6 +43,13 @@ def backend(request: pytest.FixtureRequest, models: Path, server: TritonServer) 
         "GLIMPSE_BACKEND__TRITON_ADDRESS": server.grpc_address,
         "GLIMPSE_BACKEND__REPOSITORY": str(models),
     }
+
+
+@pytest.fixture(scope="module")
+def plain(backend: dict[str, str], start_service: Callable[..., object]) -> Iterator[Service]:
+    """A service that has no shadow, and the ensemble for its default model."""
+    with start_service(GLIMPSE_BACKEND__DEFAULT_MODEL="together", **backend) as service:
+        yield service
 
 
 def _events(answer: httpx.Response) -> list[dict[str, float]]:
@@ -71,31 +67,27 @@ def _until(service: Service, events: int, **labels: str) -> dict[str, float]:
     raise AssertionError(f"the shadow has dealt with {counted} only")
 
 
-def test_the_ensemble_answers_the_mean_of_its_members(
-    backend: dict[str, str], start_service: Callable[..., object]
-) -> None:
+def test_the_ensemble_answers_the_mean_of_its_members(plain: Service) -> None:
     """A clip gets the weighted mean of what each member says; a part is not listed, a loss is, with its reason."""
-    with start_service(GLIMPSE_BACKEND__DEFAULT_MODEL="together", **backend) as service:
-        assert service.client.get("/readyz").json() == {"ready": True, "reasons": []}
-        listed = {model["name"]: model for model in service.client.get("/v1/models").json()["models"]}
-        assert sorted(set(listed) - {"mllm"}) == ["bereft", "glimpse_flow", "microexpstcnn", "together"]
-        assert listed["bereft"]["reason"] == "its member 'ststnet' is not there"
-        assert listed["together"]["recipe"] == "flow_uvs_28+clip_gray_18x64"
-        (mean,) = _events(service.analyze(CLIP))
-        first, second = (_events(service.analyze(CLIP, model=name))[0] for name in MEMBERS)
-        assert mean == pytest.approx({label: (2 * first[label] + second[label]) / 3 for label in first}, abs=1e-4)
-        refused = service.analyze(CLIP, model="bereft")
-        assert (refused.status_code, refused.json()["code"]) == (409, "model-not-servable")
+    assert plain.client.get("/readyz").json() == {"ready": True, "reasons": []}
+    listed = {model["name"]: model for model in plain.client.get("/v1/models").json()["models"]}
+    assert sorted(set(listed) - {"mllm"}) == ["bereft", "glimpse_flow", "microexpstcnn", "together"]
+    assert listed["bereft"]["reason"] == "its member 'ststnet' is not there"
+    assert listed["together"]["recipe"] == "flow_uvs_28+clip_gray_18x64"
+    (mean,) = _events(plain.analyze(CLIP))
+    first, second = (_events(plain.analyze(CLIP, model=name))[0] for name in MEMBERS)
+    assert mean == pytest.approx({label: (2 * first[label] + second[label]) / 3 for label in first}, abs=1e-4)
+    refused = plain.analyze(CLIP, model="bereft")
+    assert (refused.status_code, refused.json()["code"]) == (409, "model-not-servable")
 
 
 def test_a_shadow_sees_the_same_events_and_changes_nothing(
-    backend: dict[str, str], start_service: Callable[..., object]
+    plain: Service, backend: dict[str, str], start_service: Callable[..., object]
 ) -> None:
     """With an ensemble of other inputs as the shadow, answers are what they were, and the metrics tell of both."""
     environment = {**backend, "GLIMPSE_BACKEND__DEFAULT_MODEL": "glimpse_flow"}
-    with start_service(**environment) as service:
-        expected = service.analyze(CLIP).json()
-        assert service.metric("glimpse_shadow_up") == 0
+    expected = plain.analyze(CLIP, model="glimpse_flow").json()
+    assert plain.metric("glimpse_shadow_up") == 0
     allowed = {"GLIMPSE_SHADOW__MODEL": "together", "GLIMPSE_SHADOW__WHOLE_MOVEMENT": "true"}
     with start_service(**allowed, **environment) as service:
         answer = service.analyze(CLIP)

@@ -29,6 +29,7 @@ from tests.silent_network import network_to
 
 LIVE = "/glimpse.v1.MicroExpressions/Live"
 MESSAGE_BYTES = 2**20
+RATE_HZ = 30
 PATIENCE_S = 2
 """Longer than a client of ours is kept from answering on a machine that is busy."""
 SETTINGS = {
@@ -86,15 +87,20 @@ def beside(service, pictures, alone):
 
 
 async def _watch(service, pictures, enough):
-    """Frame after frame, each with its answer; after the last one, the same picture again until it is enough."""
+    """Frame after frame, each with its answer; after the last one, the same picture again, as a camera that sends no
+    more than its rate, until it is enough.
+    """
     answers = []
     async with connected(service.grpc) as stub:
         call = stub.Live()
         await call.write(options(policy=WAIT))
         still = 0
         for frame in _and_on(pictures):
-            if frame.frame_index >= len(pictures) and enough.is_set():
-                break
+            if frame.frame_index >= len(pictures):
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(enough.wait(), 1 / RATE_HZ)
+                if enough.is_set():
+                    break
             await call.write(pb.LiveRequest(frame=frame))
             still += 1
             while not answers or len(answers_to_frames(answers)) < still:
@@ -115,7 +121,9 @@ def _and_on(pictures):
     yield from pictures
     last = pictures[-1]
     for more in range(1, 100_000):
-        yield changed(last, frame_index=last.frame_index + more, capture_time_us=last.capture_time_us + 33_333 * more)
+        yield changed(
+            last, frame_index=last.frame_index + more, capture_time_us=last.capture_time_us + 10**6 // RATE_HZ * more
+        )
 
 
 async def _given_back(service, processes):

@@ -30,7 +30,7 @@ TEST_TIMEOUT_S = 900
 
 
 @pytest.fixture(scope="module")
-def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def zoo(tmp_path_factory: pytest.TempPathFactory, operators: None) -> Path:
     """A repository with every network."""
     folder = tmp_path_factory.mktemp("zoo")
     for name in SHIPPED:

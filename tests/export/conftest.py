@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.onnx._internal.exporter._registration import ONNXRegistry
 
 from export.build import publish_checkpoint
 from export.checkpoint import Checkpoint
@@ -18,6 +16,8 @@ from export.networks.network import Weights
 from export.networks.outputs import Outputs
 from export.networks.registry import NETWORKS
 from export.synthesis.action_units import UNITS
+
+Once = Callable[[str, Callable[[Path], None]], Path]
 
 
 def make_magnitude_checkpoint() -> Checkpoint:
@@ -42,12 +42,8 @@ def make_checkpoint(seed: int = 0, source: str = "trained") -> Checkpoint:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def operators() -> Iterator[None]:
-    """What the exporter knows of operators, read once: for each graph it would parse the source of hundreds anew."""
-    read = functools.cache(ONNXRegistry.from_torchlib)
-    with pytest.MonkeyPatch.context() as once:
-        once.setattr(ONNXRegistry, "from_torchlib", staticmethod(read))
-        yield
+def _operators(operators: None) -> None:
+    """Graphs are exported in most of these files."""
 
 
 class TinyEnsemble(nn.Module):
@@ -106,14 +102,14 @@ def imported_checkpoint() -> Checkpoint:
 
 
 @pytest.fixture(scope="session")
-def repository(
-    checkpoint: Checkpoint, imported_checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def repository(checkpoint: Checkpoint, imported_checkpoint: Checkpoint, once: Once) -> Path:
     """Holds `ours` and `theirs`. For reading only."""
-    folder = tmp_path_factory.mktemp("model_repository")
-    publish_checkpoint(checkpoint, folder, name="ours", command="glimpse-export model")
-    publish_checkpoint(imported_checkpoint, folder, name="theirs", command="glimpse-export import")
-    return folder
+
+    def make(folder: Path) -> None:
+        publish_checkpoint(checkpoint, folder, name="ours", command="glimpse-export model")
+        publish_checkpoint(imported_checkpoint, folder, name="theirs", command="glimpse-export import")
+
+    return once("model_repository", make)
 
 
 @pytest.fixture(scope="session")
@@ -123,11 +119,13 @@ def magnitude_checkpoint() -> Checkpoint:
 
 
 @pytest.fixture(scope="session")
-def magnitude_repository(magnitude_checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def magnitude_repository(magnitude_checkpoint: Checkpoint, once: Once) -> Path:
     """Holds `strength`, whose recipe keeps the magnitude. For reading only."""
-    folder = tmp_path_factory.mktemp("magnitude_repository")
-    publish_checkpoint(magnitude_checkpoint, folder, name="strength", command="glimpse-export model")
-    return folder
+
+    def make(folder: Path) -> None:
+        publish_checkpoint(magnitude_checkpoint, folder, name="strength", command="glimpse-export model")
+
+    return once("magnitude_repository", make)
 
 
 @pytest.fixture(scope="session")

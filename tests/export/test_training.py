@@ -27,6 +27,13 @@ def data() -> TrainingData:
 PLAN = TrainingPlan(epochs=2, batch_size=64)
 
 
+@pytest.fixture(scope="module")
+def learned(data: TrainingData) -> tuple[Checkpoint, list[EpochReport]]:
+    """What four epochs come to, and what was reported meanwhile."""
+    reports: list[EpochReport] = []
+    return train("ststnet", data, replace(PLAN, epochs=4), command="the command", on_epoch=reports.append), reports
+
+
 def test_same_plan_same_weights(data: TrainingData) -> None:
     """Two runs agree in every bit, whatever the global generator did before, and leave it as it was."""
     torch.manual_seed(1)
@@ -46,10 +53,9 @@ def test_seed_changes_the_weights(data: TrainingData) -> None:
     assert not torch.equal(one.state["fc.weight"], two.state["fc.weight"])
 
 
-def test_training_learns_and_reports(data: TrainingData) -> None:
+def test_training_learns_and_reports(data: TrainingData, learned: tuple[Checkpoint, list[EpochReport]]) -> None:
     """Within a few epochs held-out synthetic samples are told apart, and each epoch is reported once."""
-    reports: list[EpochReport] = []
-    checkpoint = train("ststnet", data, replace(PLAN, epochs=4), command="the command", on_epoch=reports.append)
+    checkpoint, reports = learned
     assert [report.epoch for report in reports] == [1, 2, 3, 4]
     assert reports[-1].held_out.accuracy > 0.75
     assert reports[-1].loss < reports[0].loss
@@ -60,16 +66,16 @@ def test_training_learns_and_reports(data: TrainingData) -> None:
     assert checkpoint.weights.preparation == "nose_centred"
 
 
-def test_training_goes_on_from_weights(data: TrainingData) -> None:
+def test_training_goes_on_from_weights(data: TrainingData, learned: tuple[Checkpoint, list[EpochReport]]) -> None:
     """Fine-tuning starts where the checkpoint stands, and says which one that was."""
-    start = train("ststnet", data, replace(PLAN, epochs=4), command="c")
+    start, _ = learned
     reports: list[EpochReport] = []
     tuned = train(
         "ststnet", data, TrainingPlan(epochs=1, batch_size=64), command="c", start=start, on_epoch=reports.append
     )
     assert reports[0].loss < 0.7
     assert tuned.training["start_sha256"] == start.sha256
-    other = train("ststnet", replace(data, sha256="e" * 64), PLAN, command="c", start=tuned)
+    other = train("ststnet", replace(data, sha256="e" * 64), replace(PLAN, epochs=1), command="c", start=tuned)
     assert seen_data(other.training) == {data.sha256, "e" * 64}
 
 

@@ -1,7 +1,6 @@
 """The stages in one process, on real encoded clips: whose movements are reported, what is said of the picture."""
 
 import functools
-from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -17,6 +16,8 @@ from tests.end_to_end.conftest import SAMPLES, decode, encode
 
 LIMITS = MediaLimits(60, 10_000, 4096 * 2304)
 INTERVIEW = (SAMPLES / "interview.mp4").read_bytes()
+NEGATIVE = (SAMPLES / "negative.mp4").read_bytes()
+"""The clip whose pictures `frames` are."""
 GREY = np.full((480, 640, 3), 90, np.uint8)
 
 
@@ -31,20 +32,21 @@ def frames():
 
 
 @pytest.fixture(scope="module")
-def alone(stages, frames):
+def alone(stages):
     """What the stages find, and what they tell meanwhile, for a recipe that has the clip for itself."""
 
     @functools.cache
     def found(recipe, flow):
         told = []
-        return stages(_job(frames, recipe=recipe, flow=flow), told.append), told
+        return stages(_job(recipe=recipe, flow=flow), told.append), told
 
     return found
 
 
-def _job(pictures, **changes):
+def _job(pictures=None, **changes):
+    """Of a clip of these pictures, or else of the sample."""
     values = {
-        "data": encode(pictures),
+        "data": NEGATIVE if pictures is None else encode(pictures, preset="ultrafast"),
         "limits": LIMITS,
         "recipe": "flow_uvs_28",
         "flow": "accurate",
@@ -85,12 +87,12 @@ def _shadowed(recipe, flow="accurate", budget_s=60.0):
         ("clip_gray_18x64", "apex_gray_128", "accurate"),
     ],
 )
-def test_a_second_model_is_fed_from_the_same_pass(stages, frames, alone, answering, shadow, flow):
+def test_a_second_model_is_fed_from_the_same_pass(stages, alone, answering, shadow, flow):
     """Its tensors are those that it would get if it answered, and the answering model's are not touched by it."""
     watched = []
     answered, told = alone(answering, "accurate")
     other, _ = alone(shadow, flow)
-    both = stages(_job(frames, recipe=answering, shadow=_shadowed(shadow, flow)), watched.append)
+    both = stages(_job(recipe=answering, shadow=_shadowed(shadow, flow)), watched.append)
     (first,), (second,), (found,) = answered.findings, other.findings, both.findings
     for name, values in first.inputs.items():
         assert np.array_equal(values, found.inputs[name])
@@ -103,13 +105,13 @@ def test_a_second_model_is_fed_from_the_same_pass(stages, frames, alone, answeri
     assert set(both.timings_s) == set(answered.timings_s)
 
 
-def test_a_shadow_costs_no_more_than_it_may(stages, frames):
+def test_a_shadow_costs_no_more_than_it_may(stages):
     """Where the worker has no time for it, the movement is dropped and the answer stays."""
-    found = stages(_job(frames, shadow=_shadowed("flow_dual_227", budget_s=0.0)), lambda _: None)
+    found = stages(_job(shadow=_shadowed("flow_dual_227", budget_s=0.0)), lambda _: None)
     assert [finding.shadow for finding in found.findings] == ["dropped"]
 
 
-def test_a_shadow_that_fails_costs_no_answer(stages, frames, alone, monkeypatch):
+def test_a_shadow_that_fails_costs_no_answer(stages, alone, monkeypatch):
     """Whatever its recipe or its alignment does, the movement is reported as before."""
     expected = alone("flow_uvs_28", "accurate")[0].findings[0].inputs["flow"]
     original = align_to
@@ -120,7 +122,7 @@ def test_a_shadow_that_fails_costs_no_answer(stages, frames, alone, monkeypatch)
         return original(anchor, others, *rest, **options)
 
     monkeypatch.setattr("server.pipeline.measure.align_to", failing)
-    found = stages(_job(frames, shadow=_shadowed("clip_gray_18x64")), lambda _: None)
+    found = stages(_job(shadow=_shadowed("clip_gray_18x64")), lambda _: None)
     assert [finding.shadow for finding in found.findings] == ["failed"]
     assert np.array_equal(found.findings[0].inputs["flow"], expected)
 
@@ -148,9 +150,9 @@ def test_progress_covers_every_stage(alone):
     assert all(progress.done <= progress.total for progress in told if progress.total)
 
 
-def test_a_recipe_may_ask_for_what_was_tracked(stages, frames):
+def test_a_recipe_may_ask_for_what_was_tracked(stages):
     """The offset's picture, times after the onset, and how far the regions went: the ones that moved most are told."""
-    (finding,) = stages(_job(frames, recipe="mllm_frames"), lambda _: None).findings
+    (finding,) = stages(_job(recipe="mllm_frames"), lambda _: None).findings
     interval = finding.interval
     wanted = [1000 * (interval.apex_s - interval.onset_s), 1000 * (interval.offset_s - interval.onset_s), 30]
     np.testing.assert_allclose(finding.inputs["timing"], wanted, atol=1)
@@ -236,7 +238,7 @@ def test_a_moved_head_does_not_change_the_tensors_of_stills(stages, frames, png)
 
 def test_a_movement_that_cannot_be_measured_costs_a_warning_only(stages, monkeypatch):
     """The head turns away during one of six movements: the other five are reported, and the sixth is named."""
-    job = replace(_job([GREY] * 2), data=INTERVIEW)
+    job = _job(data=INTERVIEW)
     calls = []
 
     def turned_away(*args, **kwargs):
@@ -252,7 +254,7 @@ def test_a_movement_that_cannot_be_measured_costs_a_warning_only(stages, monkeyp
     assert "from 5.5" in found.warnings[0].message
 
 
-def test_a_given_event_that_cannot_be_measured_is_an_error(stages, frames, monkeypatch):
+def test_a_given_event_that_cannot_be_measured_is_an_error(stages, monkeypatch):
     """The caller asked for this one, so there is nothing else to answer with."""
 
     def turned_away(*args, **kwargs):
@@ -260,4 +262,4 @@ def test_a_given_event_that_cannot_be_measured_is_an_error(stages, frames, monke
 
     monkeypatch.setattr("server.pipeline.measure.align_to", turned_away)
     with pytest.raises(FaceLost):
-        stages(_job(frames, onset_s=1.1, apex_s=1.3), lambda _: None)
+        stages(_job(onset_s=1.1, apex_s=1.3), lambda _: None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import cv2
@@ -25,6 +26,7 @@ def _moving(seed=0):
     return (128 + 1500 * (noise + noise[:1]) + 5 * np.arange(FRAMES)[:, None, None]).astype(np.float32)
 
 
+@functools.cache
 def _literal_bin(code):
     """The bin of a code, by walking around its circle."""
 
@@ -34,25 +36,33 @@ def _literal_bin(code):
     return sum(changes(other) <= 2 for other in range(code)) if changes(code) <= 2 else 58
 
 
+def _neighbours(axes):
+    """The eight around a pixel: the pixels that each lies between, as steps from the centre, and their weights."""
+    for neighbour in range(8):
+        place = np.zeros(3)
+        place[axes[0]] -= 3 * math.sin(math.pi * neighbour / 4)
+        place[axes[1]] += 3 * math.cos(math.pi * neighbour / 4)
+        low = np.floor(place + 1e-9).astype(int)
+        share = place - low
+        weighted = [
+            (tuple((low + corner).tolist()), math.prod(s if c else 1 - s for s, c in zip(share, corner, strict=True)))
+            for corner in np.ndindex(2, 2, 2)
+        ]
+        yield [(*step, float(weight)) for step, weight in weighted if weight > 1e-9]
+
+
 def _literal_histogram(clip, axes, rows, columns):
     """Pixel by pixel and neighbour by neighbour."""
+    around = list(_neighbours(axes))
+    grey = clip.tolist()
     histogram = np.zeros(59)
     for t in range(3, FRAMES - 3):
         for y in rows:
             for x in columns:
                 code = 0
-                for neighbour in range(8):
-                    place = np.array([t, y, x], float)
-                    place[axes[0]] -= 3 * math.sin(math.pi * neighbour / 4)
-                    place[axes[1]] += 3 * math.cos(math.pi * neighbour / 4)
-                    low = np.floor(place + 1e-9).astype(int)
-                    share = place - low
-                    value = 0.0
-                    for corner in np.ndindex(2, 2, 2):
-                        weight = math.prod(s if c else 1 - s for s, c in zip(share, corner, strict=True))
-                        if weight > 1e-9:
-                            value += weight * clip[tuple(low + corner)]
-                    code |= int(value >= clip[t, y, x] - TIE) << neighbour
+                for neighbour, between in enumerate(around):
+                    value = sum(weight * grey[t + dt][y + dy][x + dx] for dt, dy, dx, weight in between)
+                    code |= int(value >= grey[t][y][x] - TIE) << neighbour
                 histogram[_literal_bin(code)] += 1
     return histogram
 
