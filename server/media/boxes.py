@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from server.errors import UnsupportedMedia
 from server.media.limits import STAGE, MediaLimits
+from server.types import Encoded
 
 _HEAD = struct.Struct(">I4s")
 _INSIDE = {b"moov", b"trak", b"edts", b"mdia", b"minf", b"stbl", b"moof", b"traf"}
@@ -43,7 +44,7 @@ class _Count:
     tracks: list[_Track] = field(default_factory=list)
 
 
-def check_index(data: bytes | memoryview, limits: MediaLimits) -> None:
+def check_index(data: Encoded | memoryview, limits: MediaLimits) -> None:
     """Raise `LimitExceeded` for an index that announces too many frames or entries, `UnsupportedMedia` for a compressed
     one. What else may be wrong with it is left to libav.
     """

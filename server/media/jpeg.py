@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from server.errors import TruncatedMedia, UnreadableMedia
 from server.media.limits import STAGE, MediaLimits
+from server.types import Encoded
 
 START = b"\xff\xd8\xff"
 SCAN, END = b"\xff\xda", b"\xff\xd9"
@@ -14,7 +15,7 @@ _WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD9)}
 _MOST_SEGMENTS = 4096
 
 
-def size(data: bytes) -> tuple[int, int]:
+def size(data: Encoded) -> tuple[int, int]:
     """Width and height, from the start of frame (section B.2.2).
 
     Raises `TruncatedMedia` for a header that ends early, `UnreadableMedia` for one that states no size.
@@ -35,7 +36,7 @@ def size(data: bytes) -> tuple[int, int]:
     raise UnreadableMedia("The JPEG states no size.", stage=STAGE)
 
 
-def first_scan(data: bytes) -> int:
+def first_scan(data: Encoded) -> int:
     """Where the header ends and the scan begins, in which nothing has a meaning of its own."""
     end = 2
     for marker, start, stop in _segments(data):
@@ -45,7 +46,7 @@ def first_scan(data: bytes) -> int:
     return end
 
 
-def check_scans(data: bytes, limits: MediaLimits) -> None:
+def check_scans(data: Encoded, limits: MediaLimits) -> None:
     """Raise `LimitExceeded` for too many scans: a progressive picture may repeat one of a few bytes a thousand times,
     and each costs a pass over all coefficients. A scan's own bytes never look like the mark of another (section
     B.1.1.2).
@@ -53,7 +54,7 @@ def check_scans(data: bytes, limits: MediaLimits) -> None:
     limits.check_scans(data.count(SCAN, first_scan(data)))
 
 
-def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+def _segments(data: Encoded) -> Iterator[tuple[int, int, int]]:
     """Marker, beginning and end of each segment of the header, the first scan's last."""
     position = 2
     for _ in range(_MOST_SEGMENTS):

@@ -11,6 +11,7 @@ from typing import NoReturn
 
 from server.errors import UnreadableMedia
 from server.media.limits import STAGE, MediaLimits
+from server.types import Encoded
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _HEADER = struct.Struct(">IIBBBBB")
@@ -23,7 +24,7 @@ _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), 
 """First column and row, and steps between them, of each pass."""
 
 
-def lean(data: bytes, limits: MediaLimits) -> bytes:
+def lean(data: Encoded, limits: MediaLimits) -> bytes:
     """The same picture of nothing but header, palette and as many compressed bytes as its rows need.
 
     Raises `LimitExceeded` for a picture that is too large, `UnreadableMedia` for one whose rows are not all there.
@@ -43,7 +44,7 @@ def lean(data: bytes, limits: MediaLimits) -> bytes:
     return b"".join((*kept, _chunk(b"IDAT", zlib.compress(rows, 0)), _chunk(b"IEND", b"")))
 
 
-def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+def _chunks(data: Encoded) -> Iterator[tuple[bytes, int, int]]:
     """Kind, beginning and end of each whole chunk after the header."""
     position = _HEADER_END
     for _ in range(_MOST_CHUNKS):

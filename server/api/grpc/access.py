@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import grpc
@@ -11,7 +12,7 @@ from server.access.caller import CALLER, Caller
 from server.access.credentials import Offered
 from server.access.scopes import METHODS, Rule, rule_of_method
 from server.api.gateway import Gateway
-from server.api.grpc.calls import answered
+from server.api.grpc.calls import Call, answered
 from server.api.grpc.credentials import peer_name
 from server.errors import GlimpseError
 
@@ -51,11 +52,7 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # gr
             try:
                 await self._gateway.guard.admit(Offered(certificate=peer_name(context)), rule, "")
             except GlimpseError:
-                name = method.rpartition("/")[2]
-                facts = self._gateway.facts
-                async with answered(
-                    context, name, self._gateway.telemetry, facts.message_bytes, streamed=handler.request_streaming
-                ):
+                async with self._told(context, method.rpartition("/")[2], streamed=handler.request_streaming):
                     raise
             return await behaviour(messages, context)
 
@@ -66,14 +63,17 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # gr
     def _refusing(self, method: str, error: GlimpseError) -> Any:
         """Ends a call of any kind without looking into its messages."""
         name = method.rpartition("/")[2] if method in METHODS else "unmatched"
-        gateway = self._gateway
 
         async def refuse(_: Any, context: Any) -> None:
-            told = answered(context, name, gateway.telemetry, gateway.facts.message_bytes, streamed=True)
-            async with told:
+            async with self._told(context, name, streamed=True):
                 raise error
 
         return grpc.stream_stream_rpc_method_handler(refuse)
+
+    def _told(self, context: Any, name: str, *, streamed: bool) -> AbstractAsyncContextManager[Call]:
+        gateway = self._gateway
+        telemetry, message_bytes, taken_s = gateway.telemetry, gateway.facts.message_bytes, gateway.limits.answer_s
+        return answered(context, name, telemetry, message_bytes, streamed=streamed, taken_s=taken_s)
 
 
 def _offered(metadata: Any) -> Offered:
