@@ -11,8 +11,8 @@ from pydantic import ValidationError
 
 from client import Tls
 from server.api.rest.options import AnalyzeParameters, refusal
-from server.app import open_pipeline, open_predictor
 from server.pipeline.base import OnProgress
+from server.pipelines import open_pipeline, open_predictor
 from server.remote import RemoteService
 from server.settings import Settings
 from server.settings.shadow import ShadowSettings

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from server.app import open_pipeline, open_predictor, open_service, renderers
+from server.app import renderers
 from server.errors import BackendUnavailable, ConfigurationError
+from server.pipelines import open_pipeline, open_predictor, open_service
 from server.service import listen, run, url_of
 from server.settings import load
 from server.telemetry.metrics import Metrics

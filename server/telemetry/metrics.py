@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator, Mapping
-from types import MappingProxyType
+from collections.abc import Iterator
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, ProcessCollector
@@ -13,19 +12,15 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 from server import __version__
 from server.access.caller import CALLER
 from server.pipeline.base import LiveFrameOutcome, ShadowOutcome
-from server.predict.breaker import CircuitState
+from server.telemetry.machine import MachineMetrics
 from server.types import Event, Report
 
 _REQUEST_S = (0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 _STAGE_S = (0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
-_INFERENCE_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 15, 60)
 _LAG_S = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2.5, 10)
 _SHARE = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
 _DISTANCE = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0)
-_CIRCUITS: Mapping[CircuitState, int] = MappingProxyType({"closed": 0, "trying": 1, "open": 2})
 _FACES = (0, 1, 2, 3, 4, 8, 16, 32)
-
-
 _MOST_CALLERS = 256
 _LEFT = frozenset({"499", "CANCELLED"})
 _FAILED = frozenset({"INTERNAL", "UNAVAILABLE", "UNKNOWN", "DEADLINE_EXCEEDED", "1011", "4408"})
@@ -54,15 +49,15 @@ class _WithoutCreationTimes:
             yield family
 
 
-class Metrics:
+class Metrics(MachineMetrics):
     """Implements `server.pipeline.base.Observer` and `server.api.gateway.Telemetry`."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
+        super().__init__(CollectorRegistry())
         ProcessCollector(registry=self.registry)
         self._make_request_metrics()
         self._make_answer_metrics()
-        self._make_machine_metrics()
+        self._make_build_info()
         self._make_shadow_metrics()
         self._make_live_metrics()
         self._make_access_metrics()
@@ -79,12 +74,6 @@ class Metrics:
         )
         self._inflight = Gauge(
             "glimpse_inflight", "Requests that are worked on, and uploads in progress.", ("kind",), registry=r
-        )
-        self._queue = Gauge(
-            "glimpse_queue_depth",
-            "Requests that wait for admission, or clips that wait for a worker.",
-            ("kind",),
-            registry=r,
         )
         self._rejected = Counter("glimpse_rejected", "Requests refused, by problem code.", ("reason",), registry=r)
         self._cancelled = Counter(
@@ -104,50 +93,8 @@ class Metrics:
         self._faces = Histogram("glimpse_faces_per_clip", "Faces followed in one clip.", buckets=_FACES, registry=r)
         self._evidence = Counter("glimpse_evidence", "Events by the grade of their evidence.", ("grade",), registry=r)
 
-    def _make_machine_metrics(self) -> None:
+    def _make_build_info(self) -> None:
         r = self.registry
-        self._inference_seconds = Histogram(
-            "glimpse_inference_seconds",
-            "Time of one call of the backend.",
-            ("model", "backend"),
-            buckets=_INFERENCE_S,
-            registry=r,
-        )
-        self._inference_errors = Counter(
-            "glimpse_inference_errors",
-            "Calls of the backend that failed, by error code.",
-            ("model", "code"),
-            registry=r,
-        )
-        self._backend_up = Gauge(
-            "glimpse_backend_up", "1 when the backend answered the last readiness check.", registry=r
-        )
-        self._breakers = Gauge(
-            "glimpse_breaker_state",
-            "Whether calls go to Triton, by model and for the connection: 0 yes, 1 one tries, 2 no.",
-            ("target",),
-            registry=r,
-        )
-        self._retries = Counter(
-            "glimpse_backend_retries",
-            "Calls that found no Triton: made again (sent), or not since the budget was spent (withheld).",
-            ("outcome",),
-            registry=r,
-        )
-        self._fallbacks = Counter(
-            "glimpse_fallbacks",
-            "Answers of the local copy of a model in place of Triton, by reason.",
-            ("model", "reason"),
-            registry=r,
-        )
-        self._workers = Gauge("glimpse_workers", "Worker processes by state.", ("state",), registry=r)
-        self._restarts = Counter("glimpse_worker_restarts", "Workers replaced, by reason.", ("reason",), registry=r)
-        self._sandbox = Gauge(
-            "glimpse_sandbox",
-            "1 where a layer confines the worker processes, 0 where not.",
-            ("layer", "workers"),
-            registry=r,
-        )
         build = Gauge("glimpse_build_info", "Always 1; the labels say what runs.", ("version", "python"), registry=r)
         build.labels(__version__, platform.python_version()).set(1)
 
@@ -232,7 +179,7 @@ class Metrics:
 
     def track_queued(self, change: int) -> None:
         """A request began or ceased to wait."""
-        self._queue.labels("request").inc(change)
+        self._waiting.labels("request").inc(change)
 
     def count_rejected(self, reason: str) -> None:
         """A request was refused; `reason` is a problem code."""
@@ -245,14 +192,6 @@ class Metrics:
     def observe_stage(self, stage: str, seconds: float) -> None:
         """One clip spent `seconds` in `stage`."""
         self._stage_seconds.labels(stage).observe(seconds)
-
-    def observe_inference(self, model: str, backend: str, seconds: float) -> None:
-        """One call of the backend was answered."""
-        self._inference_seconds.labels(model, backend).observe(seconds)
-
-    def count_inference_error(self, model: str, code: str) -> None:
-        """One call of the backend failed."""
-        self._inference_errors.labels(model, code).inc()
 
     def observe_report(self, report: Report) -> None:
         """One clip was answered."""
@@ -280,22 +219,6 @@ class Metrics:
         """How long a frame of a live stream waited for its answer."""
         self._live_lag.observe(seconds)
 
-    def set_backend_up(self, up: bool) -> None:  # noqa: FBT001 - the protocol's only flag
-        """The last readiness check."""
-        self._backend_up.set(up)
-
-    def set_circuit(self, target: str, state: CircuitState) -> None:
-        """Whether calls go through to a model, or to the backend at all."""
-        self._breakers.labels(target).set(_CIRCUITS[state])
-
-    def count_retry(self, *, sent: bool) -> None:
-        """A call that found no server was made again, or its retry was withheld."""
-        self._retries.labels("sent" if sent else "withheld").inc()
-
-    def count_fallback(self, model: str, reason: str) -> None:
-        """The local copy of a model answered."""
-        self._fallbacks.labels(model, reason).inc()
-
     def count_shadow_events(self, model: str, shadow: str, outcome: ShadowOutcome, events: int) -> None:
         """What became of events that a shadow model should have seen."""
         self._shadow_events.labels(model, shadow, outcome).inc(events)
@@ -307,18 +230,3 @@ class Metrics:
     def set_shadow_up(self, shadow: str, up: bool) -> None:  # noqa: FBT001 - the protocol's only flag
         """The last look at the shadow model."""
         self._shadow_up.labels(shadow).set(up)
-
-    def set_workers(self, *, idle: int, busy: int, queued: int) -> None:
-        """The state of the worker pool changed."""
-        self._workers.labels("idle").set(idle)
-        self._workers.labels("busy").set(busy)
-        self._queue.labels("worker").set(queued)
-
-    def count_worker_restart(self, reason: str) -> None:
-        """A worker was replaced."""
-        self._restarts.labels(reason).inc()
-
-    def set_sandbox(self, workers: str, layers: Mapping[str, bool]) -> None:
-        """What confines the worker processes is known."""
-        for layer, applied in layers.items():
-            self._sandbox.labels(layer, workers).set(applied)
