@@ -76,17 +76,8 @@ class Connection(H11Protocol):
 
     def _say(self, error: Exception) -> None:
         """The last words on a connection, of no request that anybody saw."""
-        body = problems.document(error, "")
-        content = problems.encode(body)
-        head = (
-            f"HTTP/1.1 {body['status']} {body['title']}",
-            f"content-type: {problems.MEDIA_TYPE}",
-            f"content-length: {len(content)}",
-            *(("retry-after: 1",) if body["retryable"] else ()),
-            "connection: close",
-        )
         if self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
-            self.transport.write("\r\n".join((*head, "", "")).encode() + content)
+            self.transport.write(problems.last_words(error))
         self.transport.close()
         self._watch_reader()
 

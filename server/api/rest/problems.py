@@ -145,6 +145,20 @@ def response(error: Exception, instance: str, telemetry: Telemetry) -> Response:
     return Response(encode(body), status_code=body["status"], headers=headers, media_type=MEDIA_TYPE)
 
 
+def last_words(error: Exception) -> bytes:
+    """The problem of an exception as a whole answer on a connection, of no request that anybody saw."""
+    body = document(error, "")
+    content = encode(body)
+    head = (
+        f"HTTP/1.1 {body['status']} {body['title']}",
+        f"content-type: {MEDIA_TYPE}",
+        f"content-length: {len(content)}",
+        *(("retry-after: 1",) if body["retryable"] else ()),
+        "connection: close",
+    )
+    return "\r\n".join((*head, "", "")).encode() + content
+
+
 def encode(body: Mapping[str, Any]) -> bytes:
     """Strict JSON of a problem; a detail that JSON does not know is spelled out."""
     return json.dumps(body, default=str).encode()
