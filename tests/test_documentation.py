@@ -44,4 +44,6 @@ def test_commands_of_the_manuals_exist():
 def test_named_tests_exist(document):
     """A document that says which test proves something names one that there is."""
     for path, name in re.findall(r"\b(tests/[\w/]+\.py)::(\w+)", document.read_text(encoding="utf-8")):
-        assert re.search(rf"^(?:async )?def {name}\(", (ROOT / path).read_text(encoding="utf-8"), re.M), f"{path}::{name}"
+        assert re.search(rf"^(?:async )?def {name}\(", (ROOT / path).read_text(encoding="utf-8"), re.M), (
+            f"{path}::{name}"
+        )

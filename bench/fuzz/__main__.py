@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import re
 import sys
 import time
 
@@ -76,7 +77,7 @@ async def _grow(fire: Bombardment, found: Found, url: str, address: str) -> None
             least = await fire.smallest(kind, mutant, outcome, target)
             data = fire.made(kind, least)
             if len(data) <= corpus.LARGEST:
-                name = f"{outcome.lower().replace(' ', '-').replace('/', '-')}.bin"
+                name = re.sub(r"[^a-z0-9_]+", "-", outcome.lower()) + ".bin"
                 steps = ", ".join(map(str, least.steps))
                 made = f"seed `{least.seed}`, key {least.key}, steps {steps or 'none'}"
                 corpus.add(corpus.Kept(kind, name, outcome, made), data)

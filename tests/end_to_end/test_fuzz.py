@@ -24,9 +24,15 @@ def test_what_was_found_once_stays_answered(running):
     """Every file of the corpus, as it was sent when it was found; media are answered in the same way on any machine."""
 
     async def replay():
+        places = asyncio.Semaphore(8)
+
+        async def sent(each, target):
+            async with places:
+                return await requests.send(each.kind, each.read(), target)
+
         async with grpc.aio.insecure_channel(running.grpc) as channel:
             target = requests.Target(running.url.removeprefix("http://"), running.grpc, channel)
-            return await asyncio.gather(*(requests.send(each.kind, each.read(), target) for each in KEPT))
+            return await asyncio.gather(*(sent(each, target) for each in KEPT))
 
     outcomes = asyncio.run(replay())
     assert [(each.name, outcome) for each, outcome in zip(KEPT, outcomes, strict=True) if outcome.fault] == []

@@ -15,7 +15,6 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from server.api.rest import problems
-from server.api.rest.headers import DEFAULTS
 from server.errors import Overloaded
 from server.tls.identity import certificate_name
 
@@ -87,18 +86,8 @@ class Connection(H11Protocol):
 
     def _say(self, error: Exception) -> None:
         """The last words on a connection, of no request that anybody saw."""
-        body = problems.document(error, "")
-        content = problems.encode(body)
-        head = (
-            f"HTTP/1.1 {body['status']} {body['title']}",
-            f"content-type: {problems.MEDIA_TYPE}",
-            f"content-length: {len(content)}",
-            *(f"{name.lower()}: {value}" for name, value in DEFAULTS.items()),
-            *(("retry-after: 1",) if body["retryable"] else ()),
-            "connection: close",
-        )
         if self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
-            self.transport.write("\r\n".join((*head, "", "")).encode() + content)
+            self.transport.write(problems.last_words(error))
         self.transport.close()
         self._watch_reader()
 

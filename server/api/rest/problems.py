@@ -19,6 +19,7 @@ from starlette.responses import HTMLResponse, Response
 
 from server.api.gateway import Telemetry
 from server.api.rest.access import headers_of
+from server.api.rest.headers import DEFAULTS
 from server.api.status import TABLE, status_of
 from server.errors import BackendUnavailable, GlimpseError, OptionError, Overloaded
 from server.telemetry.context import REQUEST_ID
@@ -151,6 +152,21 @@ def response(error: Exception, instance: str, telemetry: Telemetry) -> Response:
     if isinstance(error, Overloaded | BackendUnavailable):
         headers["Retry-After"] = str(max(1, math.ceil(float(error.details.get("retry_after_s", 1.0)))))
     return Response(encode(body), status_code=body["status"], headers=headers, media_type=MEDIA_TYPE)
+
+
+def last_words(error: Exception) -> bytes:
+    """The problem of an exception as a whole answer on a connection, of no request that anybody saw."""
+    body = document(error, "")
+    content = encode(body)
+    head = (
+        f"HTTP/1.1 {body['status']} {body['title']}",
+        f"content-type: {MEDIA_TYPE}",
+        f"content-length: {len(content)}",
+        *(f"{name.lower()}: {value}" for name, value in DEFAULTS.items()),
+        *(("retry-after: 1",) if body["retryable"] else ()),
+        "connection: close",
+    )
+    return "\r\n".join((*head, "", "")).encode() + content
 
 
 def encode(body: Mapping[str, Any]) -> bytes:

@@ -9,6 +9,8 @@ from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame
 
+from server.api.rest import problems
+
 _OVERHEAD = 2
 """Past so many times the limit the library itself refuses a message; below that we do, naming the setting."""
 _PING_S, _PONG_S = 20.0, 10.0
@@ -29,8 +31,15 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     def data_received(self, data: bytes) -> None:
         """Anything is a sign of life; after a message that was refused whole, what follows is thrown away."""
         self._heard_at = self.loop.time()
-        if not self._deaf:
-            super().data_received(data)
+        if self._deaf:
+            return
+        super().data_received(data)
+        if self.conn.handshake_exc is not None and not self.handshake_initiated:
+            # The library has refused it by itself, and would neither say so nor close the connection.
+            self._deaf = True
+            self.transport.write(problems.last_words(problems.ProtocolError(400, "the bytes are no handshake")))
+            self.transport.close()
+            self._abort_later()
 
     def handle_cont(self, event: Frame) -> None:
         """A message of very many pieces, which may be empty, is refused: the limit in bytes does not see them."""

@@ -1,6 +1,7 @@
 """One connection, against a transport that notes what is done with it."""
 
 import asyncio
+import socket
 from unittest.mock import Mock
 
 import pytest
@@ -86,3 +87,19 @@ async def test_a_shutdown_leaves_the_end_to_whoever_serves_the_stream(connection
     protocol.shutdown()
     assert not transport.close.called
     assert not transport.write.called
+
+
+@pytest.mark.parametrize(
+    "broken", [b"x: a\x01b\r\n", b"".join(b"x%d: y\r\n" % i for i in range(200)), b"x: " + b"y" * 9000 + b"\r\n"]
+)
+def test_a_handshake_that_the_library_refuses_is_answered_and_closed(gateway, broken):
+    """Signs that no header may have, more fields or longer ones than it takes: nothing would be heard of it again."""
+    with socket.create_connection(gateway.address, timeout=20) as connection:
+        connection.sendall(b"GET /v1/live HTTP/1.1\r\nhost: here\r\nconnection: upgrade\r\nupgrade: websocket\r\n")
+        connection.sendall(
+            b"sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n" + broken + b"\r\n"
+        )
+        with connection.makefile("rb") as stream:
+            answer = stream.read()
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"malformed-request" in answer
