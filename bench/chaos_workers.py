@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bench import trust_figures as figures
 from bench.live_footage import Footage
@@ -44,8 +45,10 @@ from bench.trust_service import (
 RECOVERY_S = 2.0
 _CLIENTS, _STREAMS = 6, 1
 _BUSY_S = 0.2
-_WAIT_S = 90.0
-_STOP_DEADLINE_S = 15.0
+_WAIT_S = 300.0
+_LEAST_DEADLINE_S, _MOST_DEADLINE_S = 10.0, 120.0
+_DEADLINE_FACTOR = 4
+"""A request with a worker that hangs may take so many times the p99 of the others, so that only that worker is late."""
 _RESTARTS = "glimpse_worker_restarts_total"
 
 
@@ -103,20 +106,25 @@ def _chaos(options: argparse.Namespace) -> list[Check]:
         say(f"chaos: {options.kills} workers of clips are killed, and {options.kills} of streams")
         with streams.playing():
             clients.begin(None, group("clips", _CLIENTS, requests))
+            # A clip whose worker was killed joins the queue again, once: after so many it has been answered.
+            enough = _CLIENTS + CORES
             blows = [
-                _blow(service, victims, signal.SIGKILL, target)
+                _blow(service, victims, signal.SIGKILL, target, enough)
                 for _ in range(options.kills)
                 for target, victims in (("clips", of_clips), ("streams", of_streams))
             ]
-            _progress(service, _CLIENTS + CORES)
+            _progress(service, enough)
             killed = clients.stop()
-        stopped, stops = _stopped(service, clients, files, of_clips, options.stops)
+        p99 = figures.p50_p99(figures.took_s(killed["groups"]["clips"]))[1]
+        deadline_s = round(min(max(_LEAST_DEADLINE_S, _DEADLINE_FACTOR * p99), _MOST_DEADLINE_S))
+        late = analyses(files, f"?deadline_s={deadline_s}")
+        stopped, stops = _stopped(service, clients, late, of_clips, options.stops)
         restarts = {reason: total(metrics(service.url), _RESTARTS, reason=reason) for reason in ("crash", "deadline")}
     answers = killed["groups"]["clips"]
     return [
         *_clip_checks(answers, expected, blows, killed["start_s"]),
         *_stream_checks(streams.played, told, blows),
-        *_stop_checks(stopped, expected, stops),
+        *_stop_checks(stopped, expected, stops, deadline_s),
         Check(
             "every worker that was killed or hung was replaced, and counted",
             ", ".join(f"{count:.0f} x {reason}" for reason, count in restarts.items()),
@@ -126,31 +134,33 @@ def _chaos(options: argparse.Namespace) -> list[Check]:
 
 
 def _stopped(
-    service: Service, clients: Driver, files: Sequence[Path], victims: Callable[[], list[int]], count: int
+    service: Service, clients: Driver, requests: Sequence[Any], victims: Callable[[], list[int]], count: int
 ) -> tuple[list[figures.Answer], list[Blow]]:
     """Workers of clips hang, one after the other."""
     if not count:
         return [], []
     say(f"chaos: {count} workers of clips hang")
-    # Fewer clients than would make a request wait for long, so that it is the worker that costs the deadline.
-    requests = analyses(files, f"?deadline_s={_STOP_DEADLINE_S:g}")
+    # As many clients as workers, so that nobody waits for long and it is the worker that costs the deadline.
     clients.begin(None, group("clips", CORES, requests))
-    blows = [_blow(service, victims, signal.SIGSTOP, "clips") for _ in range(count)]
+    blows = [_blow(service, victims, signal.SIGSTOP, "clips", CORES) for _ in range(count)]
     _progress(service, CORES)
     return clients.stop()["groups"]["clips"], blows
 
 
-def _blow(service: Service, victims: Callable[[], list[int]], how: signal.Signals, target: str) -> Blow:
-    # A clip whose worker was killed joins the queue again, once: by then it has been answered.
-    _progress(service, _CLIENTS + CORES)
+def _blow(service: Service, victims: Callable[[], list[int]], how: signal.Signals, target: str, answers: int) -> Blow:
+    _progress(service, answers)
     victim = _busiest(victims)
+    replaced = total(metrics(service.url), _RESTARTS)
     at_s = time.monotonic()
     os.kill(victim, how)
 
     def whole() -> bool:
+        # A worker that is gone is still counted as busy until the gateway has noticed.
         samples = metrics(service.url)
-        there = sum(total(samples, "glimpse_workers", state=state) for state in ("idle", "busy"))
-        return victim not in service.workers and there == CORES + 1
+        noticed = total(samples, _RESTARTS) > replaced if target == "clips" else victim not in service.workers
+        return (
+            noticed and sum(total(samples, "glimpse_workers", state=state) for state in ("idle", "busy")) == CORES + 1
+        )
 
     _wait(whole, f"a worker of {target} was not replaced")
     return Blow(target, how.name, at_s, time.monotonic())
@@ -253,13 +263,15 @@ def _stream_checks(played: Sequence[Played], told: Played, blows: Sequence[Blow]
     ]
 
 
-def _stop_checks(answers: Sequence[figures.Answer], expected: dict[int, str], stops: Sequence[Blow]) -> list[Check]:
+def _stop_checks(
+    answers: Sequence[figures.Answer], expected: dict[int, str], stops: Sequence[Blow], deadline_s: int
+) -> list[Check]:
     if not stops:
         return []
     counts = figures.statuses(answers)
     longest = max(each["took_s"] for each in answers)
     show(
-        f"{len(stops)} workers of clips stopped, requests with a deadline of {_STOP_DEADLINE_S:g} s",
+        f"{len(stops)} workers of clips stopped, requests with a deadline of {deadline_s} s",
         ("answers", "of them 200", "504", "longest s"),
         [[str(len(answers)), str(counts[200]), str(counts[504]), f"{longest:.2f}"]],
     )

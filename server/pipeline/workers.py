@@ -25,8 +25,10 @@ _START_S = 60.0
 _STOP_GRACE_S = 1.0
 _END_S = 5.0
 _FIRST_RETRY_S, _LAST_RETRY_S = 0.5, 30.0
-_NICE = 5
-"""Of the workers beside spare ones: each gets a third of a processor that both want."""
+_NICE = 3
+"""Of the workers beside spare ones: two of them weigh as much as one that is not nice, so that on two processors the
+scheduler leaves one to a spare worker. More would hurt where other programs want the same processors.
+"""
 
 
 class WorkerPool:
