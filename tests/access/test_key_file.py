@@ -122,6 +122,7 @@ def test_the_file_may_be_toml(tmp_path):
         (json.dumps({"keys": [{**ENTRY, "name": "jwt"}]}), "mean others in the metrics"),
         (json.dumps({"version": 2, "keys": []}), "version: "),
     ],
+    ids=lambda _: "broken",
 )
 def test_a_broken_file_is_explained_without_what_it_holds(tmp_path, content, told):
     """Somebody may have put a key itself where it does not belong."""

@@ -162,7 +162,7 @@ def test_who_does_not_read_its_answer_is_given_up(start, monkeypatch, accept):
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.settimeout(20)
         connection.connect(gateway.address)
-        connection.sendall(b"POST /v1/analyze HTTP/1.1\r\nhost: x\r\ncontent-type: video/mp4\r\naccept: ")
+        connection.sendall(b"POST /v1/analyze HTTP/1.1\r\nhost: localhost\r\ncontent-type: video/mp4\r\naccept: ")
         connection.sendall(accept.encode() + b"\r\ncontent-length: 3\r\n\r\nabc")
         while gateway.metric("glimpse_requests_total", route="/v1/analyze") != 1:
             pass
@@ -182,7 +182,9 @@ def test_a_slow_reader_gets_all_of_its_answer(start, monkeypatch):
     with socket.socket() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         connection.connect(gateway.address)
-        connection.sendall(b"POST /v1/analyze HTTP/1.1\r\nhost: x\r\ncontent-type: video/mp4\r\nconnection: close\r\n")
+        connection.sendall(
+            b"POST /v1/analyze HTTP/1.1\r\nhost: localhost\r\ncontent-type: video/mp4\r\nconnection: close\r\n"
+        )
         connection.sendall(b"content-length: 3\r\n\r\nabc")
         heard = 0
         while piece := connection.recv(2**18):

@@ -20,7 +20,7 @@ def test_an_upload_has_the_deadline_that_the_caller_set(gateway):
     """Not that of the service: the option of the address is known before the first byte of the body."""
     with socket.create_connection(gateway.address, timeout=20) as connection:
         connection.sendall(
-            b"POST /v1/analyze?deadline_s=0.1 HTTP/1.1\r\nhost: x\r\n"
+            b"POST /v1/analyze?deadline_s=0.1 HTTP/1.1\r\nhost: localhost\r\n"
             b"content-type: video/mp4\r\ncontent-length: 99\r\n\r\na"
         )
         answer = connection.makefile("rb").read(4096)

@@ -11,7 +11,7 @@ from uvicorn.server import ServerState
 from server.api.ws.listening import SocketProtocol, socket_options
 
 HANDSHAKE = (
-    b"GET /v1/live HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"GET /v1/live HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 )
 PING = b"\x89\x80\x00\x00\x00\x00"
