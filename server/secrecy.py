@@ -38,6 +38,15 @@ def overwrite_freed_memory() -> None:
         mallopt(_M_PERTURB, _FILL)
 
 
+def return_freed_memory() -> None:
+    """Hand the system back what was freed, so that a process does not stay as large as its largest job made it. Does
+    nothing where the C library is not GNU's (malloc_trim(3)).
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
 def overwriting(environment: Mapping[str, str]) -> dict[str, str]:
     """The environment of a process that does the same from its start, for the smallest pieces of memory as well.
 

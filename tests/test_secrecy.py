@@ -109,3 +109,30 @@ def test_another_process_of_the_user_cannot_read_it():
     scope = Path("/proc/sys/kernel/yama/ptrace_scope")
     if not scope.exists() or scope.read_text(encoding="ascii").strip() == "0":
         assert _readable("pass")
+
+
+def test_what_was_freed_is_handed_back():
+    """A process that held much and freed it between things that stay is nearly as small as before."""
+    script = """
+import ctypes, os
+from pathlib import Path
+from server.secrecy import return_freed_memory
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, (ctypes.c_void_p,)
+libc.memset.argtypes = (ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t)
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+pieces = [libc.malloc(65536) for _ in range(1000)]
+for piece in pieces:
+    libc.memset(piece, 1, 65536)
+for piece in pieces[:-1]:
+    libc.free(piece)
+before = resident()
+return_freed_memory()
+print(before - resident())
+"""
+    path = os.pathsep.join(filter(None, sys.path))
+    done = subprocess.run(
+        [sys.executable, "-c", script], env={**os.environ, "PYTHONPATH": path}, check=True, capture_output=True
+    )
+    assert int(done.stdout) > 30_000_000

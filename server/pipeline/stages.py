@@ -26,7 +26,7 @@ from server.pipeline.measure import Measurer, StageClock
 from server.pipeline.second_pass import SecondPass
 from server.pipeline.shadow_inputs import ShadowMaker
 from server.recipes.registry import RECIPES
-from server.secrecy import wipe
+from server.secrecy import return_freed_memory, wipe
 from server.spotting.given import given
 from server.spotting.intervals import moved, spot
 from server.spotting.signal import displacement_between
@@ -55,6 +55,7 @@ class Stages:
         finally:
             wipe(*((job.onset, job.apex) if isinstance(job, PairJob) else (job.data,)))
             gc.collect()  # pictures in a cycle would stay until some later clip
+            return_freed_memory()
 
     def _clip(self, job: ClipJob, on_progress: OnProgress) -> ClipFindings:
         clock = StageClock()

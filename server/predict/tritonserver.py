@@ -24,6 +24,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from server.errors import BackendUnavailable, ConfigurationError
 from server.predict.triton_install import ensure_installed
+from server.secrecy import overwriting
 
 _HOST = "127.0.0.1"
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Triton's Python backend keeps its tensors
@@ -118,7 +119,7 @@ class TritonServer:
         self._log = None if log_to_stderr else tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the process
         self._process = subprocess.Popen(
             [*self._launcher, str(installation.binary), *self._arguments(installation.backends)],
-            env=environment,
+            env=overwriting(environment),
             stdin=subprocess.DEVNULL,
             stdout=sys.stderr if self._log is None else self._log,
             stderr=subprocess.STDOUT,
