@@ -1,9 +1,8 @@
 """Messages between the gateway and one worker, over a pipe each way.
 
 Large `bytes` (a clip) travel beside the pickle, as they are, so that neither end holds a second copy, and arrive as a
-bytearray, which can be wiped. A pickle may
-name only the values of the pipeline and numpy arrays: what decodes a stranger's file must not be able to run code in
-the gateway by its answer.
+bytearray, which can be wiped. A pickle may name only the values of the pipeline and numpy arrays: what decodes a
+stranger's file must not be able to run code in the gateway by its answer.
 """
 
 from __future__ import annotations
@@ -171,11 +170,15 @@ class MessagePipe:
         for blob in pickler.beside:
             _write(self._writer.fileno(), memoryview(blob))
 
-    def receive(self) -> Any:
-        """Blocks for the next message. Raises `EOFError` or `OSError` when the other end is gone."""
-        head = self._reader.recv_bytes()
+    def receive(self, most_bytes: int | None = None) -> Any:
+        """Blocks for the next message. Raises `EOFError` or `OSError` when the other end is gone, and what unpickling
+        raises, also for a message that is larger than `most_bytes`, none of which is then taken.
+        """
+        head = self._reader.recv_bytes(most_bytes)
         start = min(len(head), _SIZE_BYTES * (1 + int.from_bytes(head[:_SIZE_BYTES])))
         sizes = [int.from_bytes(head[at : at + _SIZE_BYTES]) for at in range(_SIZE_BYTES, start, _SIZE_BYTES)]
+        if most_bytes is not None and len(head) + sum(sizes) > most_bytes:
+            raise pickle.UnpicklingError(f"a message of more than {most_bytes} bytes may not cross the pipe")
         beside = [_read(self._reader.fileno(), size) for size in sizes]
         return _Unpickler(io.BytesIO(head[start:]), beside).load()
 

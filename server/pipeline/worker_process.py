@@ -169,7 +169,7 @@ class WorkerProcess:
             process.kill()
         try:
             pipe.send(start)
-            while self._post(self._on_message, message := pipe.receive()):
+            while self._post(self._on_message, message := pipe.receive(self._bounds.memory_bytes)):
                 ready = ready or isinstance(message, Ready)
         except (EOFError, OSError):
             pass

@@ -76,9 +76,18 @@ def test_code_does_not_cross(ends):
 def test_only_values_cross(module, name, ends):
     """Whatever else the modules of the values hold (libraries, classes that act, their own imports) cannot be named."""
     text = b"\x80\x05c" + module.encode() + b"\n" + name.encode() + b"\n."
-    ends[0]._writer.send_bytes(bytes(4) + text)
+    ends[0]._writer.send_bytes(bytes(8) + text)
     with pytest.raises(pickle.UnpicklingError, match="may not cross"):
         ends[1].receive()
+
+
+def test_a_message_may_not_be_larger_than_is_taken(ends):
+    """Whatever a worker announces, nobody makes room for it."""
+    ends[0]._writer.send_bytes((1).to_bytes(8) + (1 << 60).to_bytes(8) + b"N.")
+    with pytest.raises(pickle.UnpicklingError, match="may not cross"):
+        ends[1].receive(1 << 20)
+    ends[0].send(bytes(1 << 19))
+    assert len(ends[1].receive(1 << 20)) == 1 << 19
 
 
 def test_every_value_can_be_restored_without_touching_its_class():
@@ -86,7 +95,7 @@ def test_every_value_can_be_restored_without_touching_its_class():
     for kind in (Done, Finding, Evidence, FaceLost):
         named = b"\x80\x05c" + kind.__module__.encode() + b"\n" + kind.__name__.encode() + b"\n"
         here, there = MessagePipe.pair()
-        here._writer.send_bytes(bytes(4) + named + b"N}\x8c\x06hackedK\x01s\x86b.")
+        here._writer.send_bytes(bytes(8) + named + b"N}\x8c\x06hackedK\x01s\x86b.")
         with pytest.raises((TypeError, AttributeError, pickle.UnpicklingError)):
             there.receive()
         assert not hasattr(kind, "hacked")

@@ -58,6 +58,11 @@ class Watcher:
                 await self.changed.wait()
 
 
+def niceness(pid: int) -> set[int]:
+    """That of every thread of a process."""
+    return {os.getpriority(os.PRIO_PROCESS, int(thread.name)) for thread in Path(f"/proc/{pid}/task").iterdir()}
+
+
 @pytest.fixture
 def jobs(monkeypatch):
     """The handlers, importable in the workers, too."""
@@ -195,7 +200,8 @@ async def test_a_worker_that_dies_costs_one_job(how, deaths, make, capfd):
 
 async def test_a_job_whose_worker_is_killed_from_outside_is_done_by_another(make, tmp_path):
     """Who asked for it gets the answer, and the worker that was killed is replaced."""
-    pool, watcher = await make()
+    # In the sandbox a job could not leave a mark for its second run.
+    pool, watcher = await make(bounds=Bounds(sandbox="off"))
     pid = (await pool.run(("describe",), deadline=soon()))["pid"]
     begun = asyncio.Event()
     once = tmp_path / "begun"
@@ -218,7 +224,7 @@ async def test_a_spare_worker_serves_who_has_none_while_one_tenant_has_all_other
         flood = [asyncio.create_task(pool.run(("spin",), deadline=soon())) for _ in range(2)]
         await watcher.until(1, 1, 1)
         facts = await pool.run(("describe",), deadline=soon())
-        assert facts["nice"] == os.getpriority(os.PRIO_PROCESS, 0)
+        assert niceness(facts["pid"]) == {os.getpriority(os.PRIO_PROCESS, 0)}
         await watcher.until(1, 1, 1)
         for job in flood:
             job.cancel()
@@ -232,7 +238,8 @@ async def test_workers_beside_a_spare_one_give_way_on_the_processors(jobs):
     pool = WorkerPool(jobs.build, workers=1, queue=4, spare=1)
     await pool.start()
     try:
-        assert (await pool.run(("describe",), deadline=soon()))["nice"] > os.getpriority(os.PRIO_PROCESS, 0)
+        facts = await pool.run(("describe",), deadline=soon())
+        assert min(niceness(facts["pid"])) > os.getpriority(os.PRIO_PROCESS, 0)
     finally:
         await pool.close(0)
 

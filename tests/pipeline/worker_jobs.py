@@ -99,7 +99,6 @@ def _describe(_: Callable[[Progress], None]) -> dict[str, Any]:
         "settings": [name for name in os.environ if name.upper().startswith("GLIMPSE_")],
         "cv2": cv2.getNumThreads(),
         "core": resource.getrlimit(resource.RLIMIT_CORE),
-        "nice": max(os.getpriority(os.PRIO_PROCESS, int(task.name)) for task in Path("/proc/self/task").iterdir()),
         "sigint": signal.getsignal(signal.SIGINT) == signal.SIG_IGN,
         "torch": "torch" in sys.modules,
     }
