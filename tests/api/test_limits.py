@@ -176,7 +176,7 @@ async def test_uploads_and_their_memory_are_left_to_others_as_well():
             for ticket in tickets:
                 ticket.hold(100)
             with pytest.raises(Overloaded, match="too much"):
-                gate.buffer("flood", 50)
+                gate.buffer(CALLER.get().tenant, 50)
         with asked_by("polite"), gate.enter("analyze") as ticket:
             ticket.hold(100)
     assert gate.buffered == 0

@@ -89,16 +89,20 @@ def serving(
 def _addresses(process: subprocess.Popen[str], sink: io.TextIOBase) -> tuple[str, str]:
     """The URL and the address of gRPC that the service announces on standard error."""
     assert process.stderr is not None
+    descriptor = process.stderr.fileno()
     selector = selectors.DefaultSelector()
-    selector.register(process.stderr, selectors.EVENT_READ)
+    selector.register(descriptor, selectors.EVENT_READ)
     deadline = time.monotonic() + STARTUP_S
+    told = ""
     while selector.select(deadline - time.monotonic()):
-        line = process.stderr.readline()
-        sink.write(line)
+        # Not by line: a second line that came with the first would wait in the reader's own buffer, where nobody looks.
+        piece = os.read(descriptor, 1 << 16).decode()
+        sink.write(piece)
         sink.flush()
-        if found := re.search(r'"url": "(http://[\d.]+:\d+)", "grpc": "([\d.]+:\d+)"', line):
+        told += piece
+        if found := re.search(r'"url": "(http://[\d.]+:\d+)", "grpc": "([\d.]+:\d+)"', told):
             return found[1], found[2]
-        assert line, "the service ended before it listened"
+        assert piece, "the service ended before it listened"
     raise AssertionError("the service did not start in time")
 
 

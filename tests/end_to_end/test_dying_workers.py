@@ -47,7 +47,9 @@ def pictures():
     ids=["killed", "crashed", "stopped"],
 )
 async def test_a_worker_costs_what_it_worked_on(number, code, reason, service, pictures):
-    """A clip and a stream lose their processes and are told so; the stream beside them and the next clip do not."""
+    """A clip and a stream lose their processes and are told so; the stream beside them and the next clip do not. A clip
+    whose process was killed from outside is not at fault: another one takes it.
+    """
     before = await asyncio.to_thread(service.metric, "glimpse_worker_restarts_total", reason=reason)
     at_rest = await _processes(service, 2)
     async with connected(service.grpc) as stub:
@@ -64,7 +66,11 @@ async def test_a_worker_costs_what_it_worked_on(number, code, reason, service, p
         for pid in (analysing, streaming):
             os.kill(pid, number)
         others = asyncio.create_task(beside.push(len(pictures) - 5))
-        assert (await clip)["code"] == code
+        answer = await clip
+        if number is signal.SIGKILL:
+            assert answer["events"]
+        else:
+            assert answer["code"] == code
         assert await victim.failure() == code
         await others
         assert await beside.ended() == [*range(len(pictures)), "positive"]
@@ -114,7 +120,7 @@ class Stream:
 
 
 async def _analyze(service, begun):
-    """The problem that a long clip ends with; `begun` is set once its faces are followed."""
+    """The report or the problem that a long clip ends with; `begun` is set once its faces are followed."""
     files = {"clip": ("clip.mp4", (SAMPLES / "interview.mp4").read_bytes(), "video/mp4")}
     async with httpx.AsyncClient(base_url=service.client.base_url, timeout=60, trust_env=False) as client:
         headers = {"accept": "text/event-stream"}

@@ -14,7 +14,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from client import Tls
-from server.api.rest.connection import protocol
+from server.api.rest.connection import ConnectionBounds, protocol
 from server.api.ws.listening import socket_options
 from server.tls.material import TlsFiles, read
 from tests.tls.conftest import Office
@@ -77,7 +77,12 @@ async def test_the_state_names_the_client_by_its_certificate(tmp_path):
         await send({"type": "http.response.start", "status": 204, "headers": []})
         await send({"type": "http.response.body", "body": b""})
 
-    listening = {"http": protocol(10), "lifespan": "off", "log_config": None, **socket_options(2**16)}
+    listening = {
+        "http": protocol(ConnectionBounds(10.0, 32768, 15.0, 64)),
+        "lifespan": "off",
+        "log_config": None,
+        **socket_options(2**16),
+    }
     config = Config(application, **listening)
     config.load()
     loop, state = asyncio.get_running_loop(), ServerState()

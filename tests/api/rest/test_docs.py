@@ -7,7 +7,6 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 from schemathesis import GenerationMode
-from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_headers_conformance,
@@ -19,8 +18,15 @@ from schemathesis.specs.openapi.checks import (
 from server.api.rest.problems import explanations
 
 EXAMPLES = 40
+
+
+def late_at_most(_, response, __):
+    """A deadline of no time is met by 504; nothing else may fail."""
+    assert response.status_code < 500 or response.status_code == 504
+
+
 CHECKS = [
-    not_a_server_error,
+    late_at_most,
     status_code_conformance,
     content_type_conformance,
     response_headers_conformance,
