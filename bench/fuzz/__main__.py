@@ -1,7 +1,7 @@
 """Ten thousand mutated clips and pictures, and ten thousand mutated requests: `python -m bench.fuzz`.
 
 The service is a process of its own, started with small limits. Every mutant follows from `--seed` and its number, so
-that a finding can be sent again with `--only NUMBER`. Memory is compared between the end and after the first
+that the same seed sends a finding again. Memory is compared between the end and after the first
 `--warm-up` requests, until when the allocators have met every kind of request; both at rest, with all workers there.
 Exit status 1 where something is not as it must be.
 """

@@ -54,8 +54,11 @@ class Stages:
             return self._pair(job, on_progress) if isinstance(job, PairJob) else self._clip(job, on_progress)
         finally:
             wipe(*((job.onset, job.apex) if isinstance(job, PairJob) else (job.data,)))
-            gc.collect()  # pictures in a cycle would stay until some later clip
-            return_freed_memory()
+
+    def rest(self) -> None:
+        """Between jobs, hold nothing of the last one: pictures in a cycle would stay until some later clip."""
+        gc.collect()
+        return_freed_memory()
 
     def _clip(self, job: ClipJob, on_progress: OnProgress) -> ClipFindings:
         clock = StageClock()

@@ -38,7 +38,9 @@ from server.secrecy import forbid_dumps
 from server.types import Progress
 
 Handler: TypeAlias = Callable[[Any, Callable[[Progress], None]], Any]
-"""Answers a job; calls its second argument now and then, where cancellation takes effect."""
+"""Answers a job; calls its second argument now and then, where cancellation takes effect. Its method `rest`, if it has
+one, is called after each job, when nothing of that is held any more.
+"""
 
 _LOADED_LATE = ("av.subtitles.codeccontext", "av.subtitles.stream", "numpy.ma", "numpy.random")
 
@@ -83,16 +85,38 @@ def _answer(pipe: MessagePipe, handler: Handler, job: Job) -> None:
         _check_cancelled(pipe, job.number)
         pipe.send(Advanced(job.number, progress))
 
+    answer = _outcome(handler, job, report)
+    # Only now is everything of the job let go, also what the trace of an error held.
+    rest: Callable[[], None] = getattr(handler, "rest", _nothing)
+    rest()
     try:
-        pipe.send(Done(job.number, handler(job.payload, report)))
+        pipe.send(answer)
+    except (MemoryError, OSError):
+        raise
+    except Exception as error:  # noqa: BLE001 - a result that cannot be sent costs one job, not a worker
+        pipe.send(_failed(job, error))
+
+
+def _outcome(handler: Handler, job: Job, report: Callable[[Progress], None]) -> Done | Stopped | Refused | Failed:
+    try:
+        return Done(job.number, handler(job.payload, report))
     except _JobCancelled:
-        pipe.send(Stopped(job.number))
+        return Stopped(job.number)
     except GlimpseError as error:
-        pipe.send(Refused(job.number, error))
+        error.__cause__ = error.__context__ = None
+        return Refused(job.number, error.with_traceback(None))
     except MemoryError:
         raise
     except Exception as error:  # noqa: BLE001 - a defect of ours must cost one job, not a worker
-        pipe.send(Failed(job.number, type(error).__name__, _locations(error.__traceback__)))
+        return _failed(job, error)
+
+
+def _failed(job: Job, error: Exception) -> Failed:
+    return Failed(job.number, type(error).__name__, _locations(error.__traceback__))
+
+
+def _nothing() -> None:
+    """What a handler does between jobs that has nothing to do."""
 
 
 def _check_cancelled(pipe: MessagePipe, number: int) -> None:
