@@ -25,6 +25,8 @@ class Network:
         options.inter_op_num_threads = 1
         # A worker shares its cores with others: waiting threads must sleep, not spin.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # The library's own heap only grows, and keeps what was in a picture; that of the process gives it back.
+        options.enable_cpu_mem_arena = False
         data = resources.files("server.faces") / "assets" / file
         try:
             self._session = onnxruntime.InferenceSession(data.read_bytes(), options, providers=["CPUExecutionProvider"])
