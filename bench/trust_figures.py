@@ -6,7 +6,6 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -105,13 +104,6 @@ def expected_digests(alone: Iterable[Answer]) -> dict[int, str]:
     if any(len(each) != 1 for each in said.values()):
         raise SystemExit("one clip got two different reports from a calm service")
     return {place: each.pop() for place, each in said.items()}
-
-
-def longest_gap_s(answers: Iterable[Answer], seconds: float) -> float:
-    """The longest time without an accepted answer, from the beginning to `seconds`."""
-    moments = sorted(each["began_s"] + each["took_s"] for each in accepted(answers))
-    marks = [0.0, *(moment for moment in moments if moment < seconds), seconds]
-    return max(later - earlier for earlier, later in pairwise(marks))
 
 
 def grown(samples: Sequence[tuple[float, float]], seconds: float, *, warm: float, last: float) -> float | None:
