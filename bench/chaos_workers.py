@@ -45,6 +45,8 @@ from bench.trust_service import (
 RECOVERY_S = 2.0
 _CLIENTS, _STREAMS = 6, 1
 _BUSY_S = 0.2
+_EARLY = 1 / 3
+"""Share of a stream within which its worker is killed, so that the blow does not come when it is over."""
 _WAIT_S = 300.0
 _LEAST_DEADLINE_S, _MOST_DEADLINE_S = 10.0, 120.0
 _DEADLINE_FACTOR = 4
@@ -95,13 +97,14 @@ def _chaos(options: argparse.Namespace) -> list[Check]:
         # Of the two beside the workers that give way, the one that ended with its stream was that of streams.
         (spare,) = beside & set(service.workers)
 
-        def of_clips() -> list[int]:
-            return clip_workers(service.workers)
+        def of_clips() -> int:
+            return _busiest(lambda: clip_workers(service.workers))
 
-        def of_streams() -> list[int]:
+        def of_streams() -> int:
             """The oldest is that of the stream; the next one waits, or begins."""
+            _wait(lambda: 0 < streams.answered < told.answered * _EARLY, "no stream begins")
             pids = service.workers
-            return sorted(set(pids) - set(clip_workers(pids)) - {spare}, key=_age)[:1]
+            return min(set(pids) - set(clip_workers(pids)) - {spare}, key=_age)
 
         say(f"chaos: {options.kills} workers of clips are killed, and {options.kills} of streams")
         with streams.playing():
@@ -109,9 +112,9 @@ def _chaos(options: argparse.Namespace) -> list[Check]:
             # A clip whose worker was killed joins the queue again, once: after so many it has been answered.
             enough = _CLIENTS + CORES
             blows = [
-                _blow(service, victims, signal.SIGKILL, target, enough)
+                _blow(service, victim, signal.SIGKILL, target, enough)
                 for _ in range(options.kills)
-                for target, victims in (("clips", of_clips), ("streams", of_streams))
+                for target, victim in (("clips", of_clips), ("streams", of_streams))
             ]
             _progress(service, enough)
             killed = clients.stop()
@@ -134,7 +137,7 @@ def _chaos(options: argparse.Namespace) -> list[Check]:
 
 
 def _stopped(
-    service: Service, clients: Driver, requests: Sequence[Any], victims: Callable[[], list[int]], count: int
+    service: Service, clients: Driver, requests: Sequence[Any], victim: Callable[[], int], count: int
 ) -> tuple[list[figures.Answer], list[Blow]]:
     """Workers of clips hang, one after the other."""
     if not count:
@@ -142,22 +145,22 @@ def _stopped(
     say(f"chaos: {count} workers of clips hang")
     # As many clients as workers, so that nobody waits for long and it is the worker that costs the deadline.
     clients.begin(None, group("clips", CORES, requests))
-    blows = [_blow(service, victims, signal.SIGSTOP, "clips", CORES) for _ in range(count)]
+    blows = [_blow(service, victim, signal.SIGSTOP, "clips", CORES) for _ in range(count)]
     _progress(service, CORES)
     return clients.stop()["groups"]["clips"], blows
 
 
-def _blow(service: Service, victims: Callable[[], list[int]], how: signal.Signals, target: str, answers: int) -> Blow:
+def _blow(service: Service, victim: Callable[[], int], how: signal.Signals, target: str, answers: int) -> Blow:
     _progress(service, answers)
-    victim = _busiest(victims)
     replaced = total(metrics(service.url), _RESTARTS)
+    pid = victim()
     at_s = time.monotonic()
-    os.kill(victim, how)
+    os.kill(pid, how)
 
     def whole() -> bool:
         # A worker that is gone is still counted as busy until the gateway has noticed.
         samples = metrics(service.url)
-        noticed = total(samples, _RESTARTS) > replaced if target == "clips" else victim not in service.workers
+        noticed = total(samples, _RESTARTS) > replaced if target == "clips" else pid not in service.workers
         return (
             noticed and sum(total(samples, "glimpse_workers", state=state) for state in ("idle", "busy")) == CORES + 1
         )

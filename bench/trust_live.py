@@ -37,7 +37,7 @@ class Streams:
     """`count` clients that open one stream after the other on the same footage.
 
     Paced, a frame is sent when a camera would have it; else as fast as it is taken, and every frame is looked at, so
-    that a stream always tells the same.
+    that a stream always tells the same. `answered` is how many frames of the stream that was opened last have been.
     """
 
     address: str
@@ -45,6 +45,7 @@ class Streams:
     count: int
     paced: bool = False
     played: list[Played] = field(default_factory=list)
+    answered: int = 0
     _ended: threading.Event = field(default_factory=threading.Event)
 
     @contextmanager
@@ -64,6 +65,7 @@ class Streams:
         """One stream, from its beginning to its end."""
         frames = pictures(self.footage)
         sent, answered = 0, 0
+        self.answered = 0
         events: list[tuple[Any, ...]] = []
         start = time.monotonic()
 
@@ -89,6 +91,7 @@ class Streams:
                 for reply in call:
                     part = reply.WhichOneof("part")
                     answered += part in {"frame_result", "frame_dropped", "frame_refused"}
+                    self.answered = answered
                     if part == "event":
                         told = reply.event.event
                         times = (round(getattr(told, name), _PLACES) for name in ("onset_s", "apex_s", "offset_s"))

@@ -51,6 +51,8 @@ def wrong(found: Found) -> list[str]:
     complaints = [
         f"{fault.kind} {fault.mutant.key}: {fault.outcome.name}: {fault.outcome.fault}" for fault in found.faults
     ]
+    if found.unforeseen:
+        complaints.append(f"{found.unforeseen} unforeseen errors in the log of the service")
     if not found.ready:
         complaints.append("the service is not ready")
     if found.last.workers != found.warm.workers:

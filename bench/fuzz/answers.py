@@ -12,6 +12,11 @@ _PLAIN = {400, 403, 405, 426}
 _OF_THE_LIBRARY = {"RESOURCE_EXHAUSTED", "UNIMPLEMENTED", "CANCELLED", "DEADLINE_EXCEEDED"}
 """Statuses that gRPC's library answers by itself, before anything of ours sees the call."""
 
+_MADE_UP = "Internal error from Core"
+"""What grpcio's client says by itself in place of the service's status, where a call ends while it still writes (grpcio
+1.85, `StreamRequestMixin._write`).
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -44,10 +49,12 @@ def of_problem(status: int, code: str) -> Outcome:
     return Outcome(f"{status} {code}", fault)
 
 
-def of_grpc(status: str, code: str) -> Outcome:
-    """The end of a call; `code` is that of the metadata, empty where there is none."""
+def of_grpc(status: str, code: str, details: str) -> Outcome:
+    """The end of a call; `code` is that of the metadata, empty where there is none, `details` the message."""
     if status == "OK" or status in _OF_THE_LIBRARY:
         return Outcome(f"{status} {code}".strip())
+    if status == "INTERNAL" and not code and details == _MADE_UP:
+        return Outcome("lost by the client")
     typed = code and (status != "INTERNAL" or code in _TYPED)
     return Outcome(f"{status} {code}".strip(), "" if typed else f"status {status} with no typed code")
 

@@ -35,6 +35,8 @@ SETTINGS: Mapping[str, str] = {
     "GLIMPSE_SERVER__REQUEST_DEADLINE_SECONDS": "15",
 }
 """Little patience and small limits, so that what waits does not wait for long."""
+_UNFORESEEN = b"unforeseen error"
+"""What the service logs where it answers an error that no one has given a code."""
 _SETTLE_S = 60.0
 _CONNECTIONS = 12
 
@@ -60,7 +62,7 @@ class Fault:
 
 @dataclass
 class Found:
-    """What came of it. `first` is one mutant of each outcome."""
+    """What came of it. `first` is one mutant of each outcome, `unforeseen`: errors that the service logged as such."""
 
     outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
     first: dict[tuple[str, str], mutation.Mutant] = field(default_factory=dict)
@@ -69,6 +71,7 @@ class Found:
     last: State | None = None
     ready: bool = False
     restarts: int = 0
+    unforeseen: int = 0
     seconds: float = 0.0
 
     @property
@@ -105,6 +108,7 @@ class Bombardment:
             metrics = (await client.get("/metrics")).text
         lines = [line for line in metrics.splitlines() if line.startswith("glimpse_worker_restarts_total{")]
         self.found.restarts = round(sum(float(line.rsplit(" ", 1)[1]) for line in lines))
+        self.found.unforeseen = self._service.log.read_bytes().count(_UNFORESEEN)
         self.found.seconds = time.monotonic() - began
         return self.found
 

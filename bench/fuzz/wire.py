@@ -72,14 +72,14 @@ async def messages(channel: grpc.aio.Channel, path: str, sent: list[bytes]) -> O
         async with asyncio.timeout(PATIENCE_S):
             while await call.read() is not grpc.aio.EOF:
                 pass
-            status, trailing = await call.code(), await call.trailing_metadata()
+            status, trailing, details = await call.code(), await call.trailing_metadata(), await call.details()
     except TimeoutError:
         return SILENT
     except grpc.aio.AioRpcError as error:
-        status, trailing = error.code(), error.trailing_metadata()
+        status, trailing, details = error.code(), error.trailing_metadata(), error.details()
     finally:
         call.cancel()
-    return of_grpc(status.name, str(dict(trailing or ()).get("glimpse-code", "")))
+    return of_grpc(status.name, str(dict(trailing or ()).get("glimpse-code", "")), details or "")
 
 
 async def http2(address: str, sent: bytes) -> Outcome:

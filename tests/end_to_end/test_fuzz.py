@@ -54,5 +54,6 @@ def test_mutants_are_answered_and_leave_nothing_behind(running):
     found = asyncio.run(fire.run(MUTANTS, MUTANTS))
     assert [(fault.kind, fault.mutant, fault.outcome) for fault in found.faults] == []
     assert found.sent == 2 * MUTANTS
+    assert found.unforeseen == 0
     assert found.ready
     assert found.last.workers == found.warm.workers
