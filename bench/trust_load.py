@@ -183,7 +183,7 @@ def _tenants(options: argparse.Namespace) -> tuple[dict[str, Any], list[Check]]:
         ],
     ]  # fmt: skip
     show(
-        f"A polite tenant, one request after the other, on {CORES} cores, in {ROUNDS} turns of {options.seconds:g} s",
+        f"A polite tenant, one request after the other, {options.seconds:g} s each on {CORES} cores, in {ROUNDS} turns",
         ("polite tenant", "requests", "refused", "p50 s", "p99 s", "flood accepted", "flood refused"),
         rows,
     )
