@@ -7,7 +7,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-versi
 COMPILE := $(BIN)/python -m compileall -q -j 0 $(VENV)/lib >/dev/null || true
 
 .PHONY: run setup test lint triton samples proto proto-release zoo bench bench-accuracy bench-live load trust-load chaos \
-  soak fuzz clean
+  soak fuzz lock clean
 .DEFAULT_GOAL := run
 
 $(BIN)/python:
@@ -94,6 +94,18 @@ soak: setup
 fuzz: setup
 	EXAMPLES=1000 $(BIN)/python -m pytest tests/end_to_end/test_schema.py
 	$(BIN)/python -m bench.fuzz --grow
+
+# What the images install: every package, with the hashes of its files. Wheels of torch come from a page of PyTorch.
+TORCH_WHEELS ?= https://download.pytorch.org/whl/cpu/torch/
+LOCK := $(BIN)/uv pip compile --quiet --generate-hashes --no-header --no-annotate --python-version 3.11 \
+  --python-platform linux --constraint constraints.txt
+lock: setup
+	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"])' | \
+	  $(LOCK) - -o requirements/build.txt
+	$(LOCK) pyproject.toml --extra runtime -o requirements/gateway.txt
+	$(LOCK) pyproject.toml --extra runtime --extra export --find-links $(TORCH_WHEELS) -o requirements/exporter.txt
+	$(LOCK) pyproject.toml --extra runtime --extra export --extra dev --find-links $(TORCH_WHEELS) \
+	  -o requirements/test.txt
 
 clean:
 	rm -rf $(VENV) .triton build dist *.egg-info
