@@ -2,12 +2,12 @@
 # Makes a stand-in for python:3.11-slim-bookworm where no image registry can be reached: Debian bookworm from Debian's
 # own packages, with its own Python 3.11, under the name that the Dockerfile asks for. Needs root, buildah, debootstrap.
 #
-#   tests/ops/base_image.sh FOLDER     keeps the packages, the tree and buildah's storage in FOLDER
+#   tests/ops/base_image.sh FOLDER DRIVER     keeps packages and buildah's storage, of that driver, in FOLDER
 set -euo pipefail
 
 work=$(realpath -m "${1:?name a folder}")
 image=docker.io/library/python:3.11-slim-bookworm
-storage=(buildah --storage-driver vfs --root "$work/storage" --runroot "$work/run")
+storage=(buildah --storage-driver "${2:?name a storage driver}" --root "$work/storage" --runroot "$work/run")
 
 if "${storage[@]}" inspect --type image "$image" >/dev/null 2>&1; then
   exit 0
