@@ -109,6 +109,7 @@ HEALTHCHECK NONE
 ENTRYPOINT ["python", "-m", "pytest"]
 
 
+# checkov:skip=CKV_DOCKER_7:the tag stands in TRITON_IMAGE
 FROM ${TRITON_IMAGE} AS triton
 ARG VERSION
 ARG REVISION

@@ -193,7 +193,7 @@ def test_triton_is_nvidias_image_and_the_models(workshop):
 
 
 def test_a_second_linter_finds_nothing():
-    """Checkov, in an environment of its own since its pins collide with ours, passes every check of the Dockerfile."""
+    """Checkov, in an environment of its own since its pins collide with ours, finds only what the Dockerfile argues."""
     home = ROOT / "build" / "checkov"
     mark = home / "pins"
     if not mark.is_file() or mark.read_text(encoding="utf-8") != CHECKOV:
@@ -204,4 +204,4 @@ def test_a_second_linter_finds_nothing():
     told = json.loads(done(home / "bin" / "checkov", *options, "--file", ROOT / "Dockerfile"))
     assert told["summary"]["passed"] > 0
     assert told["results"]["failed_checks"] == []
-    assert told["results"]["skipped_checks"] == []
+    assert [check["check_id"] for check in told["results"]["skipped_checks"]] == ["CKV_DOCKER_7"]
