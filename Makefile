@@ -6,8 +6,8 @@ INSTALL := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-versi
 # pip compiles on one core. A package may hold files of other versions of Python, which do not compile.
 COMPILE := $(BIN)/python -m compileall -q -j 0 $(VENV)/lib >/dev/null || true
 
-.PHONY: run setup test lint triton samples proto proto-release zoo bench bench-accuracy bench-live load trust-load chaos \
-  soak fuzz clean
+.PHONY: run setup test test-ops lint triton samples proto proto-release zoo bench bench-accuracy bench-live load trust-load chaos \
+  soak fuzz images lock clean
 .DEFAULT_GOAL := run
 
 $(BIN)/python:
@@ -37,6 +37,10 @@ lint: setup
 # Processes that tests start, by the hundred, would compile what they import anew each time.
 test: setup lint
 	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations 15
+
+# What needs tools of the system: images are built and run (as root, with buildah, podman and debootstrap).
+test-ops: setup
+	$(BIN)/python -m pytest tests/ops -m ops --timeout 1500 --durations 15
 
 triton: $(VENV)/.runtime
 	$(BIN)/glimpse triton
@@ -94,6 +98,30 @@ soak: setup
 fuzz: setup
 	EXAMPLES=1000 $(BIN)/python -m pytest tests/end_to_end/test_schema.py
 	$(BIN)/python -m bench.fuzz --grow
+
+# DOCKER is the builder of images: docker, podman or buildah.
+DOCKER ?= docker
+VERSION = $$(sed -n 's/^__version__ = "\(.*\)"/\1/p' server/__init__.py)
+images:
+	for target in gateway exporter triton; do \
+	  $(DOCKER) build --target $$target --tag glimpse-$$target:$(VERSION) \
+	    --build-arg VERSION=$(VERSION) \
+	    --build-arg REVISION=$$(git rev-parse HEAD) --build-arg SOURCE="$(SOURCE)" \
+	    $(if $(BASE_DIGEST),--build-arg BASE_DIGEST=@$(BASE_DIGEST)) $(if $(TRITON_IMAGE),--build-arg TRITON_IMAGE=$(TRITON_IMAGE)) \
+	    . || exit 1; \
+	done
+
+# What the images install: every package, with the hashes of its files. Wheels of torch come from a page of PyTorch.
+TORCH_WHEELS ?= https://download.pytorch.org/whl/cpu/torch/
+LOCK := $(BIN)/uv pip compile --quiet --generate-hashes --no-header --no-annotate --python-version 3.11 \
+  --python-platform linux --constraint constraints.txt
+lock: setup
+	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"])' | \
+	  $(LOCK) - -o requirements/build.txt
+	$(LOCK) pyproject.toml --extra runtime -o requirements/gateway.txt
+	$(LOCK) pyproject.toml --extra runtime --extra export --find-links $(TORCH_WHEELS) -o requirements/exporter.txt
+	$(LOCK) pyproject.toml --extra runtime --extra export --extra dev --find-links $(TORCH_WHEELS) \
+	  -o requirements/test.txt
 
 clean:
 	rm -rf $(VENV) .triton build dist *.egg-info
