@@ -89,7 +89,9 @@ class Sink(trace_service_pb2_grpc.TraceServiceServicer):
 
     def request(self, request_id: str) -> Seen:
         """The span of a request. It ends last, so that the rest of its trace is there."""
-        return self.first(lambda x: x.span.kind == Span.SPAN_KIND_SERVER and x.attributes["glimpse.request_id"] == request_id)
+        return self.first(
+            lambda x: x.span.kind == Span.SPAN_KIND_SERVER and x.attributes["glimpse.request_id"] == request_id
+        )
 
     def trace(self, trace: str) -> list[Seen]:
         """What has come of a trace."""

@@ -43,7 +43,7 @@ from server.spans import ATTRIBUTES, ERROR_TYPE, NO_SPAN, NOTHING, Kind, Span, V
 from server.telemetry.context import REQUEST_ID
 
 _BATCH_SPANS = 512
-_DELAY_MS = 1000.0
+_DELAY_MS = 500.0
 _LONGEST_VALUE = 128
 _MOST_EVENTS = 64
 _TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
