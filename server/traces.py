@@ -28,7 +28,8 @@ async def open_tracer(settings: TelemetrySettings, metrics: Metrics) -> AsyncIte
     if not settings.otlp_endpoint:
         yield UNTRACED
         return
-    from server.telemetry.tracing import Destination, OtlpTracer
+    from server.telemetry.otlp import Destination
+    from server.telemetry.tracing import OtlpTracer
 
     parts = urlsplit(settings.otlp_endpoint)
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname

@@ -9,7 +9,7 @@ from server.errors import GlimpseError
 from server.pipeline.base import Observer
 from server.pipeline.live_jobs import Told
 from server.pipeline.served import Served, ask, inference_span
-from server.pipeline.staged import stage_spans
+from server.pipeline.staged import stage_spans, within
 from server.predict.base import Predictor, StandIn
 from server.report.build import event, predictions
 from server.report.minimal import minimal_event
@@ -63,7 +63,7 @@ class Teller:
     def _span(self, told: Told) -> Span:
         """With a trace of its own: that of a stream would grow for as long as the stream lasts."""
         now = time.monotonic()
-        began = min([max(each.began, self._opened_at) for each in told.timeline] + [now])
+        began = min([within(each.began, self._opened_at, now) for each in told.timeline] + [now])
         span = current().linked("movement", {"glimpse.live.movement": told.movement}, began=began)
         stage_spans(span, told.timeline, sent=began, answered=now)
         return span

@@ -80,7 +80,11 @@ async def ask(
 
 def inference_span(served: Served, batch: int) -> AbstractContextManager[Span]:
     """The span of one call of a model for `batch` movements."""
-    attributes: dict[str, Value] = {"glimpse.model": served.info.name, "glimpse.model_version": served.version, "glimpse.batch": batch}
+    attributes: dict[str, Value] = {
+        "glimpse.model": served.info.name,
+        "glimpse.model_version": served.version,
+        "glimpse.batch": batch,
+    }
     return span("inference", {**attributes, "glimpse.backend": served.info.backend})
 
 

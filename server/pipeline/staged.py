@@ -25,12 +25,17 @@ def stage_spans(work: Span, timeline: Iterable[StageTime], *, sent: float, answe
     told = [each for each in timeline if each.stage in _NAMES][:_MOST]
     for each in sorted(told, key=lambda each: each.part != ""):
         parent, first, last = parts.get(each.part, parts[""])
-        began = min(max(each.began, first), last)
-        ended = min(max(each.ended, began), last)
-        child = parent.child(each.stage, {"glimpse.busy_s": min(each.busy_s, ended - began)}, began=began)
+        began = within(each.began, first, last)
+        ended = within(each.ended, began, last)
+        child = parent.child(each.stage, {"glimpse.busy_s": within(each.busy_s, 0.0, ended - began)}, began=began)
         child.end(ended)
         if not each.part:
             parts[each.stage] = child, began, ended
+
+
+def within(value: float, least: float, most: float) -> float:
+    """The nearest to `value` between the two; the least where it is not a number."""
+    return min(value, most) if value >= least else least
 
 
 def stage_events(work: Span, on_progress: OnProgress | None) -> OnProgress | None:

@@ -1,28 +1,22 @@
-"""Spans by OTLP: the only module that knows OpenTelemetry, imported where traces are switched on.
+"""Spans by OpenTelemetry, which this module and `server.telemetry.otlp` alone know; both are imported where traces are
+switched on.
 
-Exporting happens in a thread of its own, behind a bounded queue: an endpoint that is slow or gone costs spans, which
-are counted, and no request anything. Of the variables that the library would read, only those that name the service and
-the one that switches it off reach it: everything else is given to it explicitly (docs/tracing.md).
+Of the variables that the library would read, only those that name the service and the one that switches it off reach
+it: everything else is given to it explicitly (docs/tracing.md).
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import re
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
-import grpc
 from opentelemetry.context import Context
-from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
-from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, SpanProcessor, TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace import SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult, TraceIdRatioBased
 from opentelemetry.trace import (
     Link,
@@ -41,31 +35,14 @@ from opentelemetry.trace import Tracer as OtelTracer
 from server import __version__
 from server.spans import ATTRIBUTES, ERROR_TYPE, NO_SPAN, NOTHING, Kind, Span, Value
 from server.telemetry.context import REQUEST_ID
+from server.telemetry.otlp import Delivery, Destination
 
-_BATCH_SPANS = 512
-_DELAY_MS = 500.0
 _LONGEST_VALUE = 128
 _MOST_EVENTS = 64
 _TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 _KINDS: Mapping[Kind, SpanKind] = MappingProxyType(
     {"internal": SpanKind.INTERNAL, "server": SpanKind.SERVER, "client": SpanKind.CLIENT}
 )
-
-_log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Destination:
-    """Where spans go, and what bounds them; each field is named in the settings group of the same meaning. `address` is
-    host:port; `credentials` encrypt the way there.
-    """
-
-    address: str
-    credentials: grpc.ChannelCredentials | None = None
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    timeout_s: float = 10.0
-    flush_s: float = 3.0
-    queue_spans: int = 4096
 
 
 class OtlpTracer:
@@ -87,7 +64,7 @@ class OtlpTracer:
     ) -> None:
         self._caller = caller
         self._flush_s = destination.flush_s
-        self._delivery = _Delivery(destination, told)
+        self._delivery = Delivery(destination, told)
         self._provider = TracerProvider(
             sampler=_Sampler(share),
             resource=_resource(service_name, resource),
@@ -228,93 +205,6 @@ class _Sampler(Sampler):
 
     def get_description(self) -> str:
         return f"share of {self._share.rate}"
-
-
-class _Delivery(SpanProcessor):
-    """The library's batches behind a gate that lets in no more than its queue holds, so that losses are counted."""
-
-    def __init__(self, destination: Destination, told: Callable[[str, int], None]) -> None:
-        self._told = told
-        self._most = destination.queue_spans
-        self._lock = threading.Lock()
-        self._waiting = 0
-        self._exporter = _Exporter(destination, self._taken, lambda spans: told("export", spans))
-        self._batches = BatchSpanProcessor(
-            self._exporter,
-            max_queue_size=self._most,
-            schedule_delay_millis=_DELAY_MS,
-            max_export_batch_size=min(_BATCH_SPANS, self._most),
-            export_timeout_millis=destination.timeout_s * 1000,
-        )
-
-    def on_end(self, span: ReadableSpan) -> None:
-        with self._lock:
-            full = self._waiting >= self._most
-            self._waiting += not full
-        if full:
-            self._told("queue", 1)
-        else:
-            self._batches.on_end(span)
-
-    def end(self, flush_s: float) -> None:
-        """Blocks for `flush_s` seconds at most, and a moment."""
-        ending = threading.Thread(target=self._batches.shutdown, name="glimpse-trace-end", daemon=True)
-        ending.start()
-        ending.join(flush_s)
-        # Ends the retries of an export that is under way; the thread ends by itself, or with the process.
-        self._exporter.give_up()
-        with self._lock:
-            lost, self._waiting = self._waiting, 0
-        if lost:
-            self._told("end", lost)
-
-    def _taken(self, spans: int) -> None:
-        with self._lock:
-            self._waiting -= min(spans, self._waiting)
-
-
-class _Exporter(SpanExporter):
-    """OTLP over gRPC; tells the log when it begins to fail and when it works again, not each time."""
-
-    def __init__(self, destination: Destination, taken: Callable[[int], None], lost: Callable[[int], None]) -> None:
-        self._taken = taken
-        self._lost = lost
-        self._failing = False
-        self._given_up = False
-        self._inner = OTLPSpanExporter(
-            endpoint=destination.address,
-            insecure=destination.credentials is None,
-            credentials=destination.credentials,
-            # Never empty: for want of headers the library would take those of a variable.
-            headers={"x-glimpse-version": __version__, **destination.headers},
-            timeout=destination.timeout_s,
-            compression=grpc.Compression.NoCompression,
-            # A proxy for the outside world does not know the way to a collector in the cluster.
-            channel_options=(("grpc.enable_http_proxy", 0),),  # type: ignore[arg-type]  # it says str, gRPC takes both
-        )
-
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        if self._given_up:
-            return SpanExportResult.FAILURE
-        self._taken(len(spans))
-        result = self._inner.export(spans)
-        failed = result is not SpanExportResult.SUCCESS
-        if failed:
-            self._lost(len(spans))
-        if failed != self._failing and not self._given_up:
-            self._failing = failed
-            _log.warning("traces cannot be delivered" if failed else "traces are delivered again")
-        return result
-
-    def give_up(self) -> None:
-        self._given_up = True
-        self._inner.shutdown()
-
-    def shutdown(self) -> None:
-        self._inner.shutdown()
-
-    def force_flush(self, timeout_millis: int = 30000) -> bool:
-        return True
 
 
 def _kept(attributes: Mapping[str, Value]) -> dict[str, Value]:

@@ -20,7 +20,8 @@ from server.errors import NoFace, WorkerCrashed
 from server.spans import ATTRIBUTES, NO_SPAN, current
 from server.telemetry.logging import JsonFormatter
 from server.telemetry.metrics import Metrics
-from server.telemetry.tracing import Destination, OtlpTracer
+from server.telemetry.otlp import Destination
+from server.telemetry.tracing import OtlpTracer
 from tests.grpc_calls import connected, frames, options, told
 from tests.otlp_sink import sinking, tree
 from tests.ws_calls import frame, lived
@@ -133,7 +134,7 @@ def test_probes_are_not_traced_nor_take_over_a_trace(gateway, sink, caplog):
         for path in ("/livez", "/readyz", "/metrics"):
             assert gateway.client.get(path, headers={"x-request-id": "probe"}).status_code == 200
         assert analyzed(gateway, "after").status_code == 200
-    seen = sink.request("after")
+        seen = sink.request("after")
     assert "probe" not in {x.attributes.get("glimpse.request_id") for x in sink.spans}
     lines = [json.loads(line) for line in caplog.handler.stream.getvalue().splitlines()]
     by_id = {line["request_id"]: line for line in lines if line.get("message") == "request"}
@@ -226,7 +227,7 @@ def test_an_endpoint_that_is_gone_costs_spans_alone(start, caplog):
         gateway.server.should_exit = True
         gateway.server.force_exit = False
         _until(lambda: b'glimpse_trace_spans_dropped_total{reason="export"} 12.0' in metrics.exposition()[0])
-    assert [r.message for r in caplog.records if r.name == "server.telemetry.tracing"] == ["traces cannot be delivered"]
+    assert [r.message for r in caplog.records if r.name == "server.telemetry.otlp"] == ["traces cannot be delivered"]
 
 
 def _until(met):
@@ -292,6 +293,14 @@ def test_variables_of_the_library_do_not_reach_it(monkeypatch, sink):
     )
     assert sink.metadata[-1]["tenant"] == "lab"
     assert not any("api-key" in sent for sent in sink.metadata)
+
+
+def test_the_library_can_be_switched_off(monkeypatch):
+    """By its own variable."""
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    tracer = OtlpTracer(Destination("127.0.0.1:9"))
+    assert tracer.request("any", "", {}) is NO_SPAN
+    tracer._delivery.end(20)
 
 
 def test_what_is_not_listed_is_not_kept(sink):
