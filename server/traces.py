@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -61,7 +62,15 @@ def _credentials(settings: TelemetrySettings) -> object:
     import grpc
 
     ca = settings.otlp_ca
-    return grpc.ssl_channel_credentials(_content("otlp_ca", ca) if ca else None)
+    if not ca:
+        return grpc.ssl_channel_credentials()
+    authorities = _content("otlp_ca", ca)
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(ca)
+    except OSError:
+        # The library of gRPC would say only that the endpoint does not answer.
+        raise ConfigurationError(f"{variable(TELEMETRY, 'otlp_ca')}: {ca} holds no authorities") from None
+    return grpc.ssl_channel_credentials(authorities)
 
 
 def _headers(settings: TelemetrySettings) -> dict[str, str]:

@@ -125,12 +125,14 @@ def misplaced(spans: list[Seen]) -> list[str]:
 
 
 @contextmanager
-def sinking() -> Iterator[Sink]:
-    """A collector that listens."""
+def sinking(credentials: grpc.ServerCredentials | None = None) -> Iterator[Sink]:
+    """A collector that listens, encrypted where it has credentials."""
     sink = Sink()
     server = grpc.server(ThreadPoolExecutor(4))
     trace_service_pb2_grpc.add_TraceServiceServicer_to_server(sink, server)
-    sink.address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    place = "127.0.0.1:0"
+    port = server.add_secure_port(place, credentials) if credentials else server.add_insecure_port(place)
+    sink.address = f"127.0.0.1:{port}"
     server.start()
     try:
         yield sink

@@ -12,16 +12,20 @@ import threading
 import time
 from pathlib import Path
 
+import grpc
 import pytest
+import trustme
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from server.errors import NoFace, WorkerCrashed
+from server.errors import ConfigurationError, NoFace, WorkerCrashed
+from server.settings import load, rows
 from server.spans import ATTRIBUTES, NO_SPAN, current
 from server.telemetry.logging import JsonFormatter
 from server.telemetry.metrics import Metrics
 from server.telemetry.otlp import Destination
 from server.telemetry.tracing import OtlpTracer
+from server.traces import open_tracer
 from tests.grpc_calls import connected, frames, options, told
 from tests.otlp_sink import sinking, tree
 from tests.ws_calls import frame, lived
@@ -295,6 +299,29 @@ def test_variables_of_the_library_do_not_reach_it(monkeypatch, sink):
     assert not any("api-key" in sent for sent in sink.metadata)
 
 
+async def test_spans_travel_encrypted_with_the_headers_of_a_file(tmp_path):
+    """To an endpoint of an authority that is named; a file that cannot be used is named too, and its content is not."""
+    authority, ca, headers = trustme.CA(), tmp_path / "ca.crt", tmp_path / "headers"
+    authority.cert_pem.write_to_path(ca)
+    headers.write_text("api-key=secret\ntenant=lab\n", encoding="ascii")
+    issued = authority.issue_cert("localhost")
+    chain = b"".join(pem.bytes() for pem in issued.cert_chain_pems)
+    with sinking(grpc.ssl_server_credentials([(issued.private_key_pem.bytes(), chain)])) as sink:
+        endpoint = f"https://localhost:{sink.address.rpartition(':')[2]}"
+        given = {"otlp_endpoint": endpoint, "otlp_ca": str(ca), "otlp_headers_file": str(headers)}
+        async with open_tracer(load({}, telemetry=given).telemetry, Metrics()) as tracer:
+            tracer.request("encrypted", "", {}).end()
+        assert sink.names == ["encrypted"]
+        assert {"api-key": "secret", "tenant": "lab"}.items() <= sink.metadata[0].items()
+    headers.write_text("secret words", encoding="ascii")
+    unusable = [(given | {"otlp_ca": path}, "OTLP_CA") for path in ("/no/such/file", str(headers))]
+    for wrong, name in ((given, "OTLP_HEADERS_FILE"), *unusable):
+        with pytest.raises(ConfigurationError, match=f"GLIMPSE_TELEMETRY__{name}: ") as refused:
+            async with open_tracer(load({}, telemetry=wrong).telemetry, Metrics()):
+                pass
+        assert "secret" not in refused.value.message
+
+
 def test_the_library_can_be_switched_off(monkeypatch):
     """By its own variable."""
     monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
@@ -343,8 +370,6 @@ def test_every_attribute_is_listed_and_every_listed_one_is_documented():
 
 def test_every_setting_is_in_the_manual():
     """With its default."""
-    from server.settings import load, rows
-
     manual = (ROOT / "docs" / "tracing.md").read_text(encoding="utf-8")
     for row in rows(load({})):
         if re.match(r"GLIMPSE_TELEMETRY__(OTLP|TRACE|SERVICE|RESOURCE)", row.name):
