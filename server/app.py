@@ -30,6 +30,7 @@ from server.report.export import events_csv
 from server.settings import Settings
 from server.telemetry.metrics import Metrics
 from server.tls.watch import Certificates
+from server.traces import open_tracer
 from server.types import Report
 
 _log = logging.getLogger(__name__)
@@ -55,6 +56,8 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
         async with AsyncExitStack() as stack:
+            # Left last, when all that could tell of itself has ended.
+            await stack.enter_async_context(open_tracer(settings.telemetry, metrics))
             used = pipelines
             if used is None:
                 used = await stack.enter_async_context(open_service(settings, metrics))

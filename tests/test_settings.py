@@ -133,6 +133,22 @@ def test_what_the_caller_gives_wins():
         ("GLIMPSE_BACKEND__TRITON_KEY", "tls.key"),
         ("GLIMPSE_TELEMETRY__LOG_LEVEL", "loud"),
         ("GLIMPSE_TELEMETRY__LOG_FORMAT", "xml"),
+        ("GLIMPSE_TELEMETRY__OTLP_ENDPOINT", "collector:4317"),
+        ("GLIMPSE_TELEMETRY__OTLP_ENDPOINT", "grpc://collector:4317"),
+        ("GLIMPSE_TELEMETRY__OTLP_ENDPOINT", "http://collector:4317/v1/traces"),
+        ("GLIMPSE_TELEMETRY__OTLP_ENDPOINT", "http://collector:port"),
+        ("GLIMPSE_TELEMETRY__OTLP_CA", "ca.crt"),
+        ("GLIMPSE_TELEMETRY__OTLP_HEADERS", "two words"),
+        ("GLIMPSE_TELEMETRY__OTLP_HEADERS", "grpc-timeout=1"),
+        ("GLIMPSE_TELEMETRY__OTLP_HEADERS_FILE", "relative/path"),
+        ("GLIMPSE_TELEMETRY__OTLP_INSECURE", "perhaps"),
+        ("GLIMPSE_TELEMETRY__OTLP_TIMEOUT_SECONDS", "0"),
+        ("GLIMPSE_TELEMETRY__OTLP_FLUSH_SECONDS", "-1"),
+        ("GLIMPSE_TELEMETRY__TRACE_SHARE", "1.1"),
+        ("GLIMPSE_TELEMETRY__TRACE_CONTEXT", "trust"),
+        ("GLIMPSE_TELEMETRY__TRACE_QUEUE_SPANS", "1"),
+        ("GLIMPSE_TELEMETRY__SERVICE_NAME", "two words"),
+        ("GLIMPSE_TELEMETRY__RESOURCE_ATTRIBUTES", "no equals sign"),
         ("GLIMPSE_BACKEND__DEFAULT_MODEL", "mllm"),
         ("GLIMPSE_MLLM__BASE_URL", "llm.example/v1"),
         ("GLIMPSE_MLLM__BASE_URL", "ftp://llm.example/v1"),
@@ -251,6 +267,33 @@ def test_half_an_encryption_is_refused(given, missing):
     """The file that is missing is named."""
     with pytest.raises(ConfigurationError, match=f"GLIMPSE_{missing}"):
         load({f"GLIMPSE_{name}": "/some/file" for name in given})
+
+
+@pytest.mark.parametrize(
+    ("variables", "first"),
+    [
+        ({"OTLP_ENDPOINT": "http://collector:4317", "OTLP_HEADERS": "api-key=secret"}, "OTLP_ENDPOINT"),
+        ({"OTLP_ENDPOINT": "http://collector:4317", "OTLP_HEADERS_FILE": "/run/secret"}, "OTLP_ENDPOINT"),
+        ({"OTLP_HEADERS": "api-key=secret", "OTLP_HEADERS_FILE": "/run/secret"}, "OTLP_HEADERS_FILE"),
+        ({"OTLP_ENDPOINT": "http://collector:4317", "OTLP_CA": "/etc/ca.crt"}, "OTLP_CA"),
+        ({"OTLP_HEADERS": "api key=secret"}, "OTLP_HEADERS"),
+        ({"OTLP_ENDPOINT": "https://user:secret@collector:4317"}, "OTLP_ENDPOINT"),
+    ],
+)
+def test_settings_of_traces_that_do_not_fit_together_are_named(variables, first):
+    """The sentence says which, and holds no credential; on this machine, encrypted or allowed, headers may be sent."""
+    with pytest.raises(ConfigurationError, match=f"GLIMPSE_TELEMETRY__{first}: ") as refused:
+        load({f"GLIMPSE_TELEMETRY__{name}": value for name, value in variables.items()})
+    assert "=secret" not in refused.value.message
+    assert "user:secret" not in refused.value.message
+    sent = {"otlp_headers": "api-key=secret"}
+    for ways in (
+        {"otlp_endpoint": "https://collector"},
+        {"otlp_endpoint": "http://[::1]:4317"},
+        {"otlp_endpoint": "http://collector", "otlp_insecure": True},
+    ):
+        tree = load({}, telemetry=sent | ways)
+        assert "secret" not in repr(tree) + repr(list(rows(tree)))
 
 
 @pytest.mark.parametrize(

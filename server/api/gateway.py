@@ -14,6 +14,7 @@ from server.api.facts import ServerFacts
 from server.api.limits import Admission, Gauges, Limits, Ticket
 from server.errors import DeadlineExceeded
 from server.pipeline.base import Analyzer, LiveAnalyzer, OnProgress
+from server.spans import Tracer
 from server.types import AnalyzeOptions, Classification, Encoded, Report
 
 T = TypeVar("T")
@@ -23,7 +24,12 @@ _GRACE_S = 2.0
 
 
 class Telemetry(Gauges, Protocol):
-    """What the protocols tell the metrics."""
+    """What the protocols tell the metrics, and what follows single requests."""
+
+    @property
+    def tracer(self) -> Tracer:
+        """Begins the span of each request."""
+        ...
 
     def count_rejected(self, reason: str) -> None:
         """A request was refused; `reason` is a problem code."""
@@ -34,8 +40,8 @@ class Telemetry(Gauges, Protocol):
     def observe_request(self, route: str, status: int | str, seconds: float) -> None:
         """A request was answered. `route` is a template or a method; `status` that of HTTP or the name of gRPC's."""
 
-    def exposition(self) -> tuple[bytes, str]:
-        """The metrics as text, and its content type."""
+    def exposition(self, accept: str = "") -> tuple[bytes, str]:
+        """The metrics as text in a form that a header `Accept` asks for, and its content type."""
         ...
 
 

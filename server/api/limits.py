@@ -14,6 +14,7 @@ from server.access.caller import CALLER
 from server.api.expectation import ServiceTime, ahead
 from server.errors import DeadlineExceeded, LimitExceeded, Overloaded
 from server.fairness import FairQueue, may_take
+from server.spans import span
 
 Kind = Literal["analyze", "classify"]
 
@@ -170,8 +171,9 @@ class Admission:
         self, kind: Kind, deadline: float, tenant: str = "", give_up: Callable[[], None] = lambda: None
     ) -> AsyncIterator[None]:
         """Hold one of the `inflight` places; see `Ticket.turn`. `give_up` is called where it has to give way."""
-        self._check_expectation(tenant, deadline)
-        await self._wait(tenant, deadline, give_up)
+        with span("admission"):
+            self._check_expectation(tenant, deadline)
+            await self._wait(tenant, deadline, give_up)
         self._gauges.track_inflight(kind, +1)
         begun = self._service.begin()
         answered = False

@@ -14,14 +14,16 @@ from server.media.limits import MediaLimits
 from server.pipeline.base import Observer, OnProgress, Readiness, check_options
 from server.pipeline.jobs import ClipFindings, ClipJob, Movement, PairFindings, PairJob
 from server.pipeline.probing import Prober
-from server.pipeline.served import Served, ask, choose
+from server.pipeline.served import Served, ask, choose, inference_span
 from server.pipeline.shadow import Shadow, Shadowed
+from server.pipeline.staged import stage_events, stage_spans
 from server.pipeline.workers import WorkerPool
 from server.predict.base import Predictor, StandIn
 from server.recipes.registry import RECIPES
 from server.report.build import event, predictions
 from server.report.export import as_dict
 from server.report.minimal import minimal_classification, minimal_report
+from server.spans import span
 from server.types import (
     AnalyzeOptions,
     Classification,
@@ -108,7 +110,7 @@ class ClipPipeline:
             apex_s=options.apex_s,
             shadow=shadowed.job if shadowed else None,
         )
-        found = cast("ClipFindings", await self._pool.run(job, deadline=deadline, on_progress=on_progress))
+        found = cast("ClipFindings", await self._looked(job, deadline, on_progress))
         if on_progress is not None and found.findings:
             on_progress(Progress("inference", 0, len(found.findings)))
         answer = await self._classify(served, found.findings, deadline)
@@ -147,7 +149,7 @@ class ClipPipeline:
         shadowed = self._shadow.sees(contract, deadline, pair=True) if self._shadow else None
         wanted = shadowed.job if shadowed else None
         job = PairJob(onset, apex, self._policy.limits, contract.recipe, contract.flow, wanted)
-        found = cast("PairFindings", await self._pool.run(job, deadline=deadline))
+        found = cast("PairFindings", await self._looked(job, deadline))
         answer = await self._classify(served, [found], deadline)
         (prediction,) = answer.predictions
         self._observe(found.timings_s, answer.seconds)
@@ -183,7 +185,24 @@ class ClipPipeline:
         return await self.prober.readiness()
 
     async def _served(self, options: AnalyzeOptions, deadline: float) -> Served:
-        return await choose(self._predictor, options.model or self._policy.default_model, options.version, deadline)
+        with span("model") as told:
+            wanted = options.model or self._policy.default_model
+            served = await choose(self._predictor, wanted, options.version, deadline)
+            told.set({"glimpse.model": served.info.name, "glimpse.model_version": served.version})
+        return served
+
+    async def _looked(
+        self, job: ClipJob | PairJob, deadline: float, on_progress: OnProgress | None = None
+    ) -> ClipFindings | PairFindings:
+        """What a worker finds; its passes and stages become spans."""
+        with span("worker") as work:
+            sent = time.monotonic()
+            told = stage_events(work, on_progress)
+            found = cast("ClipFindings | PairFindings", await self._pool.run(job, deadline=deadline, on_progress=told))
+            stage_spans(work, found.timeline, sent=sent, answered=time.monotonic())
+            if isinstance(found, ClipFindings):
+                work.set({"glimpse.clip.frames": found.clip.frames, "glimpse.clip.movements": len(found.findings)})
+        return found
 
     async def _classify(self, served: Served, samples: Sequence[Movement], deadline: float) -> _Answer:
         """All events of a clip as one batch; no event costs no call, and an answer made of noise is withheld."""
@@ -193,7 +212,9 @@ class ClipPipeline:
         batch = {name: np.stack([sample.inputs[name] for sample in samples]) for name in samples[0].inputs}
         started = time.monotonic()
         try:
-            served, outputs = await ask(self._predictor, served, batch, deadline)
+            with inference_span(served, len(samples)) as told:
+                served, outputs = await ask(self._predictor, served, batch, deadline)
+                told.set({"glimpse.model_version": served.version, "glimpse.backend": served.info.backend})
         except GlimpseError as error:
             self._observer.count_inference_error(contract.name, error.code)
             if isinstance(error, BackendError) and info.backend == self._predictor.backend:

@@ -26,6 +26,20 @@ ShadowInputs: TypeAlias = Mapping[str, Float32Array] | Literal["failed", "droppe
 
 
 @dataclass(frozen=True, slots=True)
+class StageTime:
+    """When a stage was worked on: from its first piece of work to its last, in seconds of `time.monotonic`, which
+    processes of one machine share, and `busy_s` of it in fact. `part` is the pass that it belongs to, empty for a pass
+    itself.
+    """
+
+    stage: str
+    part: str
+    began: float
+    ended: float
+    busy_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class ShadowJob:
     """Make the inputs of a second model as well, until that has taken `budget_s` seconds of the worker."""
 
@@ -106,8 +120,8 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class ClipFindings:
-    """All that the pixels said. `coverage` is the share of frames with a face; `timings_s` the cost of each stage, and
-    `shadow_s` that of a second model's inputs.
+    """All that the pixels said. `coverage` is the share of frames with a face; `timings_s` the cost of each stage,
+    `shadow_s` that of a second model's inputs, and `timeline` when it all was.
     """
 
     clip: ClipInfo
@@ -118,11 +132,12 @@ class ClipFindings:
     warnings: tuple[ReportWarning, ...]
     timings_s: Mapping[str, float]
     shadow_s: float = 0.0
+    timeline: tuple[StageTime, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class PairFindings:
-    """One onset-apex pair (see `Movement`); `timings_s` and `shadow_s` as in `ClipFindings`."""
+    """One onset-apex pair (see `Movement`); `timings_s`, `shadow_s` and `timeline` as in `ClipFindings`."""
 
     inputs: Mapping[str, Float32Array]
     contraction: Contraction
@@ -131,3 +146,4 @@ class PairFindings:
     timings_s: Mapping[str, float]
     shadow: ShadowInputs = None
     shadow_s: float = 0.0
+    timeline: tuple[StageTime, ...] = ()

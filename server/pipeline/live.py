@@ -14,6 +14,7 @@ from server.pipeline.live_teller import Teller
 from server.pipeline.live_workers import LiveWorkers
 from server.pipeline.served import Served, choose
 from server.predict.base import Predictor
+from server.spans import current, span
 from server.streams import StreamOptions
 
 SERVED_SHARE = 0.8
@@ -77,9 +78,12 @@ class LivePipeline:
         check_stream_options(options)
         async with AsyncExitStack() as taking:
             taking.enter_context(self._admitted(options.frame_rate))
-            served = await self._served(options)
-            process = await taking.enter_async_context(self._workers.borrow())
+            with span("model"):
+                served = await self._served(options)
+            with span("worker wait"):
+                process = await taking.enter_async_context(self._workers.borrow())
             taken = taking.pop_all()
+        tally = Tally(self._observer)
         stream = LiveStream(
             process=process,
             teller=Teller(
@@ -92,8 +96,11 @@ class LivePipeline:
             served=served,
             options=options,
             policy=self._policy,
-            tally=Tally(self._observer),
+            tally=tally,
         )
+        told = current()
+        told.set({"glimpse.model": served.info.name, "glimpse.model_version": served.version})
+        told.set({"glimpse.live.policy": options.policy, "glimpse.live.frame_rate": options.frame_rate})
         work = asyncio.get_running_loop().create_task(_work(stream, taken))
         try:
             yield stream
@@ -103,6 +110,7 @@ class LivePipeline:
                 # Not `await work`: that would hide a cancellation of this task behind that of the work.
                 await asyncio.wait({work})
             finally:
+                told.set({f"glimpse.live.{name}": count for name, count in tally.counts().items()})
                 await taken.aclose()
 
     @contextmanager

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from server.contract import FlowMethod
 from server.media.limits import MediaLimits
+from server.pipeline.jobs import StageTime
 from server.spotting.causal import Step
 from server.streams import FrameRefused, FrameResult, LiveFrame, StreamOptions, WithdrawReason
 from server.types import Contraction, Evidence, Float32Array, Interval
@@ -44,8 +45,8 @@ class LiveRehearse:
 @dataclass(frozen=True, slots=True)
 class Told:
     """One step of a movement, of those of `server.spotting.causal`. An event has what was measured of it: `inputs` are
-    the recipe's tensors, no batch axis, `still` as in `server.pipeline.measure.Movement`. `reason` is that of what was
-    withdrawn.
+    the recipe's tensors, no batch axis, `still` as in `server.pipeline.measure.Movement`, and `timeline` when that was
+    done. `reason` is that of what was withdrawn.
     """
 
     movement: int
@@ -57,6 +58,7 @@ class Told:
     inputs: Mapping[str, Float32Array] | None = None
     contraction: Contraction | None = None
     reason: WithdrawReason = "not-an-expression"
+    timeline: tuple[StageTime, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

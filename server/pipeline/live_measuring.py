@@ -17,6 +17,7 @@ from server.contract import FlowMethod
 from server.errors import FaceError
 from server.pipeline.event_frames import EventFrames
 from server.pipeline.frame_store import Excerpt
+from server.pipeline.jobs import StageTime
 from server.pipeline.measure import Measurer, Movement, StageClock
 from server.types import Interval
 
@@ -69,11 +70,12 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A movement that is over, and what was measured of it; None where that failed."""
+    """A movement that is over, and what was measured of it, None where that failed, and when."""
 
     movement: int
     sample: Sample
     measured: Movement | None
+    timeline: tuple[StageTime, ...] = ()
 
 
 @dataclass(slots=True)
@@ -168,4 +170,5 @@ class LiveMeasuring:
         sample, trial = self._due.pop(movement), self._trials.pop(movement)
         if trial.measured is None:
             return Ended(movement, sample, None)
-        return Ended(movement, sample, Movement.of(trial.measured.measured, sample.plan.interval, sample.fps))
+        measured = Movement.of(trial.measured.measured, sample.plan.interval, sample.fps)
+        return Ended(movement, sample, measured, trial.clock.timeline)

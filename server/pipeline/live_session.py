@@ -275,4 +275,5 @@ def _event(ended: Ended) -> Told:
         still=measured.still,
         inputs=measured.measured.inputs,
         contraction=measured.measured.contraction,
+        timeline=ended.timeline,
     )

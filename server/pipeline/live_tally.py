@@ -61,6 +61,11 @@ class Tally:
             case Withdrawn():
                 self.withdrawn += 1
 
+    def counts(self) -> dict[str, int]:
+        """What became of frames and movements until now, by the names of `StreamStats`."""
+        names = ("received", "analysed", "dropped", "refused", "events", "withdrawn")
+        return {name: getattr(self, name) for name in names}
+
     def stats(self, model: ModelRef) -> StreamStats:
         """All of it; `duration_s` from the first frame that was looked at to the last one."""
         lags = np.array(self.lags or [0.0])

@@ -8,10 +8,12 @@ from dataclasses import replace
 from server.errors import GlimpseError
 from server.pipeline.base import Observer
 from server.pipeline.live_jobs import Told
-from server.pipeline.served import Served, ask
+from server.pipeline.served import Served, ask, inference_span
+from server.pipeline.staged import stage_spans, within
 from server.predict.base import Predictor, StandIn
 from server.report.build import event, predictions
 from server.report.minimal import minimal_event
+from server.spans import Span, current, entered
 from server.streams import Candidate, LiveEvent, Onset, Withdrawn
 from server.types import Detail, Prediction
 
@@ -33,6 +35,7 @@ class Teller:
         self._backend = served.info.backend
         self._observer = observer
         self._inference_s = inference_s
+        self._opened_at = time.monotonic()
         self._detail = detail
 
     async def tell(self, told: Told) -> Onset | Candidate | LiveEvent | Withdrawn:
@@ -46,14 +49,24 @@ class Teller:
                 return Candidate(movement, track_id, *moments)
             case "withdrawn":
                 return Withdrawn(movement, track_id, told.reason)
-        assert told.evidence is not None
-        prediction = await self._predict(told)
+        with entered(self._span(told)) as span:
+            prediction = await self._predict(told)
+            span.set({"glimpse.live.outcome": "event" if prediction else "withdrawn"})
         if prediction is None:
             return Withdrawn(movement, track_id, "not-classified")
+        assert told.evidence is not None
         found = replace(prediction, abstained=prediction.abstained or told.still)
         ended = event(track_id, where, told.evidence, found)
         self._observer.observe_event(self.served.info.name, ended)
         return LiveEvent(movement, minimal_event(ended) if self._detail == "minimal" else ended)
+
+    def _span(self, told: Told) -> Span:
+        """With a trace of its own: that of a stream would grow for as long as the stream lasts."""
+        now = time.monotonic()
+        began = min([within(each.began, self._opened_at, now) for each in told.timeline] + [now])
+        span = current().linked("movement", {"glimpse.live.movement": told.movement}, began=began)
+        stage_spans(span, told.timeline, sent=began, answered=now)
+        return span
 
     async def _predict(self, told: Told) -> Prediction | None:
         """The model's answer to what was measured of a movement; None where the backend fails."""
@@ -63,7 +76,8 @@ class Teller:
         batch = {name: values[None] for name, values in told.inputs.items()}
         started = time.monotonic()
         try:
-            served, outputs = await ask(self._predictor, self.served, batch, started + self._inference_s)
+            with inference_span(self.served, 1):
+                served, outputs = await ask(self._predictor, self.served, batch, started + self._inference_s)
         except GlimpseError as error:
             self._observer.count_inference_error(contract.name, error.code)
             return None

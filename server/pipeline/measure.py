@@ -21,6 +21,7 @@ from server.flow.derive import flow_field
 from server.flow.estimate import estimate
 from server.pipeline.caveats import evidence_of
 from server.pipeline.event_frames import EventFrames, at_times
+from server.pipeline.jobs import StageTime
 from server.recipes.registry import RECIPES
 from server.spotting.intervals import STILL_IOD
 from server.spotting.signal import displacement_between
@@ -28,19 +29,44 @@ from server.types import Contraction, EventSample, Evidence, Float32Array, Float
 
 
 class StageClock:
-    """Seconds spent in each stage, by one thread."""
+    """Seconds spent in each stage, by one thread, and from when to when."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
+        self._spans: dict[tuple[str, str], tuple[float, float, float]] = {}
+        self._part = ""
+
+    @property
+    def timeline(self) -> tuple[StageTime, ...]:
+        """Each stage in each part, the parts themselves among them."""
+        return tuple(StageTime(stage, part, *times) for (part, stage), times in self._spans.items())
 
     @contextmanager
     def time(self, stage: str) -> Iterator[None]:
         """Add the duration of the block to `stage`."""
-        start = time.perf_counter()
+        start = time.monotonic()
         try:
             yield
         finally:
-            self.seconds[stage] += time.perf_counter() - start
+            seconds = self._add(stage, start)
+            self.seconds[stage] += seconds
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """What is done in the block belongs to a part of the whole, such as a pass over a clip."""
+        start = time.monotonic()
+        self._part = name
+        try:
+            yield
+        finally:
+            self._part = ""
+            self._add(name, start)
+
+    def _add(self, stage: str, start: float) -> float:
+        end = time.monotonic()
+        began, _, busy_s = self._spans.get((self._part, stage), (start, end, 0.0))
+        self._spans[self._part, stage] = (began, end, busy_s + end - start)
+        return end - start
 
     def add(self, other: StageClock) -> None:
         """Take in what another thread has spent."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
 from server.contract import ModelContract
@@ -11,6 +12,7 @@ from server.errors import ModelNotServable, UnknownModel
 from server.predict.base import Predictor, StandIn
 from server.predict.deadline import out_of_time
 from server.recipes.registry import RECIPES
+from server.spans import Span, Value, span
 from server.types import Float32Array, ModelInfo, ModelRef
 
 
@@ -74,6 +76,16 @@ async def ask(
         served = successor
         outputs = await predictor.predict(name, batch, version=served.version, deadline=deadline)
     return (served.answered(outputs) if isinstance(outputs, StandIn) else served), outputs
+
+
+def inference_span(served: Served, batch: int) -> AbstractContextManager[Span]:
+    """The span of one call of a model for `batch` movements."""
+    attributes: dict[str, Value] = {
+        "glimpse.model": served.info.name,
+        "glimpse.model_version": served.version,
+        "glimpse.batch": batch,
+    }
+    return span("inference", {**attributes, "glimpse.backend": served.info.backend})
 
 
 def _fed(contract: ModelContract) -> tuple[object, ...]:

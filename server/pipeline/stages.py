@@ -34,6 +34,7 @@ from server.types import Interval, Progress, ReportWarning
 
 OnProgress = Callable[[Progress], None]
 
+FIRST_PASS, SECOND_PASS = "first pass", "second pass"
 _REPORT_EVERY = 25
 _RIVALS = 4
 """Faces followed in order to tell which is the largest."""
@@ -67,7 +68,8 @@ class Stages:
         expected = probe(job.data, job.limits).frames
         decoder = open_clip(job.data, job.limits)
         on_progress(Progress("decode", 1, 1))
-        logs = self._follow(decoder, job, clock, lambda done: on_progress(Progress("faces", done, expected)))
+        with clock.part(FIRST_PASS):
+            logs = self._follow(decoder, job, clock, lambda done: on_progress(Progress("faces", done, expected)))
         clip = decoder.info
         seen = frozenset[int]().union(*(log.frames for log in logs))
         if not logs:
@@ -79,7 +81,8 @@ class Stages:
             movements = _movements(logs, job, clip.duration_s)
             speech = [] if job.given else spoken(logs)
         shadow = ShadowMaker(job.shadow, job.recipe, job.flow)
-        findings, warnings = self._measure(decoder, movements, job, clock, on_progress, shadow=shadow)
+        with clock.part(SECOND_PASS):
+            findings, warnings = self._measure(decoder, movements, job, clock, on_progress, shadow=shadow)
         faces = tuple(log.summary(clip.fps) for log in logs)
         return ClipFindings(
             clip=clip,
@@ -90,6 +93,7 @@ class Stages:
             warnings=(*decoder.warnings, *warnings, *absences(logs, clip.duration_s), *speech, *poor(faces, clip)),
             timings_s=dict(clock.seconds),
             shadow_s=shadow.seconds,
+            timeline=clock.timeline,
         )
 
     def _follow(
@@ -175,7 +179,7 @@ class Stages:
         shadow = ShadowMaker(job.shadow, job.recipe, job.flow)
         second = shadow.make(measured.sample, partial(self._measurer.align, onset))
         answer = (measured.inputs, measured.contraction, evidence, still, dict(clock.seconds))
-        return PairFindings(*answer, second, shadow.seconds)
+        return PairFindings(*answer, second, shadow.seconds, clock.timeline)
 
 
 def _largest(logs: Iterable[FaceLog]) -> list[FaceLog]:

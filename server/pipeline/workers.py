@@ -18,6 +18,7 @@ from server.pipeline.confined import tell_confinement
 from server.pipeline.worker_main import Handler
 from server.pipeline.worker_process import WorkerKilled, WorkerProcess
 from server.sandbox.confinement import Bounds
+from server.spans import current, span
 
 _log = logging.getLogger(__name__)
 
@@ -98,11 +99,13 @@ class WorkerPool:
         try:
             return await self._run(job, deadline, on_progress)
         except WorkerKilled:
+            current().event("worker killed")
             return await self._run(job, deadline, on_progress)
 
     async def _run(self, job: Any, deadline: float, on_progress: OnProgress | None) -> Any:
         tenant = self._tenant()
-        process = await self._acquire(tenant, deadline)
+        with span("worker wait"):
+            process = await self._acquire(tenant, deadline)
         began = time.monotonic()
         reason = ""
         try:

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 
 from server.errors import BackendError, BackendFailed, BackendUnavailable, DeadlineExceeded, GlimpseError
 from server.predict.base import UNWATCHED, BackendWatch, Predictor, StandIn
+from server.spans import current
 from server.types import Float32Array, ModelInfo, ReportWarning
 
 CODE = "fallback"
@@ -96,6 +97,7 @@ class FallbackPredictor:
                 raise
             reason = _reason(error)
             self._watch.count_fallback(model, reason)
+            current().event("fallback", {"glimpse.fallback.reason": reason})
             return StandIn(outputs, self._local.backend, _warning(model, error))
 
     async def probe(self, model: str) -> str:

@@ -25,6 +25,7 @@ from server.predict.retry import Retry, RetryBudget
 from server.predict.tensors import batches, check_inputs, check_outputs, joined, zeros
 from server.predict.triton_calls import TritonCalls
 from server.predict.triton_protocol import CHANNEL_OPTIONS, NothingLoaded, request_tensors, response_tensors, target
+from server.predict.triton_traced import infer_span
 from server.types import Float32Array, ModelInfo
 
 _CATALOGUE = "the model list"
@@ -168,7 +169,10 @@ class TritonPredictor:
         tensors, wanted = request_tensors(contract, part)
 
         async def call(client: InferenceServerClient, left_s: float) -> Any:
-            return await client.infer(contract.name, tensors, version, wanted, client_timeout=left_s)
+            with infer_span(probing=probing) as headers:
+                return await client.infer(
+                    contract.name, tensors, version, wanted, client_timeout=left_s, headers=headers
+                )
 
         result = await self._calls.infer(contract.name, call, deadline, probing=probing)
         outputs = response_tensors(contract.name, result.get_response())

@@ -17,6 +17,7 @@ from server.predict.breaker import Circuits, CircuitState
 from server.predict.deadline import remaining_s
 from server.predict.retry import Retry, RetryBudget
 from server.predict.triton_protocol import names_model, translated
+from server.spans import current
 
 _T = TypeVar("_T")
 _FAIR_CHANCE_S = 1.0
@@ -91,6 +92,7 @@ class TritonCalls:
                     raise
                 paid = self._budget.take()
                 self._watch.count_retry(sent=paid)
+                current().event("retry", {"glimpse.retry.sent": paid})
                 if not paid:
                     raise
             await asyncio.sleep(pause_s)
@@ -135,5 +137,6 @@ class TritonCalls:
 
     def _changed(self, target: str, state: CircuitState) -> None:
         self._watch.set_circuit(target, state)
+        current().event("circuit", {"glimpse.circuit.target": target, "glimpse.circuit.state": state})
         if state != "trying":
             _log.warning("a circuit to Triton changed", extra={"target": target, "state": state})

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any, Literal
 
 from server.errors import GlimpseError
+from server.spans import current
 from server.telemetry.context import REQUEST_ID
 
 FIELDS = frozenset(
@@ -24,6 +25,7 @@ FIELDS = frozenset(
         *("method", "route", "status", "duration_ms", "code", "stage", "reason", "reasons", "caller"),
         *("version", "backend", "model", "target", "state", "layers", "lacks", "what", "said"),
         *("url", "grpc", "hosts", "serial", "expires"),
+        *("trace_id", "span_id"),
         *("outcomes", "agreement", "request_sha256", "answer_sha256", "input_tokens", "output_tokens"),
     }
 )
@@ -32,7 +34,7 @@ _LONGEST_FOREIGN = 200
 
 
 class JsonFormatter(logging.Formatter):
-    """Time (UTC), level, logger, message, request id, and the record's extra fields."""
+    """Time (UTC), level, logger, message, request id, ids of the trace where there is one, and the extra fields."""
 
     def format(self, record: logging.LogRecord) -> str:
         """One line of JSON."""
@@ -61,6 +63,8 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
     }
     if request_id := REQUEST_ID.get():
         fields["request_id"] = request_id
+    if trace_id := current().trace_id:
+        fields |= {"trace_id": trace_id, "span_id": current().span_id}
     fields.update((name, value) for name, value in record.__dict__.items() if name in FIELDS)
     if record.exc_info:
         fields["exception"] = _trace(record.exc_info[1])
@@ -106,6 +110,8 @@ def configure(level: str, log_format: Literal["auto", "json", "text"]) -> None:
                 # Both speak about the bytes of requests; the problem document and our own record say enough.
                 "uvicorn.access": {"level": "CRITICAL"},
                 "python_multipart": {"level": "CRITICAL"},
+                # It complains of an endpoint with each export; we say once that it does not answer.
+                "opentelemetry": {"level": "CRITICAL"},
             },
         }
     )

@@ -8,9 +8,16 @@ from types import MappingProxyType
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from server.predict.breaker import CircuitState
+from server.spans import current
 
 _INFERENCE_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 15, 60)
 _CIRCUITS: Mapping[CircuitState, int] = MappingProxyType({"closed": 0, "trying": 1, "open": 2})
+
+
+def exemplar() -> dict[str, str] | None:
+    """What leads from an observation to the trace of the request it was made for; None where that is not traced."""
+    span = current()
+    return {"trace_id": span.trace_id, "span_id": span.span_id} if span.trace_id else None
 
 
 class MachineMetrics:
@@ -69,7 +76,7 @@ class MachineMetrics:
 
     def observe_inference(self, model: str, backend: str, seconds: float) -> None:
         """One call of the backend was answered."""
-        self._inference_seconds.labels(model, backend).observe(seconds)
+        self._inference_seconds.labels(model, backend).observe(seconds, exemplar())
 
     def count_inference_error(self, model: str, code: str) -> None:
         """One call of the backend failed."""

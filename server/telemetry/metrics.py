@@ -8,11 +8,13 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.openmetrics import exposition as openmetrics
 
 from server import __version__
 from server.access.caller import CALLER
 from server.pipeline.base import LiveFrameOutcome, ShadowOutcome
-from server.telemetry.machine import MachineMetrics
+from server.spans import UNTRACED, Tracer
+from server.telemetry.machine import MachineMetrics, exemplar
 from server.types import Event, Report
 
 _REQUEST_S = (0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
@@ -25,6 +27,7 @@ _MOST_CALLERS = 256
 _LEFT = frozenset({"499", "CANCELLED"})
 _FAILED = frozenset({"INTERNAL", "UNAVAILABLE", "UNKNOWN", "DEADLINE_EXCEEDED", "1011", "4408"})
 _ANSWERED = frozenset({"OK", "1000"})
+_LOST = ("queue", "export", "end")
 
 
 def outcome_of(status: int | str) -> str:
@@ -35,6 +38,16 @@ def outcome_of(status: int | str) -> str:
     if text in _LEFT:
         return "left"
     return "failed" if text in _FAILED or (text[:1] == "5" and len(text) == 3) else "refused"
+
+
+def _wants_openmetrics(accept: str) -> bool:
+    """Whether a header names OpenMetrics 1.0, or no version of it, with any quality but 0."""
+    for offer in accept.lower().split(","):
+        kind, *parameters = (part.strip() for part in offer.split(";"))
+        given = dict(part.replace(" ", "").partition("=")[::2] for part in parameters)
+        if kind == "application/openmetrics-text" and given.get("version", "1.0.0") == "1.0.0":
+            return given.get("q", "1").rstrip("0.") != ""
+    return False
 
 
 class _WithoutCreationTimes:
@@ -61,6 +74,29 @@ class Metrics(MachineMetrics):
         self._make_shadow_metrics()
         self._make_live_metrics()
         self._make_access_metrics()
+        self._lost_spans = Counter(
+            "glimpse_trace_spans_dropped",
+            "Spans that were not delivered: the queue was full, an export failed, or the service ended.",
+            ("reason",),
+            registry=self.registry,
+        )
+        self._tracer: Tracer = UNTRACED
+
+    @property
+    def tracer(self) -> Tracer:
+        """Begins the span of each request."""
+        return self._tracer
+
+    def trace_with(self, tracer: Tracer) -> None:
+        """From now on, spans go there."""
+        self._tracer = tracer
+        if tracer is not UNTRACED:
+            for reason in _LOST:
+                self._lost_spans.labels(reason)
+
+    def count_lost_spans(self, reason: str, spans: int) -> None:
+        """So many spans were not delivered; `reason` is `queue`, `export` or `end`. For any thread."""
+        self._lost_spans.labels(reason).inc(spans)
 
     def _make_request_metrics(self) -> None:
         r = self.registry
@@ -152,14 +188,20 @@ class Metrics(MachineMetrics):
                 told[family.name] = values[""] if list(values) == [""] else values
         return told
 
-    def exposition(self) -> tuple[bytes, str]:
-        """All metrics in the text format of Prometheus, and its content type."""
+    def exposition(self, accept: str = "") -> tuple[bytes, str]:
+        """All metrics as text, and its content type: OpenMetrics 1.0, which has exemplars, where the header `accept`
+        names it, else the text format of Prometheus.
+        """
+        if _wants_openmetrics(accept):
+            # The version is fixed here: the library would take the text of the header for it.
+            body: bytes = openmetrics.generate_latest(_WithoutCreationTimes(self.registry))  # type: ignore[no-untyped-call]
+            return body, openmetrics.CONTENT_TYPE_LATEST
         return generate_latest(_WithoutCreationTimes(self.registry)), CONTENT_TYPE_PLAIN_0_0_4
 
     def observe_request(self, route: str, status: int | str, seconds: float) -> None:
         """A request was answered. `route` is a template, so that the label is bounded."""
         self._requests.labels(route, str(status)).inc()
-        self._request_seconds.labels(route).observe(seconds)
+        self._request_seconds.labels(route).observe(seconds, exemplar())
         self._by_caller.labels(self._bounded(CALLER.get().label), outcome_of(status)).inc()
 
     def _bounded(self, caller: str) -> str:
@@ -191,7 +233,7 @@ class Metrics(MachineMetrics):
 
     def observe_stage(self, stage: str, seconds: float) -> None:
         """One clip spent `seconds` in `stage`."""
-        self._stage_seconds.labels(stage).observe(seconds)
+        self._stage_seconds.labels(stage).observe(seconds, exemplar())
 
     def observe_report(self, report: Report) -> None:
         """One clip was answered."""

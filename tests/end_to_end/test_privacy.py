@@ -22,6 +22,7 @@ from websockets.sync.client import connect
 
 from tests import residue
 from tests.end_to_end.conftest import ROOT, STARTUP_S, Service, serving
+from tests.otlp_sink import Sink, sinking
 from tests.secret_clip import FIELD_NAME, FILE_NAME, SecretClip, Secrets, secret_clip
 
 SHARED = tuple(Path(place) for place in ("/tmp", "/var/tmp", "/dev/shm"))
@@ -40,6 +41,7 @@ class Watched:
     clip: SecretClip
     live: SecretClip
     secrets: Secrets
+    sink: Sink
     told: list[bytes] = field(default_factory=list)
     left: dict[str, int] = field(default_factory=dict)
 
@@ -122,8 +124,17 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     secrets = Secrets.of((clip, live), other)
     since_ns = time.time_ns()
     # ONNX Runtime keeps its telemetry quiet by itself where it sees a CI machine; an operator's machine is none.
-    with serving(base / "log", cwd=folder, without=("CI",), **_places(folder, base / "fonts")) as service:
-        watched = Watched(service, folder, since_ns, clip, live, secrets)
+    with (
+        sinking() as sink,
+        serving(
+            base / "log",
+            cwd=folder,
+            without=("CI",),
+            GLIMPSE_TELEMETRY__OTLP_ENDPOINT=f"http://{sink.address}",
+            **_places(folder, base / "fonts"),
+        ) as service,
+    ):
+        watched = Watched(service, folder, since_ns, clip, live, secrets, sink)
         watched.ask_rest()
         readable = os.geteuid() == 0
         if readable:
@@ -138,7 +149,14 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
 def _texts(watched: Watched) -> dict[str, bytes]:
     client = watched.service.client
     log = watched.service.log.read_bytes()
-    return {"log": log, "metrics": client.get("/metrics").content, "answers": b"\n".join(watched.told)}
+    request_id = client.get("/v1/models").headers["x-request-id"]
+    watched.sink.request(request_id)
+    return {
+        "log": log,
+        "metrics": client.get("/metrics").content,
+        "answers": b"\n".join(watched.told),
+        "traces": b"\n".join(watched.sink.received),
+    }
 
 
 def _in_text(text: bytes, watched: Watched) -> list[str]:
@@ -179,14 +197,17 @@ def test_no_file_holds_anything_of_a_frame(watched):
 
 
 def test_no_text_shows_anything_of_a_frame(watched):
-    """Neither the log at debug level, nor metrics, nor answers and their headers: not as bytes, not spelled out, no
-    landmarks; and the log knows no name of a file or of an unknown part, and no address.
+    """Neither the log at debug level, nor metrics, nor traces, nor answers and their headers: not as bytes, not spelled
+    out, no landmarks; and log, metrics and traces know no name of a file or of an unknown part, and no address.
     """
     texts = _texts(watched)
-    assert {name: _in_text(text, watched) for name, text in texts.items()} == {"log": [], "metrics": [], "answers": []}
+    found = {name: _in_text(text, watched) for name, text in texts.items()}
+    assert found == {"log": [], "metrics": [], "answers": [], "traces": []}
+    assert watched.sink.names.count("POST /v1/analyze") == 9
+    assert b"127.0.0.1" not in texts["traces"]
     assert texts["log"].count(b'"route": "/v1/analyze"') == 9
     for name in (FILE_NAME, FILE_NAME.removesuffix(".mp4"), FIELD_NAME):
-        assert name.encode() not in texts["log"] + texts["metrics"], name
+        assert name.encode() not in texts["log"] + texts["metrics"] + texts["traces"], name
     requests = [line for line in texts["log"].splitlines() if b'"request"' in line]
     assert requests
     assert not [line for line in requests if b"127.0.0.1" in line]

@@ -17,7 +17,11 @@ from server.errors import (
 )
 from server.predict.base import StandIn
 from server.predict.fallback import FallbackPredictor
+from server.spans import entered
+from server.telemetry.otlp import Destination
+from server.telemetry.tracing import OtlpTracer
 from server.testing import FakePredictor
+from tests.otlp_sink import sinking
 
 INPUTS = {"flow": np.zeros((2, 3, 8, 8), np.float32)}
 DOWN = BackendUnavailable("the inference server does not answer", stage="inference")
@@ -88,6 +92,19 @@ def both(main, local, watch):
 def soon(seconds=60.0):
     """A deadline."""
     return time.monotonic() + seconds
+
+
+async def test_a_trace_says_that_the_copy_answered(both, main):
+    """As an event of what was asked, with the reason."""
+    await both.model("net")
+    main.error = DOWN
+    with sinking() as sink:
+        tracer = OtlpTracer(Destination(sink.address))
+        with entered(tracer.request("asked", "", {})):
+            await both.predict("net", INPUTS, deadline=soon())
+        await tracer.close()
+        [seen] = sink.spans
+    assert seen.events == [("fallback", {"glimpse.fallback.reason": "unavailable"})]
 
 
 async def test_while_the_backend_answers_nothing_changes(both, local, watch):

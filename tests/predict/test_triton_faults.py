@@ -14,6 +14,10 @@ from server.errors import BackendFailed, BackendUnavailable, DeadlineExceeded, M
 from server.predict.breaker import Circuits
 from server.predict.retry import Retry, RetryBudget
 from server.predict.triton import TritonPredictor
+from server.spans import entered
+from server.telemetry.otlp import Destination
+from server.telemetry.tracing import OtlpTracer
+from tests.otlp_sink import sinking
 
 
 def soon(seconds=60.0):
@@ -35,6 +39,7 @@ class ScriptedTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         self.state = "READY"
         self.says = "scripted\nsecond line"
         self.inferences = []
+        self.traceparents = []
         self.started = asyncio.Event()
         self.cancelled = asyncio.Event()
         self.indexed = 0
@@ -60,6 +65,7 @@ class ScriptedTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
     async def ModelInfer(self, request, context):
         """One inference."""
         self.inferences.append((request.model_version, context.time_remaining()))
+        self.traceparents.append(dict(context.invocation_metadata()).get("traceparent", ""))
         self.started.set()
         if self.hang:
             try:
@@ -382,3 +388,22 @@ async def test_nobody_listens(connect, tiny):
             await predictor.models()
         with pytest.raises(BackendUnavailable):
             await predictor.probe("tiny")
+
+
+async def test_each_try_is_a_span_whose_trace_goes_to_triton(scripted, connect, tiny):
+    """With the status of the call and the retry as an event; what is not traced, and a probe, send no trace."""
+    scripted.script = [grpc.StatusCode.UNAVAILABLE]
+    predictor = connect(scripted.address)
+    with sinking() as sink:
+        tracer = OtlpTracer(Destination(sink.address))
+        with entered(tracer.request("asked", "", {})) as asked:
+            await predictor.predict("tiny", tiny.batch(1), deadline=soon())
+            await predictor.probe("tiny")
+        await predictor.predict("tiny", tiny.batch(1), deadline=soon())
+        await tracer.close()
+        calls = [x for x in sink.trace(asked.trace_id) if x.parent]
+        events = [event for x in sink.trace(asked.trace_id) for event in x.events]
+    assert [x.attributes["rpc.response.status_code"] for x in calls] == ["UNAVAILABLE", "OK"]
+    assert {x.parent for x in calls} == {asked.span_id}
+    assert scripted.traceparents == [*(f"00-{x.trace}-{x.id}-01" for x in calls), "", ""]
+    assert events == [("retry", {"glimpse.retry.sent": True})]

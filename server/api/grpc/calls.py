@@ -19,10 +19,12 @@ from server.api.gateway import Telemetry, now
 from server.api.grpc.abandoned import give_up
 from server.api.status import status_of
 from server.errors import BackendUnavailable, DeadlineExceeded, GlimpseError, InputError, LimitExceeded, Overloaded
+from server.spans import ERROR_TYPE, Span, current, entered
 from server.telemetry.context import REQUEST_ID, accepted_or_new
 
 SERVICE = "glimpse.v1.MicroExpressions"
 REQUEST_ID_KEY = "x-request-id"
+_TRACEPARENT_KEY = "traceparent"
 MESSAGE_SETTING = "GLIMPSE_SERVER__GRPC_MESSAGE_BYTES"
 _FACT_CHARACTERS = 256
 # What is answered at the last moment still has to reach the client.
@@ -113,7 +115,8 @@ async def answered(
     What was written last, and the status behind it, may wait for `taken_s` seconds for the client to take it.
     """
     arrived = now()
-    offered = dict(context.invocation_metadata() or ()).get(REQUEST_ID_KEY, "")
+    metadata = context.invocation_metadata() or ()
+    offered = dict(metadata).get(REQUEST_ID_KEY, "")
     request_id = accepted_or_new(offered if isinstance(offered, str) else "")
     token = REQUEST_ID.set(request_id)
     # Who asks was decided before the method was called, where the address is not known.
@@ -121,32 +124,42 @@ async def answered(
     status: str | None = None
     call = Call(context, request_id, arrived, message_bytes)
     try:
-        await context.send_initial_metadata(((REQUEST_ID_KEY, request_id),))
-        try:
-            yield call
-            status = "OK"
-        except Exception as error:  # noqa: BLE001 - whatever it was, the client gets a status
-            status = _noted(error, telemetry)
-            if streamed:
-                await call.throw_away()
-            # Before the client knows: who asks for the metrics then finds the call in them.
-            _record(method, status, arrived, telemetry)
-            await _abort(context, error, request_id)
-    except asyncio.CancelledError:
-        telemetry.count_cancelled(method.lower())
-        raise
+        with entered(_begun(method, metadata, request_id, telemetry)):
+            try:
+                await context.send_initial_metadata(((REQUEST_ID_KEY, request_id),))
+                try:
+                    yield call
+                    status = "OK"
+                except Exception as error:  # noqa: BLE001 - whatever it was, the client gets a status
+                    status = _noted(error, telemetry)
+                    if streamed:
+                        await call.throw_away()
+                    # Before the client knows: who asks for the metrics then finds the call in them.
+                    _record(method, status, arrived, telemetry)
+                    await _abort(context, error, request_id)
+            except asyncio.CancelledError:
+                telemetry.count_cancelled(method.lower())
+                raise
+            finally:
+                call.end()
+                give_up(taken_s)
+                if status in {None, "OK"}:
+                    _record(method, status or "CANCELLED", arrived, telemetry)
     finally:
-        call.end()
-        give_up(taken_s)
-        if status in {None, "OK"}:
-            _record(method, status or "CANCELLED", arrived, telemetry)
         CALLER.reset(known)
         REQUEST_ID.reset(token)
+
+
+def _begun(method: str, metadata: Any, request_id: str, telemetry: Telemetry) -> Span:
+    offered = [value for name, value in metadata if name == _TRACEPARENT_KEY and isinstance(value, str)]
+    called = {"rpc.system.name": "grpc", "rpc.method": f"{SERVICE}/{method}", "glimpse.request_id": request_id}
+    return telemetry.tracer.request(f"{SERVICE}/{method}", offered[0] if len(offered) == 1 else "", called)
 
 
 def _record(method: str, status: str, arrived: float, telemetry: Telemetry) -> None:
     seconds = now() - arrived
     telemetry.observe_request(f"/{SERVICE}/{method}", status, seconds)
+    current().set({"rpc.response.status_code": status})
     extra = {"method": "GRPC", "route": f"/{SERVICE}/{method}", "status": status, "caller": CALLER.get().label}
     _log.info("request", extra={**extra, "duration_ms": round(seconds * 1000, 1)})
 
@@ -155,11 +168,14 @@ def _noted(error: Exception, telemetry: Telemetry) -> str:
     """The name of the status of an error that is about to be answered, after it was counted or logged."""
     if not isinstance(error, GlimpseError):
         _log.error("unforeseen error", exc_info=error)
+        current().fail(GlimpseError.code)
         return status_of(GlimpseError).grpc
     status = status_of(error)
     if status.http < 500:
+        current().set({ERROR_TYPE: error.code})
         telemetry.count_rejected(error.code)
     else:
+        current().fail(error.code)
         _log.warning("request failed", extra={"code": error.code, "stage": error.stage, "reason": error.message})
     return status.grpc
 

@@ -13,6 +13,7 @@ from server.api.pace import Pace
 from server.api.progress import Pending
 from server.errors import DeadlineExceeded, FaceLost, OptionError
 from server.secrecy import wipe
+from server.spans import span
 from server.types import AnalyzeOptions, Report
 
 
@@ -22,7 +23,9 @@ async def analyze(call: Call, gateway: Gateway) -> None:
     clip = bytearray()
     try:
         with gateway.admission.enter("analyze") as ticket:
-            options = await _upload(call, gateway, ticket, clip, deadline)
+            with span("upload") as told:
+                options = await _upload(call, gateway, ticket, clip, deadline)
+                told.set({"glimpse.upload.bytes": len(clip)})
             await _answer(call, gateway, ticket, options, clip, deadline=deadline)
     finally:
         wipe(clip)
@@ -46,7 +49,8 @@ async def _answer(
     finally:
         work.cancel()
         await asyncio.wait({work})
-    await call.write(convert.report(report), longest_s)
+    with span("report"):
+        await call.write(convert.report(report), longest_s)
 
 
 async def _followed(call: Call, work: asyncio.Future[Report], pending: Pending, longest_s: float) -> Report:

@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 from starlette.responses import Response
 
 from server.api.gateway import Gateway
+from server.spans import span
 from server.types import Classification, ModelRef, Report, ReportWarning
 
 JSON = "application/json"
@@ -32,7 +33,8 @@ def classification_response(answer: Classification) -> Response:
 
 async def report_response(gateway: Gateway, report: Report, media_type: str, deadline: float) -> Response:
     """A report in the negotiated form. Raises `DeadlineExceeded` (stage `rendering`)."""
-    body = REPORT.dump_json(report) if media_type == JSON else await gateway.render(report, media_type, deadline)
+    with span("report", {"glimpse.media_type": media_type}):
+        body = REPORT.dump_json(report) if media_type == JSON else await gateway.render(report, media_type, deadline)
     return Response(body, headers=_headers(report), media_type=media_type)
 
 

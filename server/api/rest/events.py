@@ -16,6 +16,7 @@ from server.api.progress import Pending
 from server.api.rest import problems
 from server.api.rest.answers import EVENT_STREAM, REPORT
 from server.pipeline.base import OnProgress
+from server.spans import span
 from server.types import Report
 
 KEEP_ALIVE_S = 10.0
@@ -78,7 +79,8 @@ class EventStream(Response):
     def _outcome(self, task: asyncio.Future[Report], path: str) -> bytes:
         error = task.exception()
         if error is None:
-            return _event("report", REPORT.dump_json(task.result()))
+            with span("report", {"glimpse.media_type": EVENT_STREAM}):
+                return _event("report", REPORT.dump_json(task.result()))
         if not isinstance(error, Exception):
             raise error
         return _event("problem", problems.encode(problems.noted(error, path, self._telemetry)))

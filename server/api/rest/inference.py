@@ -16,6 +16,7 @@ from server.api.rest.events import EventStream
 from server.api.rest.negotiate import choose
 from server.api.rest.options import AnalyzeParameters, ModelParameters, merged
 from server.pipeline.base import OnProgress
+from server.spans import span
 from server.telemetry.context import REQUEST_ID
 from server.types import AnalyzeOptions, Report
 
@@ -98,9 +99,11 @@ async def _read(
 ) -> upload.Form:
     # A deadline among the parts of the body is known only once they are there.
     deadline = gateway.deadline(request.state.arrived, query.deadline_s)
-    return await upload.read(
-        request, gateway, ticket, files=files, fields=list(type(query).model_fields), deadline=deadline
-    )
+    fields = list(type(query).model_fields)
+    with span("upload") as told:
+        form = await upload.read(request, gateway, ticket, files=files, fields=fields, deadline=deadline)
+        told.set({"glimpse.upload.bytes": sum(map(len, form.files.values()))})
+    return form
 
 
 def _accept(request: Request) -> str:

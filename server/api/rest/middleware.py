@@ -14,10 +14,15 @@ from server.api.gateway import Telemetry, now
 from server.api.rest import problems
 from server.api.rest.access import address_of
 from server.errors import Overloaded
+from server.spans import NO_SPAN, Span, current, entered
 from server.telemetry.context import REQUEST_ID, accepted_or_new
 
 CLIENT_GONE = 499
 """Status under which a request is counted whose client did not wait; nobody receives it."""
+
+_METHODS = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"})
+_UNTRACED = frozenset({"/livez", "/readyz", "/metrics"})
+"""Asked every few seconds by machines: their traces would be most of all, and tell nothing."""
 
 _log = logging.getLogger(__name__)
 
@@ -38,10 +43,18 @@ class RequestMiddleware:
         token = REQUEST_ID.set(request_id)
         nobody = CALLER.set(Caller(address=address_of(scope)))
         try:
-            await self._observed(scope, receive, send, request_id)
+            with entered(self._begun(scope, request_id)):
+                await self._observed(scope, receive, send, request_id)
         finally:
             CALLER.reset(nobody)
             REQUEST_ID.reset(token)
+
+    def _begun(self, scope: Scope, request_id: str) -> Span:
+        if scope["path"] in _UNTRACED:
+            return NO_SPAN
+        method = scope["method"] if scope["method"] in _METHODS else "_OTHER"
+        known = {"http.request.method": method, "glimpse.request_id": request_id}
+        return self._telemetry.tracer.request(method, traceparent_of(scope), known)
 
     async def _observed(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
         arrived = now()
@@ -73,6 +86,10 @@ class RequestMiddleware:
 
     def _record(self, method: str, route: str, status: int, seconds: float) -> None:
         self._telemetry.observe_request(route, status, seconds)
+        current().rename(f"{method if method in _METHODS else '_OTHER'} {route}")
+        current().set({"http.route": route, "http.response.status_code": status})
+        if status == CLIENT_GONE:
+            current().set({"glimpse.cancelled": True})
         _log.info(
             "request",
             extra={
@@ -83,6 +100,12 @@ class RequestMiddleware:
                 "duration_ms": round(seconds * 1000, 1),
             },
         )
+
+
+def traceparent_of(scope: Scope) -> str:
+    """The trace that a request says it belongs to; empty where it says none, or more than one."""
+    offered = Headers(scope=scope).getlist("traceparent")
+    return offered[0] if len(offered) == 1 else ""
 
 
 def template(scope: Scope) -> str:

@@ -180,7 +180,12 @@ READYZ: dict[str, Any] = {
 }
 METRICS: dict[str, Any] = {
     "responses": {
-        200: {"description": "The metrics.", "content": {"text/plain": {"schema": {"type": "string"}}}},
+        200: {
+            "description": "The metrics.",
+            "content": {
+                kind: {"schema": {"type": "string"}} for kind in ("text/plain", "application/openmetrics-text")
+            },
+        },
         **_problem_responses((401, 403, 429, 503)),
     }
 }

@@ -29,9 +29,9 @@ def router(telemetry: Telemetry) -> APIRouter:
         )
 
     @routes.get("/metrics", summary="Metrics in the text format of Prometheus", **openapi.METRICS)
-    async def metrics() -> Response:
-        """See the documentation for the names."""
-        body, content_type = telemetry.exposition()
+    async def metrics(request: Request) -> Response:
+        """See the documentation for the names. OpenMetrics, with exemplars, where that is asked for."""
+        body, content_type = telemetry.exposition(",".join(request.headers.getlist("accept")))
         return Response(body, media_type=content_type)
 
     return routes

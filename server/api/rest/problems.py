@@ -22,6 +22,7 @@ from server.api.rest.access import headers_of
 from server.api.rest.headers import DEFAULTS
 from server.api.status import TABLE, status_of
 from server.errors import BackendUnavailable, GlimpseError, OptionError, Overloaded
+from server.spans import ERROR_TYPE, current
 from server.telemetry.context import REQUEST_ID
 
 MEDIA_TYPE = "application/problem+json"
@@ -195,8 +196,12 @@ def noted(error: Exception, instance: str, telemetry: Telemetry) -> dict[str, An
     shown = from_validation(error) if isinstance(error, RequestValidationError) else error
     body = document(shown, instance)
     if body["status"] < 500:
+        # A refusal is no failure of the service, and so none of its span (semantic conventions of OpenTelemetry).
+        current().set({ERROR_TYPE: body["code"]})
         telemetry.count_rejected(body["code"])
-    elif isinstance(shown, GlimpseError):
+        return body
+    current().fail(body["code"])
+    if isinstance(shown, GlimpseError):
         _log.warning("request failed", extra={"code": shown.code, "stage": shown.stage, "reason": shown.message})
     else:
         _log.error("unforeseen error", exc_info=shown)

@@ -15,10 +15,11 @@ from server.access.caller import CALLER, Caller
 from server.api.gateway import Telemetry, now
 from server.api.rest import problems
 from server.api.rest.access import address_of
-from server.api.rest.middleware import CLIENT_GONE
+from server.api.rest.middleware import CLIENT_GONE, traceparent_of
 from server.api.status import close_code_of
 from server.api.ws import replies
 from server.errors import DeadlineExceeded, GlimpseError, LimitExceeded, Overloaded
+from server.spans import current, entered
 from server.telemetry.context import REQUEST_ID, accepted_or_new
 
 PATH = "/v1/live"
@@ -94,25 +95,33 @@ async def answered(socket: WebSocket, telemetry: Telemetry, message_bytes: int) 
     token = REQUEST_ID.set(request_id)
     nobody = CALLER.set(Caller(address=address_of(socket.scope)))
     status = CLIENT_GONE
+    opened = {"http.request.method": "GET", "http.route": PATH, "glimpse.request_id": request_id}
     try:
-        try:
-            yield Call(socket, request_id, message_bytes)
-            await _close(socket, NORMAL)
-            status = NORMAL
-        except (ClientLeft, WebSocketDisconnect):
-            telemetry.count_cancelled("live")
-        except Exception as error:  # noqa: BLE001 - whatever it was, the client is told
-            status = await _refuse(socket, error, telemetry)
-        except asyncio.CancelledError:
-            # Only the server cancels this outermost task, when a shutdown has waited long enough.
-            status = await _refuse(socket, ShuttingDown("the service is shutting down", stage="live"), telemetry)
+        with entered(telemetry.tracer.request(f"GET {PATH}", traceparent_of(socket.scope), opened)):
+            try:
+                yield Call(socket, request_id, message_bytes)
+                await _close(socket, NORMAL)
+                status = NORMAL
+            except (ClientLeft, WebSocketDisconnect):
+                telemetry.count_cancelled("live")
+                current().set({"glimpse.cancelled": True})
+            except Exception as error:  # noqa: BLE001 - whatever it was, the client is told
+                status = await _refuse(socket, error, telemetry)
+            except asyncio.CancelledError:
+                # Only the server cancels this outermost task, when a shutdown has waited long enough.
+                status = await _refuse(socket, ShuttingDown("the service is shutting down", stage="live"), telemetry)
+            finally:
+                _record(status, now() - arrived, telemetry)
     finally:
-        seconds = now() - arrived
-        telemetry.observe_request(PATH, status, seconds)
-        extra = {"method": "WEBSOCKET", "route": PATH, "status": status, "caller": CALLER.get().label}
-        _log.info("request", extra={**extra, "duration_ms": round(seconds * 1000, 1)})
         CALLER.reset(nobody)
         REQUEST_ID.reset(token)
+
+
+def _record(status: int, seconds: float, telemetry: Telemetry) -> None:
+    telemetry.observe_request(PATH, status, seconds)
+    current().set({"websocket.close_code": status})
+    extra = {"method": "WEBSOCKET", "route": PATH, "status": status, "caller": CALLER.get().label}
+    _log.info("request", extra={**extra, "duration_ms": round(seconds * 1000, 1)})
 
 
 async def _refuse(socket: WebSocket, error: Exception, telemetry: Telemetry) -> int:
