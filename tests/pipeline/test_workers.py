@@ -34,6 +34,8 @@ class Watcher:
 
     def __init__(self) -> None:
         self.restarts: Counter[str] = Counter()
+        self.waits: Counter[str] = Counter()
+        self.pids: set[tuple[str, int]] = set()
         self.states: list[tuple[int, int, int]] = []
         self.changed = asyncio.Event()
 
@@ -41,6 +43,14 @@ class Watcher:
         """Remember and wake up who waits."""
         self.states.append((idle, busy, queued))
         self.changed.set()
+
+    def observe_wait(self, kind: str, seconds: float) -> None:
+        """Remember that somebody waited."""
+        self.waits[kind] += seconds >= 0
+
+    def track_worker(self, workers: str, pid: int, *, runs: bool) -> None:
+        """Remember which run."""
+        (self.pids.add if runs else self.pids.discard)((workers, pid))
 
     def count_worker_restart(self, reason: str) -> None:
         """Remember the reason."""
