@@ -78,6 +78,12 @@ ROWS: Mapping[str, Sequence[Panel]] = {
             bad=0.005,
         ),
         Panel(
+            "How often are keys and certificates read anew?",
+            (("{{what}} {{outcome}}", rate("glimpse_reloads_total", "what", "outcome")),),
+            "ops",
+            "Nothing is shown until they were.",
+        ),
+        Panel(
             "Who asks?",
             (
                 (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -10,9 +11,11 @@ _EVERY_S = 0.25
 
 
 @asynccontextmanager
-async def watched_loop(observe: Callable[[float], None], *, every_s: float = _EVERY_S) -> AsyncIterator[None]:
+async def watched_loop(
+    observe: Callable[[float], None], *, every_s: float = _EVERY_S, clock: Callable[[], float] = time.monotonic
+) -> AsyncIterator[None]:
     """While the block runs, tell `observe` by how many seconds each timer of `every_s` went off too late."""
-    task = asyncio.get_running_loop().create_task(_watch(observe, every_s))
+    task = asyncio.get_running_loop().create_task(_watch(observe, every_s, clock))
     try:
         yield
     finally:
@@ -20,9 +23,8 @@ async def watched_loop(observe: Callable[[float], None], *, every_s: float = _EV
         await asyncio.wait({task})
 
 
-async def _watch(observe: Callable[[float], None], every_s: float) -> None:
-    loop = asyncio.get_running_loop()
+async def _watch(observe: Callable[[float], None], every_s: float, clock: Callable[[], float]) -> None:
     while True:
-        due = loop.time() + every_s
+        due = clock() + every_s
         await asyncio.sleep(every_s)
-        observe(max(0.0, loop.time() - due))
+        observe(max(0.0, clock() - due))

@@ -226,8 +226,8 @@ class Metrics(MachineMetrics):
         self._events.labels(model, event.label, event.kind).inc()
         self._confidence.labels(model).observe(event.confidence)
         self._evidence.labels(event.evidence.grade).inc()
-        if event.abstained:
-            self._abstained.labels(model).inc()
+        # Also where it is none: a counter that begins with the first one hides that from Prometheus.
+        self._abstained.labels(model).inc(event.abstained)
 
     def track_live_streams(self, change: int) -> None:
         """A live stream was opened or has ended."""
