@@ -117,6 +117,16 @@ async def test_answers_come_back_with_progress_in_order(make):
     assert not watcher.restarts
 
 
+async def test_waits_and_processes_are_told(make):
+    """Each job tells that it waited for its worker; a process is known from when it is ready until it has ended."""
+    pool, watcher = await make()
+    facts = await pool.run(("describe",), deadline=soon())
+    assert watcher.waits == {"worker": 1}
+    assert watcher.pids == {("clips", facts["pid"])}
+    await pool.close(0)
+    assert not watcher.pids
+
+
 async def test_workers_are_confined(make, monkeypatch):
     """A worker computes in one thread, dumps no core, ignores Ctrl-C, is a process of its own and knows no setting."""
     monkeypatch.setenv("GLIMPSE_MLLM__API_KEY", "secret")

@@ -14,6 +14,7 @@ from helm.dashboard.__main__ import text
 from server.api.status import TABLE
 from server.telemetry.certificates import CertificateMetrics
 from server.telemetry.metrics import Metrics, outcome_of
+from tests.triton_metrics import OF_GPUS, OF_TRITON
 
 ROOT = Path(__file__).parents[2]
 FILES = ROOT / "helm" / "glimpse" / "files"
@@ -32,19 +33,6 @@ CASES = [
 MANUAL = (ROOT / "docs" / "monitoring.md").read_text(encoding="utf-8")
 OF_PROMETHEUS = {"up", "ALERTS"}
 OF_CONTAINERS = {"glimpse_container_memory_bytes", "glimpse_container_memory_limit_bytes"}
-OF_TRITON = {
-    "nv_inference_request_success",
-    "nv_inference_request_failure",
-    "nv_inference_count",
-    "nv_inference_exec_count",
-    "nv_inference_queue_duration_us",
-    "nv_inference_compute_input_duration_us",
-    "nv_inference_compute_infer_duration_us",
-    "nv_inference_compute_output_duration_us",
-    "nv_inference_pending_request_count",
-}
-"""Those of a Triton without a GPU; `tests/predict/test_tritonserver.py` looks whether it has them."""
-OF_GPUS = {"nv_gpu_utilization", "nv_gpu_memory_used_bytes", "nv_gpu_memory_total_bytes", "nv_gpu_power_usage"}
 
 
 @pytest.fixture(scope="module")
