@@ -28,6 +28,7 @@ from server.pipeline.base import Analyzer, LiveAnalyzer
 from server.pipelines import open_service
 from server.report.export import events_csv
 from server.settings import Settings
+from server.telemetry.loop import watched_loop
 from server.telemetry.metrics import Metrics
 from server.tls.watch import Certificates
 from server.traces import open_tracer
@@ -49,6 +50,12 @@ def create_app(
     the calls of operators. Raises `ConfigurationError` for certificates that cannot be used.
     """
     metrics = Metrics()
+    metrics.set_limits(
+        queued=settings.limits.queued,
+        inflight=settings.limits.inflight,
+        streams=settings.live.max_streams,
+        worker_bytes=settings.workers.memory_bytes,
+    )
     certificates = certificates_of(settings.tls, metrics)
     guard = guard_of(settings, metrics)
     hosts = Hosts(settings.server.host, settings.server.allowed_hosts)
@@ -67,6 +74,7 @@ def create_app(
             if certificates is not None:
                 reloader.add("certificate", certificates.renew, *certificates.files.paths)
             await stack.enter_async_context(reloader.running())
+            await stack.enter_async_context(watched_loop(metrics.observe_loop_lag))
             sockets = LiveSockets(gateway, allowed_origins=settings.server.allowed_origins, hosts=hosts)
             grpc = await stack.enter_async_context(_grpc(settings, gateway, certificates))
             admin = await stack.enter_async_context(open_admin(settings, gateway, reloader, metrics))

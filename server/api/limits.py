@@ -49,6 +49,12 @@ class Gauges(Protocol):
     def track_queued(self, change: int) -> None:
         """`change` requests began (+1) or ceased (-1) to wait for their turn."""
 
+    def observe_wait(self, kind: str, seconds: float) -> None:
+        """A request has got what it waited for: its turn (`request`), or a worker (`worker`)."""
+
+    def observe_upload(self, kind: str, size_bytes: int) -> None:
+        """The body of a request of a kind has come to its end."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Waiter:
@@ -76,6 +82,7 @@ class Ticket:
         Raises `Overloaded` where there is no place among them.
         """
         self._upload.close()
+        self._admission.uploaded(self._kind, self._held)
         self._inside.enter_context(self._admission.inside(self._tenant))
 
     def hold(self, count: int) -> None:
@@ -158,6 +165,10 @@ class Admission:
         with _counted(self._inside, tenant):
             yield
 
+    def uploaded(self, kind: Kind, size_bytes: int) -> None:
+        """One more upload is complete."""
+        self._gauges.observe_upload(kind, size_bytes)
+
     def buffer(self, tenant: str, count: int) -> None:
         """`count` more bytes are held for a tenant, or fewer where it is negative. Raises `Overloaded`."""
         if count > 0 and not may_take(count, self._buffered[tenant], self.buffered, self.limits.buffered_bytes):
@@ -229,12 +240,14 @@ class Admission:
         waiter = _Waiter(turn, give_up)
         self._queue.join(tenant, waiter)
         self._gauges.track_queued(+1)
+        began = self._clock()
         self._dispatch()
         try:
             async with asyncio.timeout_at(deadline):
                 if not turn.done():
                     await asyncio.wait({turn})
             turn.result()
+            self._gauges.observe_wait("request", self._clock() - began)
         except (TimeoutError, asyncio.CancelledError) as error:
             if not self._queue.leave(tenant, waiter) and turn.exception() is None:
                 self._release(tenant, None)

@@ -198,6 +198,12 @@ class Observer(BackendWatch, Protocol):
     def set_workers(self, *, idle: int, busy: int, queued: int) -> None:
         """The state of the worker pool changed."""
 
+    def observe_wait(self, kind: str, seconds: float) -> None:
+        """A clip has got what it waited for: `worker`."""
+
+    def track_worker(self, workers: str, pid: int, *, runs: bool) -> None:
+        """A process of the `workers` of clips or of live streams is ready, or has ended."""
+
     def count_worker_restart(self, reason: str) -> None:
         """A worker was replaced; `reason` is crash, memory, cpu, sandbox, deadline or cancelled."""
 

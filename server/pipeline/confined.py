@@ -1,4 +1,4 @@
-"""Tells the operator what confines the worker processes, once for each kind of them."""
+"""Tells the operator of worker processes: what confines them, once for each kind of them, and which run."""
 
 from __future__ import annotations
 
@@ -21,3 +21,12 @@ def tell_confinement(workers: str, processes: Iterable[WorkerProcess], observer:
     _log.info("workers for %s are confined", workers, extra={"layers": applied})
     if observer is not None:
         observer.set_sandbox(workers, {layer: layer in least.applied for layer in LAYERS})
+
+
+def watch_process(workers: str, process: WorkerProcess, observer: Observer | None) -> None:
+    """Tell that a process is ready, and later that it has ended; `workers` says what it is for."""
+    pid = process.pid
+    if observer is None or pid is None or process.exited.done():
+        return
+    observer.track_worker(workers, pid, runs=True)
+    process.exited.add_done_callback(lambda _: observer.track_worker(workers, pid, runs=False))

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 
 from server.errors import ConfigurationError, Overloaded
 from server.pipeline.base import Observer
-from server.pipeline.confined import tell_confinement
+from server.pipeline.confined import tell_confinement, watch_process
 from server.pipeline.live_jobs import LiveRehearse
 from server.pipeline.worker_main import Handler
 from server.pipeline.worker_process import WorkerProcess
@@ -163,6 +163,7 @@ class LiveWorkers:
             process.kill("start")
             raise ConfigurationError(f"A worker was not ready after {_START_S:g} s.")
         process.started.result()
+        watch_process("live", process, self._observer)
         return process
 
     def _on_exit(self, process: WorkerProcess) -> None:

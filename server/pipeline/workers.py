@@ -14,7 +14,7 @@ from typing import Any
 from server.errors import ConfigurationError, DeadlineExceeded, Overloaded
 from server.fairness import FairQueue
 from server.pipeline.base import Observer, OnProgress
-from server.pipeline.confined import tell_confinement
+from server.pipeline.confined import tell_confinement, watch_process
 from server.pipeline.worker_main import Handler
 from server.pipeline.worker_process import WorkerKilled, WorkerProcess
 from server.sandbox.confinement import Bounds
@@ -104,11 +104,14 @@ class WorkerPool:
 
     async def _run(self, job: Any, deadline: float, on_progress: OnProgress | None) -> Any:
         tenant = self._tenant()
+        asked = time.monotonic()
         with span("worker wait"):
             process = await self._acquire(tenant, deadline)
         began = time.monotonic()
         reason = ""
         try:
+            if self._observer is not None:
+                self._observer.observe_wait("worker", began - asked)
             async with asyncio.timeout_at(self._loop_time(deadline)):
                 return await process.run(job, on_progress)
         except TimeoutError:
@@ -210,6 +213,7 @@ class WorkerPool:
         if self._spare and not spare:
             # Not before, so that one that was lost is soon replaced.
             process.give_way(_NICE)
+        watch_process("clips", process, self._observer)
         return process
 
     def _on_exit(self, process: WorkerProcess) -> None:

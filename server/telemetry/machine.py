@@ -9,8 +9,12 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from server.predict.breaker import CircuitState
 from server.spans import current
+from server.telemetry.memory import ProcessMemory
 
 _INFERENCE_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 15, 60)
+_WAIT_S = (0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
+_LOOP_S = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+_RESTARTS = ("crash", "memory", "cpu", "sandbox", "deadline", "cancelled")
 _CIRCUITS: Mapping[CircuitState, int] = MappingProxyType({"closed": 0, "trying": 1, "open": 2})
 
 
@@ -30,6 +34,25 @@ class MachineMetrics:
             "Requests that wait for admission, or clips that wait for a worker.",
             ("kind",),
             registry=r,
+        )
+        self._queue_limit = Gauge(
+            "glimpse_queue_limit", "How many may wait, by what they wait for.", ("kind",), registry=r
+        )
+        self._wait_seconds = Histogram(
+            "glimpse_wait_seconds",
+            "Time from the end of an upload to admission (request), and from there to a worker (worker).",
+            ("kind",),
+            buckets=_WAIT_S,
+            registry=r,
+        )
+        self._loop_lag = Histogram(
+            "glimpse_loop_lag_seconds",
+            "How much later than it should a timer of the event loop went off, four times a second.",
+            buckets=_LOOP_S,
+            registry=r,
+        )
+        self._streams_limit = Gauge(
+            "glimpse_live_streams_limit", "How many live streams may be open at a time.", registry=r
         )
         self._inference_seconds = Histogram(
             "glimpse_inference_seconds",
@@ -67,6 +90,13 @@ class MachineMetrics:
         )
         self._workers = Gauge("glimpse_workers", "Worker processes by state.", ("state",), registry=r)
         self._restarts = Counter("glimpse_worker_restarts", "Workers replaced, by reason.", ("reason",), registry=r)
+        # Prometheus does not see the first of a series that was not there before, so what is known is there at nought.
+        for reason in _RESTARTS:
+            self._restarts.labels(reason)
+        for outcome in ("sent", "withheld"):
+            self._retries.labels(outcome)
+        self._memory = ProcessMemory()
+        r.register(self._memory)
         self._sandbox = Gauge(
             "glimpse_sandbox",
             "1 where a layer confines the worker processes, 0 where not.",
@@ -103,6 +133,27 @@ class MachineMetrics:
         self._workers.labels("idle").set(idle)
         self._workers.labels("busy").set(busy)
         self._waiting.labels("worker").set(queued)
+
+    def track_worker(self, workers: str, pid: int, *, runs: bool) -> None:
+        """A process of the `workers` of clips or of live streams is ready, or has ended."""
+        self._memory.track(workers, pid, runs=runs)
+
+    def observe_wait(self, kind: str, seconds: float) -> None:
+        """A request has got what it waited for: its turn (`request`), or a worker (`worker`)."""
+        self._wait_seconds.labels(kind).observe(seconds)
+
+    def observe_loop_lag(self, seconds: float) -> None:
+        """A timer of the event loop went off that much later than it should."""
+        self._loop_lag.observe(seconds)
+
+    def set_limits(self, *, queued: int, inflight: int, streams: int, worker_bytes: int) -> None:
+        """The bounds that the settings give: requests that wait, clips that wait for a worker, live streams, and the
+        address space of a worker.
+        """
+        self._queue_limit.labels("request").set(queued)
+        self._queue_limit.labels("worker").set(inflight)
+        self._streams_limit.set(streams)
+        self._memory.limit_bytes = worker_bytes
 
     def count_worker_restart(self, reason: str) -> None:
         """A worker was replaced."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
@@ -14,10 +14,12 @@ from server import __version__
 from server.access.caller import CALLER
 from server.pipeline.base import LiveFrameOutcome, ShadowOutcome
 from server.spans import UNTRACED, Tracer
+from server.telemetry.inputs import InputMetrics
 from server.telemetry.machine import MachineMetrics, exemplar
-from server.types import Event, Report
+from server.types import Event, Grade, Report
 
 _REQUEST_S = (0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
+_UPLOAD_BYTES = tuple(2.0**power for power in range(16, 30, 2))
 _STAGE_S = (0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _LAG_S = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2.5, 10)
 _SHARE = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
@@ -70,6 +72,7 @@ class Metrics(MachineMetrics):
         ProcessCollector(registry=self.registry)
         self._make_request_metrics()
         self._make_answer_metrics()
+        self._inputs = InputMetrics(self.registry)
         self._make_build_info()
         self._make_shadow_metrics()
         self._make_live_metrics()
@@ -101,6 +104,9 @@ class Metrics(MachineMetrics):
     def _make_request_metrics(self) -> None:
         r = self.registry
         self._requests = Counter("glimpse_requests", "Requests answered.", ("route", "status"), registry=r)
+        self._upload_bytes = Histogram(
+            "glimpse_upload_bytes", "Size of a complete upload.", ("kind",), buckets=_UPLOAD_BYTES, registry=r
+        )
         self._request_seconds = Histogram(
             "glimpse_request_seconds",
             "Time from a request to the end of its answer.",
@@ -128,6 +134,8 @@ class Metrics(MachineMetrics):
         )
         self._faces = Histogram("glimpse_faces_per_clip", "Faces followed in one clip.", buckets=_FACES, registry=r)
         self._evidence = Counter("glimpse_evidence", "Events by the grade of their evidence.", ("grade",), registry=r)
+        for grade in get_args(Grade):
+            self._evidence.labels(grade)
 
     def _make_build_info(self) -> None:
         r = self.registry
@@ -159,6 +167,8 @@ class Metrics(MachineMetrics):
         self._live_frames = Counter(
             "glimpse_live_frames", "Frames of live streams, by what became of them.", ("outcome",), registry=r
         )
+        for outcome in get_args(LiveFrameOutcome):
+            self._live_frames.labels(outcome)
         self._live_lag = Histogram(
             "glimpse_live_lag_seconds",
             "Time from the arrival of a frame of a live stream to its answer.",
@@ -176,6 +186,12 @@ class Metrics(MachineMetrics):
         )
         self._reloads = Counter(
             "glimpse_reloads", "Times that keys and the like were read anew.", ("what", "outcome"), registry=r
+        )
+        self._reload_successful = Gauge(
+            "glimpse_reload_successful",
+            "1 when what was read anew last could be used, 0 when the one before it serves on.",
+            ("what",),
+            registry=r,
         )
         self._callers: set[str] = set()
 
@@ -214,6 +230,7 @@ class Metrics(MachineMetrics):
     def count_reload(self, what: str, worked: bool) -> None:  # noqa: FBT001 - the protocol's only flag
         """Something was read anew, or could not be."""
         self._reloads.labels(what, "success" if worked else "failure").inc()
+        self._reload_successful.labels(what).set(worked)
 
     def track_inflight(self, kind: str, change: int) -> None:
         """A request of a kind began or ended."""
@@ -222,6 +239,10 @@ class Metrics(MachineMetrics):
     def track_queued(self, change: int) -> None:
         """A request began or ceased to wait."""
         self._waiting.labels("request").inc(change)
+
+    def observe_upload(self, kind: str, size_bytes: int) -> None:
+        """The body of a request of a kind has come to its end."""
+        self._upload_bytes.labels(kind).observe(size_bytes)
 
     def count_rejected(self, reason: str) -> None:
         """A request was refused; `reason` is a problem code."""
@@ -238,6 +259,7 @@ class Metrics(MachineMetrics):
     def observe_report(self, report: Report) -> None:
         """One clip was answered."""
         self._faces.observe(len(report.faces))
+        self._inputs.observe(report)
         for event in report.events:
             self.observe_event(report.model.name, event)
 
@@ -246,8 +268,8 @@ class Metrics(MachineMetrics):
         self._events.labels(model, event.label, event.kind).inc()
         self._confidence.labels(model).observe(event.confidence)
         self._evidence.labels(event.evidence.grade).inc()
-        if event.abstained:
-            self._abstained.labels(model).inc()
+        # Also where it is none: a counter that begins with the first one hides that from Prometheus.
+        self._abstained.labels(model).inc(event.abstained)
 
     def track_live_streams(self, change: int) -> None:
         """A live stream was opened or has ended."""

@@ -86,6 +86,23 @@ def test_a_place_is_free_again_after_its_request():
                 pytest.fail("let in")
 
 
+async def test_waits_and_uploads_are_told():
+    """How long each request waited for its turn, and how large its body was."""
+    clock = Clock()
+    gate = admission(clock)
+    crowd = Crowd(gate)
+    await crowd.ask("a", 2)
+    clock.ahead_s = 3.0
+    await crowd.end()
+    value = gate._gauges.registry.get_sample_value
+    assert value("glimpse_wait_seconds_count", {"kind": "request"}) == 2
+    assert 3 <= value("glimpse_wait_seconds_sum", {"kind": "request"}) < 4
+    with gate.enter("analyze") as ticket:
+        ticket.hold(40)
+        ticket.uploaded()
+    assert value("glimpse_upload_bytes_sum", {"kind": "analyze"}) == 40
+
+
 def test_uploads_take_no_place_of_those_that_are_worked_on():
     """They have a bound of their own, and who finds no place after an upload is refused then."""
     gate = admission(queued=0, uploads=3)

@@ -10,10 +10,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import av
 import httpx
@@ -50,10 +51,16 @@ class Service:
 
 @contextmanager
 def serving(
-    log: Path, cwd: Path = ROOT, without: tuple[str, ...] = (), *, ends: int = 0, **environment: str
+    log: Path,
+    cwd: Path = ROOT,
+    without: tuple[str, ...] = (),
+    *,
+    ends: int = 0,
+    asking: Mapping[str, Any] | None = None,
+    **environment: str,
 ) -> Iterator[Service]:
     """Run the service on a free port, in a process of its own, and stop it as an operator would; it `ends` with that
-    status.
+    status. `asking` are further arguments of its `httpx.Client`.
     """
     command = [sys.executable, "-m", "server", "serve", "--port", "0", "--grpc-port", "0"]
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("GLIMPSE_") and k not in without}
@@ -77,7 +84,7 @@ def serving(
         url, grpc = _addresses(process, sink)
         drain = subprocess.Popen(["cat"], stdin=process.stderr, stdout=sink)
         try:
-            with httpx.Client(base_url=url, timeout=60, trust_env=False) as client:
+            with httpx.Client(base_url=url, timeout=60, trust_env=False, **asking or {}) as client:
                 yield Service(client, process, log, grpc)
         finally:
             process.send_signal(signal.SIGINT)
@@ -100,7 +107,7 @@ def _addresses(process: subprocess.Popen[str], sink: io.TextIOBase) -> tuple[str
         sink.write(piece)
         sink.flush()
         told += piece
-        if found := re.search(r'"url": "(http://[\d.]+:\d+)", "grpc": "([\d.]+:\d+)"', told):
+        if found := re.search(r'"url": "(https?://[\d.]+:\d+)", "grpc": "([\d.]+:\d+)"', told):
             return found[1], found[2]
         assert piece, "the service ended before it listened"
     raise AssertionError("the service did not start in time")

@@ -34,6 +34,8 @@ class Watcher:
 
     def __init__(self) -> None:
         self.restarts: Counter[str] = Counter()
+        self.waits: Counter[str] = Counter()
+        self.pids: set[tuple[str, int]] = set()
         self.states: list[tuple[int, int, int]] = []
         self.changed = asyncio.Event()
 
@@ -41,6 +43,14 @@ class Watcher:
         """Remember and wake up who waits."""
         self.states.append((idle, busy, queued))
         self.changed.set()
+
+    def observe_wait(self, kind: str, seconds: float) -> None:
+        """Remember that somebody waited."""
+        self.waits[kind] += seconds >= 0
+
+    def track_worker(self, workers: str, pid: int, *, runs: bool) -> None:
+        """Remember which run."""
+        (self.pids.add if runs else self.pids.discard)((workers, pid))
 
     def count_worker_restart(self, reason: str) -> None:
         """Remember the reason."""
@@ -105,6 +115,16 @@ async def test_answers_come_back_with_progress_in_order(make):
     assert seen == list(range(50))
     assert watcher.states[-1] == (1, 0, 0)
     assert not watcher.restarts
+
+
+async def test_waits_and_processes_are_told(make):
+    """Each job tells that it waited for its worker; a process is known from when it is ready until it has ended."""
+    pool, watcher = await make()
+    facts = await pool.run(("describe",), deadline=soon())
+    assert watcher.waits == {"worker": 1}
+    assert watcher.pids == {("clips", facts["pid"])}
+    await pool.close(0)
+    assert not watcher.pids
 
 
 async def test_workers_are_confined(make, monkeypatch):

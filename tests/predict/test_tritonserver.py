@@ -1,6 +1,7 @@
 """Starting and stopping a Triton of one's own."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -8,12 +9,14 @@ import sys
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 
 from server.errors import BackendUnavailable, ConfigurationError
 from server.predict import tritonserver
 from server.predict.triton_install import TritonInstallation
 from server.predict.tritonserver import TritonServer
+from tests.triton_metrics import OF_TRITON
 
 LISTEN = "0A"
 LOOPBACK = {"0100007F", "0000000000000000FFFF00000100007F"}
@@ -69,6 +72,13 @@ def test_listens_on_loopback_alone(triton):
                 listening.setdefault(int(port, 16), set()).add(host)
     assert set(listening) == ports
     assert set().union(*listening.values()) <= LOOPBACK
+
+
+def test_tells_the_metrics_that_rules_and_dashboard_ask_for(triton):
+    """By the names that these use, each for every model; those of GPUs only where there is one."""
+    text = httpx.get(f"http://{triton.metrics_address}/metrics", trust_env=False).text
+    # Not the library's own parser, which adds `_total` to names of counters that lack it.
+    assert set(re.findall(r"^(nv_\w+)\{", text, re.MULTILINE)) >= OF_TRITON
 
 
 def test_leaves_nothing_behind(triton_server_factory, maker):

@@ -30,6 +30,12 @@ class Watcher:
     def set_workers(self, **_):
         """Nothing to keep."""
 
+    def observe_wait(self, kind, seconds):
+        """Nothing to keep."""
+
+    def track_worker(self, workers, pid, *, runs):
+        """Nothing to keep."""
+
     def count_worker_restart(self, reason):
         """Remember the reason."""
         self.restarts[reason] += 1

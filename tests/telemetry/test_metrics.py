@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from server import __version__
 from server.telemetry.metrics import Metrics
-from server.types import ClipInfo, Event, Evidence, ModelRef, Report
+from server.types import ClipInfo, Event, Evidence, FaceQuality, FaceSummary, ModelRef, Report
 
 EVENT = Event(1, "micro", 0.1, 0.2, 0.3, 10, 20, 30, "positive", {}, 0.85, False, (), (), Evidence("good"))
 REPORT = Report(
@@ -101,6 +101,58 @@ def test_every_agreed_metric_is_there(used):
         assert got[key] == pytest.approx(value), key
     assert any(key[0] == "glimpse_build_info" and ("version", __version__) in key[1:] for key in got)
     assert not any(key[0].endswith("_created") for key in got)
+
+
+def test_what_comes_in_is_seen():
+    """Rate and length of a clip, size and sharpness of its faces, but not of those whose report leaves them out."""
+    metrics = Metrics()
+    quality = FaceQuality(iod_px=72.0, sharpness=40.0, yaw_deg=0.0, pitch_deg=0.0, roll_deg=0.0, inside=1.0)
+    seen = FaceSummary(1, 0.0, 1.0, quality, Evidence("good"))
+    metrics.observe_report(replace(REPORT, faces=(seen, replace(seen, quality=None))))
+    got = samples(metrics)
+    assert got["glimpse_clip_fps_bucket", ("le", "61.0")] == 0
+    assert got["glimpse_clip_fps_bucket", ("le", "101.0")] == 1
+    assert got["glimpse_clip_seconds_sum",] == 1.0
+    assert (got["glimpse_face_iod_pixels_count",], got["glimpse_face_iod_pixels_sum",]) == (1, 72.0)
+    assert (got["glimpse_face_sharpness_count",], got["glimpse_face_sharpness_sum",]) == (1, 40.0)
+
+
+def test_waits_and_limits_are_seen():
+    """How long a request waited for what, and how much may wait."""
+    metrics = Metrics()
+    metrics.observe_wait("worker", 0.2)
+    metrics.observe_upload("analyze", 100_000)
+    metrics.set_limits(queued=32, inflight=16, streams=4, worker_bytes=2**31)
+    got = samples(metrics)
+    assert got["glimpse_wait_seconds_bucket", ("kind", "worker"), ("le", "0.1")] == 0
+    assert got["glimpse_wait_seconds_bucket", ("kind", "worker"), ("le", "0.25")] == 1
+    assert got["glimpse_upload_bytes_bucket", ("kind", "analyze"), ("le", "65536.0")] == 0
+    assert got["glimpse_upload_bytes_bucket", ("kind", "analyze"), ("le", "262144.0")] == 1
+    assert got["glimpse_queue_limit", ("kind", "request")] == 32
+    assert got["glimpse_queue_limit", ("kind", "worker")] == 16
+    assert got["glimpse_live_streams_limit",] == 4
+    assert got["glimpse_worker_address_space_limit_bytes",] == 2**31
+
+
+def test_a_reload_that_failed_stays_seen_until_one_works():
+    """As a gauge beside the counter, since the old keys serve on for as long."""
+    metrics = Metrics()
+    for worked, seen in ((True, 1), (False, 0), (False, 0), (True, 1)):
+        metrics.count_reload("keys", worked)
+        assert samples(metrics)["glimpse_reload_successful", ("what", "keys")] == seen
+
+
+def test_counters_with_known_labels_begin_at_nought():
+    """Prometheus does not see the first of a series that was not there before."""
+    got = samples(Metrics())
+    for outcome in ("analysed", "dropped", "refused"):
+        assert got["glimpse_live_frames_total", ("outcome", outcome)] == 0
+    assert got["glimpse_worker_restarts_total", ("reason", "sandbox")] == 0
+    assert got["glimpse_evidence_total", ("grade", "poor")] == 0
+    assert got["glimpse_backend_retries_total", ("outcome", "withheld")] == 0
+    metrics = Metrics()
+    metrics.observe_event("ststnet", EVENT)
+    assert samples(metrics)["glimpse_abstained_total", ("model", "ststnet")] == 0
 
 
 def test_gauges_follow_both_ways(used):

@@ -1,0 +1,1 @@
+"""The Grafana dashboard of the chart, as a program: see `helm.dashboard.__main__`."""
