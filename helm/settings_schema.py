@@ -1,7 +1,7 @@
 """Writes the settings of the service into the chart's schema: `python -m helm.settings_schema`.
 
-The part `$defs.settings` of `helm/glimpse/values.schema.json` says which settings `gateway.settings` may hold, and within
-which bounds, as `server/settings` says it. Left out are secrets, and what other values of the chart decide.
+The part `$defs.settings` of `helm/glimpse/values.schema.json` says which settings `gateway.settings` may hold, and
+within which bounds, as `server/settings` says it. Left out are secrets, and what other values of the chart decide.
 """
 
 from __future__ import annotations

@@ -5,6 +5,9 @@
 {{- with .Values.auth.jwt.existingSecret }}{{ $files = append $files (dict "name" "jwks" "secret" .) }}{{ end -}}
 {{- with .Values.tls.existingSecret }}{{ $files = append $files (dict "name" "tls" "secret" .) }}{{ end -}}
 {{- with .Values.tls.clientCa.existingSecret }}{{ $files = append $files (dict "name" "client-ca" "secret" .) }}{{ end -}}
+{{- if include "glimpse.tls.mutual" . -}}
+{{- with .Values.tls.probeSecret }}{{ $files = append $files (dict "name" "probe" "secret" .) }}{{ end -}}
+{{- end -}}
 {{- with .Values.mllm.existingSecret }}{{ $files = append $files (dict "name" "mllm" "secret" .) }}{{ end -}}
 {{- if ne .Values.triton.mode "none" -}}
 {{- with .Values.triton.tls.existingSecret }}{{ $files = append $files (dict "name" "triton-tls" "secret" .) }}{{ end -}}
@@ -24,14 +27,24 @@ httpGet: {path: {{ .path }}, port: http, scheme: {{ include "glimpse.scheme" .ro
 {{- define "glimpse.gateway.probes" -}}
 {{- $probes := .Values.gateway.probes -}}
 {{- if include "glimpse.tls.mutual" . -}}
-# The kubelet has no certificate to show, so only the service itself can ask whether it is ready.
+# The kubelet has no certificate to show; only a command in the container has one.
 startupProbe:
   {{- include "glimpse.gateway.probe" (dict "root" . "path" "" "timing" $probes.startup) | nindent 2 }}
 livenessProbe:
   {{- include "glimpse.gateway.probe" (dict "root" . "path" "" "timing" $probes.liveness) | nindent 2 }}
 readinessProbe:
-  exec: {command: [glimpse, health]}
-  {{- toYaml $probes.readiness | nindent 2 }}
+  {{- if .Values.tls.probeSecret }}
+  exec:
+    command:
+      - glimpse
+      - health
+      - --ready
+      - --client-certificate=/etc/glimpse/probe/tls.crt
+      - --client-key=/etc/glimpse/probe/tls.key
+  {{- toYaml $probes.command | nindent 2 }}
+  {{- else }}
+  {{- include "glimpse.gateway.probe" (dict "root" . "path" "" "timing" $probes.readiness) | nindent 2 }}
+  {{- end }}
 {{- else -}}
 startupProbe:
   {{- include "glimpse.gateway.probe" (dict "root" . "path" "/livez" "timing" $probes.startup) | nindent 2 }}
