@@ -3,6 +3,7 @@
 Arguments: host, port of REST, port of gRPC, and `plain`, `tls` or `mutual`. Ends with status 1 where it is not.
 """
 
+import contextlib
 import http.client
 import socket
 import ssl
@@ -13,9 +14,10 @@ _TIMEOUT_S = 10.0
 
 def rest_is_ready(connection: http.client.HTTPConnection) -> bool:
     """Whether `/readyz` says so; what it says is printed."""
-    connection.request("GET", "/readyz")
-    answer = connection.getresponse()
-    sys.stdout.write(f"REST: {answer.status} {answer.read().decode()}\n")
+    with contextlib.closing(connection):
+        connection.request("GET", "/readyz")
+        answer = connection.getresponse()
+        sys.stdout.write(f"REST: {answer.status} {answer.read().decode()}\n")
     return answer.status == http.HTTPStatus.OK
 
 

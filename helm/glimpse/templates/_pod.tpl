@@ -13,10 +13,10 @@ affinity:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with .values.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- with .values.runtimeClassName }}
-runtimeClassName: {{ . }}
+runtimeClassName: {{ . | quote }}
 {{- end }}
 {{- if kindIs "invalid" .values.topologySpreadConstraints }}
 topologySpreadConstraints:
@@ -36,7 +36,7 @@ topologySpreadConstraints:
 {{- end -}}
 
 {{- define "glimpse.pod" -}}
-serviceAccountName: {{ include "glimpse.serviceAccountName" (dict "account" .values.serviceAccount "name" .name) }}
+serviceAccountName: {{ include "glimpse.serviceAccountName" (dict "account" .values.serviceAccount "name" .name) | quote }}
 automountServiceAccountToken: false
 enableServiceLinks: false
 {{- with .root.Values.imagePullSecrets }}
@@ -75,17 +75,17 @@ lifecycle:
 {{- if eq $models.source "pvc" -}}
 - name: models
   persistentVolumeClaim:
-    claimName: {{ include "glimpse.models.claim" . }}
+    claimName: {{ include "glimpse.models.claim" . | quote }}
     readOnly: true
 {{- else if eq $models.source "image" -}}
 - name: models
   image:
-    reference: {{ $models.image.repository }}@{{ $models.image.digest }}
+    reference: {{ printf "%s@%s" $models.image.repository $models.image.digest | quote }}
     pullPolicy: {{ $models.image.pullPolicy }}
 {{- else if eq $models.source "initImage" -}}
 - name: models
   emptyDir:
-    sizeLimit: {{ $models.initImage.sizeLimit }}
+    sizeLimit: {{ $models.initImage.sizeLimit | quote }}
 {{- end -}}
 {{- end -}}
 
@@ -96,11 +96,11 @@ lifecycle:
   readOnly: true
   {{- if eq .Values.modelRepository.source "pvc" }}
   {{- with .Values.modelRepository.pvc.subPath }}
-  subPath: {{ . }}
+  subPath: {{ . | quote }}
   {{- end }}
   {{- else if eq .Values.modelRepository.source "image" }}
   {{- with .Values.modelRepository.image.subPath }}
-  subPath: {{ . }}
+  subPath: {{ . | quote }}
   {{- end }}
   {{- end }}
 {{- end -}}
@@ -110,7 +110,7 @@ lifecycle:
 {{- if eq .Values.modelRepository.source "initImage" -}}
 {{- with .Values.modelRepository.initImage -}}
 - name: models
-  image: {{ .repository }}@{{ .digest }}
+  image: {{ printf "%s@%s" .repository .digest | quote }}
   imagePullPolicy: {{ .pullPolicy }}
   command: [cp, -R, {{ printf "%s/." (trimSuffix "/" .path) | quote }}, /models/]
   securityContext:

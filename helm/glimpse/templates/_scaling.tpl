@@ -82,7 +82,7 @@ spec:
         threshold: {{ .threshold | quote }}
       {{- with $scaling.authenticationRef }}
       authenticationRef:
-        name: {{ . }}
+        name: {{ . | quote }}
       {{- end }}
     {{- end }}
     {{- with $scaling.extraTriggers }}

@@ -36,15 +36,15 @@ resourceClaims:
 {{- define "glimpse.triton.volumes" -}}
 - name: triton-tmp
   emptyDir:
-    sizeLimit: {{ .Values.triton.tmpSize }}
+    sizeLimit: {{ .Values.triton.tmpSize | quote }}
 - name: triton-shm
   emptyDir:
     medium: Memory
-    sizeLimit: {{ .Values.triton.shmSize }}
+    sizeLimit: {{ .Values.triton.shmSize | quote }}
 {{- if and (eq .Values.modelRepository.source "gcs") .Values.modelRepository.gcs.existingSecret }}
 - name: gcs
   secret:
-    secretName: {{ .Values.modelRepository.gcs.existingSecret }}
+    secretName: {{ .Values.modelRepository.gcs.existingSecret | quote }}
     defaultMode: 0440
 {{- end }}
 {{- with .Values.triton.extraVolumes }}
@@ -55,11 +55,11 @@ resourceClaims:
 {{- define "glimpse.triton.container" -}}
 {{- $models := .Values.modelRepository -}}
 name: triton
-image: {{ include "glimpse.image" (dict "root" . "image" .Values.triton.image) }}
+image: {{ include "glimpse.image" (dict "root" . "image" .Values.triton.image) | quote }}
 imagePullPolicy: {{ .Values.triton.image.pullPolicy }}
 command: [tritonserver]
 args:
-  - --model-repository={{ include "glimpse.triton.repository" . }}
+  - {{ printf "--model-repository=%s" (include "glimpse.triton.repository" .) | quote }}
   - --model-control-mode=none
   - --disable-auto-complete-config
   # One model that does not load takes neither the server nor its readiness down; the gateway asks for those that it needs.
@@ -70,6 +70,8 @@ args:
   - --metrics-port=8002
   - --allow-metrics=true
   - --exit-timeout-secs={{ int64 .Values.triton.exitTimeoutSeconds }}
+  # Memory of answered requests that is kept for reuse, in requests.
+  - --grpc-infer-allocation-pool-size=16
   - --grpc-max-connection-age={{ int64 .Values.triton.maxConnectionAgeMs }}
   {{- with .Values.triton.extraArgs }}
   {{- toYaml . | nindent 2 }}
@@ -84,7 +86,7 @@ env:
     value: /tmp
   {{- if and (eq $models.source "gcs") $models.gcs.existingSecret }}
   - name: GOOGLE_APPLICATION_CREDENTIALS
-    value: /etc/triton/gcs/{{ $models.gcs.key }}
+    value: {{ printf "/etc/triton/gcs/%s" $models.gcs.key | quote }}
   {{- end }}
   {{- with .Values.triton.extraEnv }}
   {{- toYaml . | nindent 2 }}
@@ -92,7 +94,7 @@ env:
 {{- if and (has $models.source (list "s3" "azure")) (get $models $models.source).existingSecret }}
 envFrom:
   - secretRef:
-      name: {{ (get $models $models.source).existingSecret }}
+      name: {{ (get $models $models.source).existingSecret | quote }}
 {{- end }}
 ports:
   - name: triton-http
