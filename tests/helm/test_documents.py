@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+import re
 
 import yaml
 from helm_python.chart import lint
 
 from helm.readme import described, readme
 from server import __version__
-from tests.helm.chart import CHART, ROOT, case, texts
+from tests.helm.chart import CHART, ROOT, case, case_objects, objects, only, texts
 
 VALUES = (CHART / "values.yaml").read_text(encoding="utf-8")
+MANUAL = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
 
 
 def _leaves(value, above=()):
@@ -78,15 +79,29 @@ def test_notes_say_who_may_ask():
 
 def test_what_is_documented_exists():
     """Every value that docs/kubernetes.md names is one, and every file of values that it names is there."""
-    import re
-
-    text = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
     known = {each.path for each in described(VALUES)}
     tops = "|".join({path.split(".")[0] for path in known if "." in path})
-    named = set(re.findall(rf"`((?:{tops})(?:\.[A-Za-z]+)+)`", text))
+    named = set(re.findall(rf"`((?:{tops})(?:\.[A-Za-z]+)+)`", MANUAL))
     assert named
     whole = {*known, *(path.rpartition(".")[0] for path in known)}
-    settings = {name for name in named if name.startswith("gateway.settings.")}
-    assert sorted(named - whole - settings) == []
-    for path in re.findall(r"helm/glimpse/ci/[a-z\-]+\.yaml", text):
-        assert (ROOT / Path(path)).is_file(), path
+    assert sorted(named - whole) == []
+    for path in re.findall(r"helm/glimpse/ci/[a-z\-]+\.yaml", MANUAL):
+        assert (ROOT / path).is_file(), path
+
+
+def test_values_in_the_manual_render():
+    """Each block of values in docs/kubernetes.md renders as it stands."""
+    blocks = [yaml.safe_load(text) for text in re.findall(r"```yaml\n(.*?)```", MANUAL, re.DOTALL)]
+    values = [block for block in blocks if isinstance(block, dict)]
+    assert len(values) >= 3
+    for block in values:
+        assert objects(block)
+
+
+def test_figures_of_the_manual_are_those_of_the_chart():
+    """Resources that docs/kubernetes.md tells as the default are what the chart derives."""
+    resources = only(case_objects("local"), "Deployment")["spec"]["template"]["spec"]["containers"][0]["resources"]
+    for kind, word in (("requests", "request"), ("limits", "limit")):
+        memory = resources[kind]["memory"].removesuffix("Mi")
+        assert re.search(rf"^\| {word} of memory \|.*\| {memory} MiB \|$", MANUAL, re.MULTILINE)
+        assert re.search(rf"^\| {word} of processors \|.*\| {resources[kind]['cpu']} \|$", MANUAL, re.MULTILINE)
