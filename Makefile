@@ -57,6 +57,12 @@ proto-release: setup
 	$(BIN)/buf lint
 	$(BIN)/buf build --exclude-source-info -o proto/v1.binpb
 
+# What of the chart is written from settings and values.
+.PHONY: chart
+chart: setup
+	$(BIN)/python -m helm.settings_schema
+	$(BIN)/python -m helm.readme
+
 zoo: setup
 	$(BIN)/glimpse-export zoo
 

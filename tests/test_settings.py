@@ -18,7 +18,7 @@ def test_without_variables_the_defaults_hold():
     assert (tree.server.host, tree.server.port) == ("127.0.0.1", 8080)
     assert tree.limits.upload_bytes == 256 * 2**20
     assert tree.limits.frame_pixels >= 4096 * 2304
-    assert tree.workers.count == available_cpus() == len(os.sched_getaffinity(0))
+    assert tree.workers.count == available_cpus()
     assert all(row.value == row.default for row in rows(tree))
 
 
@@ -381,3 +381,22 @@ def test_every_setting_has_a_description_and_says_its_unit():
         for name, info in type(getattr(load({}), group)).model_fields.items():
             if info.annotation is float:
                 assert name.endswith(("_seconds", "_second", "_coverage", "_usd", "_cap", "share")), name
+
+
+@pytest.mark.parametrize(
+    ("quota", "share"),
+    [("max 100000", 1.0), ("", 1.0), ("nonsense", 1.0), ("50000 100000", 0.0), ("1000000000 100000", 1.0)],
+)
+def test_processors_are_those_of_the_quota(tmp_path, quota, share):
+    """A container has its quota's whole processors, one at least, and never more than it may run on."""
+    file = tmp_path / "cpu.max"
+    file.write_text(quota)
+    assert available_cpus(file) == max(1, int(share * len(os.sched_getaffinity(0))))
+    assert available_cpus(tmp_path / "missing") == len(os.sched_getaffinity(0))
+
+
+def test_a_quota_of_some_processors_counts_the_whole_ones(tmp_path, monkeypatch):
+    """Of two and a half processors, two are counted."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)))
+    (tmp_path / "cpu.max").write_text("250000 100000\n")
+    assert available_cpus(tmp_path / "cpu.max") == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
@@ -10,9 +11,17 @@ from pydantic import Field
 from server.settings.group import MIB, Group
 
 
-def available_cpus() -> int:
-    """How many processors this process may use."""
-    return len(os.sched_getaffinity(0))
+def available_cpus(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
+    """How many processors this process may use: those that it may run on, or the whole ones of a smaller quota.
+
+    `quota` is where cgroup v2 says how many microseconds of processors a container gets in how many of time.
+    """
+    allowed = len(os.sched_getaffinity(0))
+    try:
+        share, period = quota.read_text(encoding="ascii").split()
+    except (OSError, ValueError):
+        return allowed
+    return allowed if share == "max" else max(1, min(allowed, int(share) // int(period)))
 
 
 class WorkerSettings(Group):
