@@ -113,9 +113,12 @@ class Replicas:
         """The server of `among` that a call for `model` goes to, those of `tried` only where there is no other; of all
         where `among` has none left.
         """
+        found = [replica for replica in self.all if replica in among] or self.all
+        if len(found) == 1:
+            return found[0]
         now = self._clock()
-        found = min(
-            [replica for replica in self.all if replica in among] or self.all,
+        chosen = min(
+            found,
             key=lambda replica: (
                 replica in tried,
                 not replica.circuits.takes(model),
@@ -125,8 +128,8 @@ class Replicas:
             ),
         )
         self._turns += 1
-        found.turn = self._turns
-        return found
+        chosen.turn = self._turns
+        return chosen
 
     def left(self, model: str, among: Collection[Replica], tried: Collection[Replica]) -> bool:
         """Whether a server that was not tried takes calls; of `among`, of all where that is empty."""
@@ -219,7 +222,7 @@ class Replicas:
 
     def _tell(self, target: str) -> None:
         states = {replica.circuits.state(target) for replica in self.all}
-        best = next((state for state in _BEST_FIRST if state in states), "closed")
+        best: CircuitState = next((state for state in _BEST_FIRST if state in states), "closed")
         if self._states.get(target, "closed") != best:
             self._states[target] = best
             self._told(target, best)
