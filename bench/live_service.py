@@ -63,6 +63,11 @@ class Service:
         return float(self.rss_of([self.process.pid, *self.workers]))
 
     @staticmethod
+    def children_of(pid: int) -> list[int]:
+        """Processes that any thread of `pid` has started and that live."""
+        return _children(pid)
+
+    @staticmethod
     def rss_of(pids: Sequence[int]) -> int:
         """Resident memory of some processes."""
         return sum(rss_of(pid) for pid in pids)
@@ -214,6 +219,11 @@ def _stat(pid: int, *, ended: bool = False) -> float:
     except OSError:
         return 0.0
     return sum(int(value) for value in fields[11 : 15 if ended else 13]) / _TICKS
+
+
+def cpu_of(pid: int) -> float:
+    """Processor time of a process so far, 0 where it has ended."""
+    return _stat(pid)
 
 
 def rss_of(pid: int) -> int:

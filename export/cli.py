@@ -12,6 +12,7 @@ import typer
 
 from export.cli_accelerate import accelerate
 from export.cli_adapt import adapt
+from export.cli_capacity import capacity
 from export.cli_ensemble import ensemble
 from export.cli_evaluate import evaluate, score
 from export.cli_generator import generator
@@ -174,6 +175,7 @@ app.command()(policy)
 app.command()(rollback)
 app.command("drop-checkpoint")(drop_checkpoint)
 app.command()(synthesize)
+app.command()(capacity)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

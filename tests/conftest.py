@@ -71,6 +71,7 @@ LONG_FILES = (
     "tests/end_to_end/test_privacy.py",
     "tests/end_to_end/test_hostile_clients.py",
     "tests/end_to_end/test_mllm.py",
+    "tests/end_to_end/test_scale_out.py",
     "tests/end_to_end/test_ensemble_and_shadow.py",
     "tests/test_adding_a_model.py",
     "tests/pipeline/test_live_session.py",

@@ -18,6 +18,9 @@ class BackendWatch(Protocol):
     def count_retry(self, *, sent: bool) -> None:
         """A call that found no server was made again, or was not since the budget of retries is spent."""
 
+    def set_replicas(self, *, answering: int, known: int) -> None:
+        """How many servers the address of Triton stands for, and how many of them are not in doubt."""
+
     def count_fallback(self, model: str, reason: str) -> None:
         """The local copy of a model answered; `reason` as in `server.predict.fallback`."""
 
@@ -27,6 +30,9 @@ class _Unwatched:
         """Nobody asks."""
 
     def count_retry(self, *, sent: bool) -> None:
+        """Nobody asks."""
+
+    def set_replicas(self, *, answering: int, known: int) -> None:
         """Nobody asks."""
 
     def count_fallback(self, model: str, reason: str) -> None:

@@ -128,6 +128,24 @@ class Circuits:
         """Whether calls for `model` go through."""
         return not (self.connection.is_open or (model in self._models and self._models[model].is_open))
 
+    def another(self) -> Circuits:
+        """Circuits of the same kind for another server."""
+        return Circuits(failures=self._failures, cool_off_s=self._cool_off_s, clock=self._clock, told=self._told)
+
+    def state(self, target: str) -> CircuitState:
+        """That of one model's circuit, or of `CONNECTION`."""
+        if target == self.CONNECTION:
+            return self.connection.state
+        return self._models[target].state if target in self._models else "closed"
+
+    def takes(self, model: str) -> bool:
+        """Whether a call for `model` would be let through now, be it as the one that may try."""
+        try:
+            self.check(model)
+        except BackendUnavailable:
+            return False
+        return True
+
     def check(self, model: str) -> None:
         """Raises `BackendUnavailable` where a call for `model` would not be let through now."""
         self.connection.check()

@@ -1,4 +1,4 @@
-"""Inference by a Triton Inference Server over one gRPC channel."""
+"""Inference by Triton Inference Servers over gRPC."""
 
 from __future__ import annotations
 
@@ -6,38 +6,41 @@ import asyncio
 import logging
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import grpc
 from tritonclient.grpc.aio import InferenceServerClient
 
 from server.contract import ModelContract
-from server.errors import BackendFailed, BackendUnavailable, DeadlineExceeded, ModelError, UnknownModel
+from server.errors import BackendUnavailable, DeadlineExceeded, GlimpseError, ModelError, UnknownModel
 from server.predict.base import UNWATCHED, BackendWatch
 from server.predict.breaker import Circuits
-from server.predict.catalogue import Catalogue, ModelEntry, entry_of, unservable
+from server.predict.catalogue import Catalogue, ModelEntry
 from server.predict.deadline import out_of_time, remaining_s
 from server.predict.engine import Gpu
-from server.predict.members import with_members_checked
 from server.predict.repository import ModelRepository
 from server.predict.retry import Retry, RetryBudget
 from server.predict.tensors import batches, check_inputs, check_outputs, joined, zeros
+from server.predict.triton_addresses import Addresses
 from server.predict.triton_calls import TritonCalls
-from server.predict.triton_protocol import CHANNEL_OPTIONS, NothingLoaded, request_tensors, response_tensors, target
+from server.predict.triton_catalogue import BACKEND, TritonCatalogue, merged
+from server.predict.triton_protocol import NothingLoaded, request_tensors, response_tensors
+from server.predict.triton_replicas import Replica
 from server.predict.triton_traced import infer_span
 from server.types import Float32Array, ModelInfo
 
-_CATALOGUE = "the model list"
-_READY = "READY"
-_CHANGING = {"LOADING", "UNLOADING"}
 _OLD_ENOUGH_S = 1.0
+_SHARE_OF_ONE = 1 / 3
+"""Of the time for control calls, what one of several servers gets: the others answer meanwhile or after it."""
 
 _log = logging.getLogger(__name__)
 
 
 class TritonPredictor:
-    """Runs models at `address`, host:port of Triton's gRPC protocol or any gRPC target.
+    """Runs models at `address`, host:port of Triton's gRPC protocol or any gRPC target; several with commas between.
+
+    A name may stand for several servers. Each has circuits of its own, and a call goes to one that has the model
+    (`server.predict.triton_replicas`).
 
     `recipes` are the names of the recipes that this gateway can compute. `repository` gives the cards, which Triton
     does not serve. `gpu` is what the operator says of Triton's: a plan for another one is listed as not servable and
@@ -46,7 +49,7 @@ class TritonPredictor:
     for an address that cannot be one.
     """
 
-    backend = "triton"
+    backend = BACKEND
 
     def __init__(
         self,
@@ -63,16 +66,15 @@ class TritonPredictor:
         refresh_s: float = 30.0,
         control_timeout_s: float = 5.0,
     ) -> None:
-        self._target = target(address)
-        self._recipes = recipes
-        self._repository = repository
-        self._gpu = gpu or Gpu()
-        self._credentials = credentials
-        self._calls = TritonCalls(self._connected, watch=watch, retry=retry, budget=budget, circuits=circuits)
+        self._calls = TritonCalls(
+            Addresses(address), watch=watch, credentials=credentials, retry=retry, budget=budget, circuits=circuits
+        )
+        self._replicas = self._calls.replicas
+        self._asking = TritonCatalogue(self._calls, recipes=recipes, repository=repository, gpu=gpu or Gpu())
         self._refresh_s = refresh_s
         self._control_timeout_s = control_timeout_s
-        self._client: InferenceServerClient | None = None
         self._catalogue = Catalogue()
+        self._news = 0
         self._fetched_at = float("-inf")
         self._fetching = asyncio.Lock()
         self._unanswered_at = float("-inf")
@@ -87,7 +89,7 @@ class TritonPredictor:
         Raises `UnknownModel`, and `BackendUnavailable` also where no call for it would be let through, so that nobody
         works on a request that cannot be answered.
         """
-        self._calls.circuits.check(name)
+        self._replicas.check(name)
         entry = _settled(await self._described(name, newer_than=time.monotonic() - self._refresh_s))
         if version is not None:
             entry.chosen(version)
@@ -119,41 +121,55 @@ class TritonPredictor:
         return await self._predict(entry, chosen, inputs, deadline)
 
     async def probe(self, model: str) -> str:
-        """Infer once on zeros: Triton calls itself ready even where the process that runs the model is dead.
+        """Infer once on zeros, on every server at once: Triton calls itself ready even where the process that runs
+        the model is dead. One that answers is enough.
 
-        It goes through open circuits, and closes them where it is answered. Raises what `predict` raises where the
-        model would not answer.
+        It goes through open circuits, and closes them where it is answered. Raises what `predict` raises where no
+        server would answer.
         """
-        deadline = time.monotonic() + self._control_timeout_s
-        if self._calls.circuits.connection.is_open:
-            await self._calls.control(model, _is_ready, deadline, probing=True)
-        known = self._catalogue.entries.get(model)
-        if known is not None and known.info.servable:
-            try:
-                return await self._probe(known, deadline)
-            except ModelError:
-                _log.info("model %s is not what it was", model)
-        return await self._probe(await self._entry(model, deadline, newer_than=time.monotonic()), deadline)
-
-    async def _probe(self, entry: ModelEntry, deadline: float) -> str:
-        contract, version = entry.servable(None)
-        await self._infer(contract, version, zeros(contract), deadline, probing=True)
+        await self._replicas.find()
+        replicas = list(self._replicas.all)
+        deadline = time.monotonic() + self._patience_s()
+        found = await asyncio.gather(
+            *(self._probe_at(replica, model, deadline) for replica in replicas), return_exceptions=True
+        )
+        problems = [problem for problem in found if isinstance(problem, BaseException)]
+        if len(problems) == len(found) or not all(isinstance(problem, GlimpseError) for problem in problems):
+            raise problems[0]
         return ""
 
+    async def _probe_at(self, replica: Replica, model: str, deadline: float) -> None:
+        if replica.circuits.connection.is_open:
+            await self._calls.control(model, _is_ready, deadline, at=replica, probing=True)
+        known = replica.catalogue.entries.get(model) if replica.catalogue else None
+        if known is not None and known.info.servable:
+            try:
+                return await self._probe(replica, known, deadline)
+            except ModelError:
+                _log.info("model %s is not what it was", model)
+        # Who was away is not asked what it has before it answers; what the others have will do for that.
+        age_s = 0.0 if replica.catalogue else self._refresh_s
+        told = await self._entry(model, deadline, newer_than=time.monotonic() - age_s)
+        own = replica.catalogue.entries.get(model) if replica.catalogue else None
+        return await self._probe(replica, own or told, deadline)
+
+    async def _probe(self, replica: Replica, entry: ModelEntry, deadline: float) -> None:
+        contract, version = entry.servable(None)
+        await self._infer(contract, version, zeros(contract), deadline, among=(replica,), probing=True)
+
     async def close(self) -> None:
-        """Close the channel; calls in flight end with `BackendUnavailable`."""
-        self._calls.closed = True
-        client, self._client = self._client, None
-        if client is not None:
-            await client.close()
+        """Close the channels; calls in flight end with `BackendUnavailable`."""
+        await self._replicas.close()
 
     async def _predict(
         self, entry: ModelEntry, version: str, inputs: Mapping[str, Float32Array], deadline: float
     ) -> Mapping[str, Float32Array]:
         contract, _ = entry.servable(version)
         size = check_inputs(contract, inputs)
+        among = self._replicas.holding(contract.name, version, contract)
         parts = [
-            await self._infer(contract, version, part, deadline) for part in batches(inputs, size, entry.max_batch_size)
+            await self._infer(contract, version, part, deadline, among=among)
+            for part in batches(inputs, size, entry.max_batch_size)
         ]
         return joined(parts)
 
@@ -164,6 +180,7 @@ class TritonPredictor:
         part: Mapping[str, Float32Array],
         deadline: float,
         *,
+        among: Collection[Replica],
         probing: bool = False,
     ) -> Mapping[str, Float32Array]:
         tensors, wanted = request_tensors(contract, part)
@@ -174,7 +191,7 @@ class TritonPredictor:
                     contract.name, tensors, version, wanted, client_timeout=left_s, headers=headers
                 )
 
-        result = await self._calls.infer(contract.name, call, deadline, probing=probing)
+        result = await self._calls.infer(contract.name, call, deadline, among=among, probing=probing)
         outputs = response_tensors(contract.name, result.get_response())
         return check_outputs(contract, outputs, next(iter(part.values())).shape[0])
 
@@ -198,61 +215,43 @@ class TritonPredictor:
             if self._unanswered_at >= asked_at:
                 # Who waited for somebody else's question does not wait for the same silence again.
                 raise _unanswered()
-            if self._fetched_at <= newer_than:
+            others = len(self._replicas.all) > 1 and self._news != self._replicas.news
+            if self._fetched_at <= newer_than or others:
                 try:
-                    self._catalogue = await self._fetch(time.monotonic() + self._control_timeout_s)
+                    self._catalogue = await self._fetch()
                 except DeadlineExceeded as error:
                     self._unanswered_at = time.monotonic()
                     raise _unanswered() from error
                 self._fetched_at = time.monotonic()
             return self._catalogue
 
-    async def _fetch(self, deadline: float) -> Catalogue:
-        async def call(client: InferenceServerClient, left_s: float) -> Any:
-            return await client.get_model_repository_index(client_timeout=left_s)
+    async def _fetch(self) -> Catalogue:
+        """Of every server that is not in doubt; one that answers is enough, and the others are not asked for models."""
+        await self._replicas.find()
+        news, replicas = self._replicas.news, self._replicas.trusted()
+        deadline = time.monotonic() + self._patience_s()
+        found = await asyncio.gather(
+            *(self._asking.of(replica, deadline) for replica in replicas), return_exceptions=True
+        )
+        for problem in found:
+            if isinstance(problem, BaseException) and not isinstance(problem, GlimpseError):
+                raise problem
+        told = [catalogue for catalogue in found if isinstance(catalogue, Catalogue)]
+        if not told:
+            raise next(problem for problem in found if isinstance(problem, GlimpseError))
+        for replica in self._replicas.all:
+            replica.catalogue = None
+        for replica, catalogue in zip(replicas, found, strict=True):
+            replica.catalogue = catalogue if isinstance(catalogue, Catalogue) else None
+        self._news = news
+        return merged(told)
 
-        found: dict[str, list[Any]] = {}
-        for row in (await self._calls.control(_CATALOGUE, call, deadline)).models:
-            found.setdefault(row.name, []).append(row)
-        entries = {name: await self._describe(name, rows, deadline) for name, rows in found.items()}
-        return Catalogue(with_members_checked(entries))
-
-    async def _describe(self, name: str, rows: Sequence[Any], deadline: float) -> ModelEntry:
-        versions = sorted((row.version for row in rows if row.state == _READY), key=int)
-        card = (self._repository.card(name) or None) if self._repository else None
-
-        async def call(client: InferenceServerClient, left_s: float) -> Any:
-            return (await client.get_model_config(name, client_timeout=left_s)).config
-
-        if versions:
-            try:
-                config = await self._calls.control(name, call, deadline)
-                entry = entry_of(config, versions=versions, recipes=self._recipes, backend=self.backend, card=card)
-                misfit = self._misfit(entry)
-                return entry.withdrawn(misfit) if misfit else entry
-            except (ModelError, BackendFailed) as error:
-                reason = error.message
-        else:
-            said = " ".join(row.reason for row in rows if row.reason).strip()
-            own = self._repository.catalogue.entries.get(name) if self._repository else None
-            # Of an ensemble that lacks a member Triton says nothing; the files tell.
-            known = own.info.reason if own else ""
-            reason = self._misfit(own) or (said.splitlines()[0] if said else known or "Triton has not loaded it")
-        entry = ModelEntry(unservable(name, reason, backend=self.backend, card=card))
-        return replace(entry, changing=not versions and any(row.state in _CHANGING for row in rows))
-
-    def _misfit(self, entry: ModelEntry | None) -> str:
-        engine = entry.contract.engine if entry and entry.contract else None
-        return self._gpu.misfit(engine) if engine else ""
+    def _patience_s(self) -> float:
+        """How long one server is waited for that is asked what it has, or whether it answers."""
+        return self._control_timeout_s * (_SHARE_OF_ONE if len(self._replicas.all) > 1 else 1.0)
 
     def _connected(self) -> InferenceServerClient:
-        if self._calls.closed:
-            raise BackendUnavailable("the predictor is closed", stage="inference")
-        if self._client is None:
-            self._client = InferenceServerClient(
-                self._target, creds=self._credentials, channel_args=list(CHANNEL_OPTIONS)
-            )
-        return self._client
+        return self._replicas.all[0].client()
 
 
 async def _is_ready(client: InferenceServerClient, left_s: float) -> bool:

@@ -1,93 +1,107 @@
-"""Calls to Triton within their deadline: tried again where no server was found, held back where nothing answers."""
+"""Calls to Triton within their deadline: made again elsewhere, or later, where no server was found; held back where
+nothing answers.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import TypeVar
 
+import grpc
 from tritonclient.grpc import InferenceServerException
 from tritonclient.grpc.aio import InferenceServerClient
 
-from server.errors import BackendUnavailable, DeadlineExceeded
+from server.errors import BackendFailed, BackendUnavailable, DeadlineExceeded
 from server.predict.base import BackendWatch
 from server.predict.breaker import Circuits, CircuitState
 from server.predict.deadline import remaining_s
 from server.predict.retry import Retry, RetryBudget
+from server.predict.triton_addresses import Addresses
 from server.predict.triton_protocol import names_model, translated
 from server.spans import current
+from server.predict.triton_replicas import Replica, Replicas
 
 _T = TypeVar("_T")
+_Call = Callable[[InferenceServerClient, float], Awaitable[_T]]
 _FAIR_CHANCE_S = 1.0
 
 _log = logging.getLogger(__name__)
 
 
 class TritonCalls:
-    """The calls of one predictor; `connect` gives the channel, or raises `BackendUnavailable` where it is closed."""
+    """The calls of one predictor to the servers behind `addresses`."""
 
     def __init__(
         self,
-        connect: Callable[[], InferenceServerClient],
+        addresses: Addresses,
         *,
         watch: BackendWatch,
+        credentials: grpc.ChannelCredentials | None = None,
         retry: Retry | None = None,
         budget: RetryBudget | None = None,
         circuits: Circuits | None = None,
     ) -> None:
-        self._connect = connect
         self._watch = watch
         self._retry = retry or Retry()
         self._budget = budget or RetryBudget()
-        self.circuits = circuits or Circuits(told=self._changed)
-        self.closed = False
+        self.replicas = Replicas(addresses, watch=watch, told=self._changed, credentials=credentials, circuits=circuits)
 
-    async def control(
-        self,
-        about: str,
-        call: Callable[[InferenceServerClient, float], Awaitable[_T]],
-        deadline: float,
-        *,
-        probing: bool = False,
-    ) -> _T:
-        """A call that asks the server, not a model; `about` names it in errors. Otherwise as `infer`."""
-        return await self._within(about, "", call, deadline, probing=probing)
+    async def control(self, about: str, call: _Call[_T], deadline: float, *, at: Replica, probing: bool = False) -> _T:
+        """A call that asks the server `at`, not a model; `about` names it in errors. Otherwise as `infer`."""
+        return await self._within(about, "", call, deadline, (at,), probing=probing)
 
     async def infer(
         self,
         model: str,
-        call: Callable[[InferenceServerClient, float], Awaitable[_T]],
+        call: _Call[_T],
         deadline: float,
         *,
+        among: Collection[Replica] = (),
         probing: bool = False,
     ) -> _T:
-        """A call for a model that exists. One that is `probing` goes through open circuits, is not tried again, and
-        what it finds closes or opens them.
+        """A call for a model that exists, by one of the servers `among`, by any where there are none.
+
+        A server that cannot be reached costs nothing where another one is left: that is asked at once. When all of them
+        were asked, it is tried again after a pause, out of the budget. One that is `probing` goes through open
+        circuits, is not tried again, and what it finds closes or opens them.
 
         Raises `BackendUnavailable`, `BackendFailed`, `DeadlineExceeded`, `UnknownModel`, `ModelNotServable`.
         """
-        return await self._within(model, model, call, deadline, probing=probing)
+        return await self._within(model, model, call, deadline, among, probing=probing)
 
     async def _within(
         self,
         about: str,
         model: str,
-        call: Callable[[InferenceServerClient, float], Awaitable[_T]],
+        call: _Call[_T],
         deadline: float,
+        among: Collection[Replica],
         *,
         probing: bool,
     ) -> _T:
         failed = 0
+        tried: list[Replica] = []
         self._budget.called()
         while True:
+            pause_s = 0.0
             try:
-                return await self._attempt(about, model, call, remaining_s(about, deadline), probing=probing)
+                await self.replicas.find()
+                replica = self.replicas.pick(model, among, tried)
+                tried.append(replica)
+                return await self._attempt(about, model, call, remaining_s(about, deadline), replica, probing=probing)
             except BackendUnavailable:
+                if probing or self.replicas.closed:
+                    raise
+                if self.replicas.left(model, among, tried):
+                    self._watch.count_retry(sent=True)
+                    continue
+                tried.clear()
                 failed += 1
                 pause_s = self._retry.pause_s(failed)
-                useless = probing or self.closed or not self.circuits.closed(model)
+                useless = not any(known.circuits.closed(model) for known in among or self.replicas.all)
                 if useless or failed >= self._retry.attempts or time.monotonic() + pause_s >= deadline:
                     raise
                 paid = self._budget.take()
@@ -98,18 +112,13 @@ class TritonCalls:
             await asyncio.sleep(pause_s)
 
     async def _attempt(
-        self,
-        about: str,
-        model: str,
-        call: Callable[[InferenceServerClient, float], Awaitable[_T]],
-        left_s: float,
-        *,
-        probing: bool,
+        self, about: str, model: str, call: _Call[_T], left_s: float, replica: Replica, *, probing: bool
     ) -> _T:
-        """Call Triton once, and tell the circuits what that says."""
-        client = self._connect()
+        """Call one Triton once, and tell its circuits what that says."""
+        client, circuits = replica.client(), replica.circuits
         if not probing:
-            self.circuits.admit(model)
+            circuits.admit(model)
+        replica.under_way += 1
         try:
             answer = await call(client, left_s)
         except InferenceServerException as error:
@@ -117,22 +126,33 @@ class TritonCalls:
             if isinstance(failure, DeadlineExceeded):
                 if left_s < _FAIR_CHANCE_S:
                     # A call that had next to no time says nothing about the server.
-                    self.circuits.abandoned(model)
+                    circuits.abandoned(model)
                 else:
-                    self.circuits.silent(model)
+                    circuits.silent(model)
+                    if model:
+                        self.replicas.failing(replica, model)
+                    if probing or not model:
+                        self.replicas.away(replica)
             elif isinstance(failure, BackendUnavailable) and not names_model(error, about):
-                self.circuits.unreachable(model)
+                circuits.unreachable(model)
+                self.replicas.away(replica)
             else:
-                self.circuits.answered(model)
+                circuits.answered(model)
+                self.replicas.answered(replica, "")
+                if isinstance(failure, BackendFailed):
+                    self.replicas.failing(replica, model)
             raise failure from error
         except asyncio.CancelledError:
-            self.circuits.abandoned(model)
+            circuits.abandoned(model)
             task = asyncio.current_task()
-            if self.closed and task is not None and not task.cancelling():
+            if self.replicas.closed and task is not None and not task.cancelling():
                 # Closing a channel looks like a cancellation to the calls on it, but nobody cancelled the caller.
                 raise BackendUnavailable("the predictor was closed", stage="inference") from None
             raise
-        self.circuits.answered(model)
+        finally:
+            replica.under_way -= 1
+        circuits.answered(model)
+        self.replicas.answered(replica, model)
         return answer
 
     def _changed(self, target: str, state: CircuitState) -> None:

@@ -31,14 +31,14 @@ _RESOLVERS = ("dns:", "ipv4:", "ipv6:", "unix:", "xds:")
 _LARGEST_MESSAGE_BYTES = 2**31 - 1
 
 CHANNEL_OPTIONS: tuple[tuple[str, int | str], ...] = (
-    # One call goes to one of the addresses behind the name, in turn, and to the living ones only.
+    # Of a target that only gRPC can resolve (xds:, dns: with a server of its own) each server is asked in turn.
     ("grpc.service_config", json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})),
     ("grpc.max_send_message_length", _LARGEST_MESSAGE_BYTES),
     ("grpc.max_receive_message_length", _LARGEST_MESSAGE_BYTES),
-    # Pings notice a dead peer during a call. Triton takes pings on an idle connection, or more than two without
-    # data, for abuse and hangs up.
-    ("grpc.keepalive_time_ms", 30_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
+    # Pings notice a dead or hung peer during a call, which then goes to another one. Triton takes pings on an idle
+    # connection, or more than two without data, for abuse and hangs up.
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.keepalive_permit_without_calls", 0),
     ("grpc.http2.max_pings_without_data", 2),
     # gRPC's own back-off grows to two minutes, during which a restarted Triton would not be noticed; the shortest one
@@ -58,7 +58,7 @@ class NothingLoaded(ModelNotServable):
 
 
 def target(address: str) -> str:
-    """The gRPC target of `host:port`, resolved by name so that replicas are found. Raises `ConfigurationError`."""
+    """The gRPC target of `host:port`, whose name may stand for several servers. Raises `ConfigurationError`."""
     if address.startswith(_RESOLVERS):
         return address
     if _HOST_AND_PORT.fullmatch(address):

@@ -29,8 +29,8 @@ class BackendSettings(Group):
     kind: Literal["local", "triton"] = Field(default="local", description="ONNX Runtime in process, or Triton.")
     triton_address: str = Field(
         default="127.0.0.1:8001",
-        pattern=r"^(dns:///)?[A-Za-z0-9._\-\[\]:]+:\d{1,5}$",
-        description="gRPC address of Triton; dns:///name:port spreads over all its addresses.",
+        pattern=r"^(dns:///)?[A-Za-z0-9._\-\[\]:]+:\d{1,5}( *, *(dns:///)?[A-Za-z0-9._\-\[\]:]+:\d{1,5})*$",
+        description="gRPC address of Triton, or several, comma separated; a name may stand for several servers.",
     )
     triton_ca: str = Field(
         default="",

@@ -82,6 +82,12 @@ class MachineMetrics:
             ("outcome",),
             registry=r,
         )
+        self._replicas = Gauge(
+            "glimpse_triton_replicas",
+            "Tritons that the address stands for: those that answer, and those of which the last call found none.",
+            ("state",),
+            registry=r,
+        )
         self._fallbacks = Counter(
             "glimpse_fallbacks",
             "Answers of the local copy of a model in place of Triton, by reason.",
@@ -123,6 +129,11 @@ class MachineMetrics:
     def count_retry(self, *, sent: bool) -> None:
         """A call that found no server was made again, or its retry was withheld."""
         self._retries.labels("sent" if sent else "withheld").inc()
+
+    def set_replicas(self, *, answering: int, known: int) -> None:
+        """Which of the servers behind Triton's address answer."""
+        self._replicas.labels("answering").set(answering)
+        self._replicas.labels("away").set(known - answering)
 
     def count_fallback(self, model: str, reason: str) -> None:
         """The local copy of a model answered."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ import pytest
 from google.protobuf import text_format
 from onnx import TensorProto, helper, numpy_helper
 from tritonclient.grpc import model_config_pb2
+
+from tests.scripted_triton import ScriptedTriton
 
 DIMS = (3, 8, 8)
 LABELS = ("negative", "positive", "surprise")
@@ -227,3 +229,14 @@ def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def triton(triton_server_factory: Callable[..., Any], zoo: Path) -> Any:
     """A real Triton that serves the zoo."""
     return triton_server_factory(zoo)
+
+
+@pytest.fixture
+async def replicas(tiny: Tiny) -> AsyncIterator[list[ScriptedTriton]]:
+    """Two servers that follow a script, each with its `address` and `server`."""
+    servicers = [ScriptedTriton(tiny), ScriptedTriton(tiny)]
+    for servicer in servicers:
+        await servicer.listen()
+    yield servicers
+    for servicer in servicers:
+        await servicer.server.stop(grace=None)

@@ -61,6 +61,24 @@ async def test_what_triton_says_has_a_meaning(monkeypatch, said, status, kind):
         await TritonControl("127.0.0.1:8001").load("x")
 
 
+async def test_every_server_is_asked(monkeypatch):
+    """One after the other; where one fails, the error says how far it came."""
+    monkeypatch.setattr(triton_control, "InferenceServerClient", Client)
+    monkeypatch.setattr(Client, "asked", [])
+    control = TritonControl("127.0.0.1:8001,127.0.0.1:8002")
+    await control.load("ststnet")
+    assert Client.asked == [("load", "ststnet")] * 2
+
+    async def once(self, name, client_timeout):
+        self.asked.append(("unload", name))
+        if len(self.asked) == 4:
+            raise InferenceServerException("connection refused", status="StatusCode.UNAVAILABLE")
+
+    monkeypatch.setattr(Client, "unload_model", once)
+    with pytest.raises(BackendUnavailable, match="1 of 2 servers did unload it"):
+        await control.unload("ststnet")
+
+
 async def test_nobody_there_is_told_as_such():
     """By the real client."""
     with pytest.raises(BackendUnavailable):

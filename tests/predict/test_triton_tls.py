@@ -48,7 +48,7 @@ def folder(tmp_path_factory):
     made = tmp_path_factory.mktemp("triton-tls")
     authority, other = trustme.CA(), trustme.CA()
     for name, leaf in (
-        ("triton", authority.issue_cert("127.0.0.1")),
+        ("triton", authority.issue_cert("127.0.0.1", "localhost")),
         ("client", authority.issue_cert("gateway.example")),
         ("other", other.issue_cert("gateway.example")),
     ):
@@ -76,10 +76,10 @@ async def connect(server, tiny):
     """Makes predictors and closes them."""
     made = []
 
-    def make(encryption):
+    def make(encryption, host="127.0.0.1"):
         made.append(
             TritonPredictor(
-                server.grpc_address,
+                server.grpc_address.replace("127.0.0.1", host),
                 recipes=[tiny.recipe],
                 credentials=encryption,
                 retry=Retry(attempts=1),
@@ -93,11 +93,25 @@ async def connect(server, tiny):
         await predictor.close()
 
 
-async def test_it_infers(connect, folder, tiny):
-    """Where both show what the other trusts."""
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_it_infers(connect, folder, tiny, host):
+    """Where both show what the other trusts, by number and by a name that was looked up."""
     encryption = credentials(*(str(folder / name) for name in ("triton.ca", "client.crt", "client.key")))
-    outputs = await connect(encryption).predict("tiny", tiny.batch(2), deadline=time.monotonic() + 30)
+    outputs = await connect(encryption, host).predict("tiny", tiny.batch(2), deadline=time.monotonic() + 30)
     assert outputs["probabilities"].shape == (2, 3)
+
+
+async def test_a_name_that_the_certificate_does_not_have_is_not_trusted(connect, folder, monkeypatch):
+    """Although the server is found under it."""
+
+    async def here(_host, _port):
+        return ["127.0.0.1"]
+
+    encryption = credentials(*(str(folder / name) for name in ("triton.ca", "client.crt", "client.key")))
+    predictor = connect(encryption, "other.example")
+    monkeypatch.setattr(predictor._replicas._addresses, "_lookup", here)
+    with pytest.raises(BackendUnavailable):
+        await predictor.models()
 
 
 @pytest.mark.parametrize(
