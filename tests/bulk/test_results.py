@@ -1,0 +1,255 @@
+"""A folder of results: what a run leaves there, however it ends, and what the next one does with it."""
+
+import errno
+import json
+import os
+import resource
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from server.bulk.errors import DiskFull, ResultsBroken, ResultsInUse, ResultsUnwritable
+from server.bulk.journal import Journal
+from server.bulk.results import Results
+from server.errors import OptionError
+from tests.bulk.conftest import Saying, clips_of, content_of, look
+
+
+def _lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+async def test_every_clip_has_one_line(corpus, out):
+    """Reports and errors by path in the order of names, events beside them, and a manifest that counts."""
+    complete, pace, summary = await look(out, corpus, Saying())
+    assert complete
+    assert (pace.analysed, pace.failed, pace.done, pace.film_s) == (3, 2, 0, 6.0)
+    assert [line["path"] for line in _lines(out / "reports.jsonl")] == ["a.mp4", "b.mp4", "d.mp4"]
+    assert [line["id"] for line in _lines(out / "reports.jsonl")] == ["face of a", "face of b", "face of d"]
+    assert [(line["path"], line["code"], line["stage"]) for line in _lines(out / "errors.jsonl")] == [
+        ("c.mp4", "no-face", "faces"),
+        ("gone.mp4", "unreadable-file", "read"),
+    ]
+    assert [line["path"] for line in _lines(out / "events.jsonl")] == ["a.mp4", "b.mp4", "d.mp4"]
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert manifest == {"model": "a", "finished": True, "clips": {"reports": 3, "failures": 2}}
+    assert (summary.clips, summary.film_s, summary.events) == (3, 6.0, Counter({"positive": 3}))
+    assert summary.failures == Counter({"no-face": 1, "unreadable-file": 1})
+
+
+async def test_what_is_done_is_not_done_again(corpus, out):
+    """Neither reports nor failures; a file that was only touched is read, but not analysed."""
+    await look(out, corpus, Saying())
+    before = content_of(out)
+    os.utime(corpus / "a.mp4", ns=(1, 1))
+    engine = Saying()
+    complete, pace, _ = await look(out, corpus, engine)
+    assert (complete, pace.done, pace.analysed, pace.failed) == (True, 5, 0, 0)
+    assert engine.analysed == []
+    assert content_of(out) == before
+
+
+async def test_a_changed_clip_replaces_its_result(corpus, out):
+    """Also where it failed before, or fails now; nothing of the old content is left."""
+    await look(out, corpus, Saying())
+    (corpus / "a.mp4").write_text("nobody any more")
+    (corpus / "c.mp4").write_text("face at last")
+    _, pace, _ = await look(out, corpus, Saying())
+    assert (pace.done, pace.analysed, pace.failed) == (3, 1, 1)
+    assert [line["path"] for line in _lines(out / "reports.jsonl")] == ["b.mp4", "c.mp4", "d.mp4"]
+    assert [line["path"] for line in _lines(out / "errors.jsonl")] == ["a.mp4", "gone.mp4"]
+
+
+async def test_failures_are_looked_at_again_when_asked_for(corpus, out):
+    """Each once, and what has a report is left alone."""
+    await look(out, corpus, Saying())
+    engine = Saying()
+    _, pace, _ = await look(out, corpus, engine, retry_failed=True)
+    assert (pace.done, pace.failed, engine.analysed) == (3, 2, [b"nobody"])
+
+
+async def test_a_result_outlives_its_clip(corpus, out):
+    """Who deletes a clip after its analysis keeps the report."""
+    await look(out, corpus, Saying())
+    before, clips = content_of(out), clips_of(corpus)
+    (corpus / "a.mp4").unlink()
+    with Results(out) as results:
+        results.enqueue(clips)
+        page = results.page(0, retry_failed=False)
+        assert (page.clips, page.done) == ([], 5)
+        results.finish("jsonl", complete=True)
+    assert content_of(out) == before
+
+
+async def test_other_options_are_refused(corpus, out):
+    """What differs is named; thrown away with `fresh`, nothing of the old run is left."""
+    was = {"model": {"name": "a", "version": "1"}, "settings": {"GLIMPSE_LIMITS__FACES": 16}}
+    await look(out, corpus, Saying(), manifest=was)
+    now = {"model": {"name": "a", "version": "2"}, "settings": {"GLIMPSE_LIMITS__FACES": 4}}
+    with pytest.raises(OptionError, match="model version was 1 and is 2; GLIMPSE_LIMITS__FACES was 16 and is 4"):
+        await look(out, corpus, Saying(), manifest=now)
+    (corpus / "b.mp4").unlink()
+    await look(out, corpus, Saying(), manifest=now, fresh=True)
+    assert [line["path"] for line in _lines(out / "reports.jsonl")] == ["a.mp4", "d.mp4"]
+
+
+def test_one_run_at_a_time(out):
+    """A second one is refused while the first is there, by whichever process, and let in afterwards."""
+    with Results(out):
+        with pytest.raises(ResultsInUse, match="another run"):
+            Results(out)
+        code = f"from pathlib import Path; from server.bulk.results import Results; Results(Path({str(out)!r}))"
+        other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert "ResultsInUse" in other.stderr
+    Results(out).close()
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path):
+    """Results need a folder of their own; `fresh` takes away what a run has left, and no more."""
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(OptionError, match="something else"):
+        Results(tmp_path)
+    Results(tmp_path, fresh=True).close()
+    assert (tmp_path / "thesis.txt").read_text() == "mine"
+
+
+async def test_results_that_somebody_changed_are_refused(corpus, out):
+    """Lines that are gone, and a journal that is none."""
+    await look(out, corpus, Saying())
+    (out / "reports.jsonl").write_text("")
+    with pytest.raises(ResultsBroken, match="shorter than it was left"):
+        Results(out)
+    (out / "journal.sqlite").write_text("not a database at all, but long enough to be looked at" * 100)
+    with pytest.raises(ResultsBroken, match="no journal"):
+        Results(out)
+
+
+async def test_a_full_disk_ends_the_run_and_costs_nothing_that_is_done(corpus, out):
+    """The kernel refuses to write past a limit: a typed error, whole lines, and the next run goes on."""
+    (corpus / "d.mp4").write_text("face" + "." * 60_000)
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # Room for the journal and for three clips, not for the fourth, which is written in part.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (80_000, hard))
+    try:
+        (corpus / "e.mp4").write_text("face" + "!" * 60_000)
+        with pytest.raises(DiskFull, match="what was recorded is kept"):
+            await look(out, corpus, Saying(slots=1))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    recorded = _lines(out / "reports.jsonl")
+    assert [line["path"] for line in recorded] == ["e.mp4"]
+    _, pace, _ = await look(out, corpus, Saying())
+    assert (pace.done, pace.analysed) == (2, 3)
+    assert len(_lines(out / "reports.jsonl")) == 4
+
+
+@pytest.mark.parametrize(("number", "kind"), [(errno.ENOSPC, DiskFull), (errno.EIO, ResultsUnwritable)])
+async def test_what_cannot_be_written_is_told_by_kind(number, kind, corpus, out, monkeypatch):
+    """A full disk and a broken one are different things to an operator."""
+
+    def refused(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "pwrite", refused)
+    with pytest.raises(ResultsUnwritable, match=os.strerror(number)) as told:
+        await look(out, corpus, Saying())
+    assert type(told.value) is kind
+    monkeypatch.undo()
+    assert (await look(out, corpus, Saying()))[1].analysed == 3
+
+
+@settings(max_examples=25, deadline=None)
+@given(first=st.lists(st.integers(1, 90), max_size=2), second=st.lists(st.integers(1, 70), max_size=2))
+def test_killed_anywhere_the_result_is_that_of_a_run_that_was_not(first, second):
+    """SIGKILL before any write, synchronisation, renaming or statement to the journal, again and again, while a corpus
+    is looked at and once more after it has changed: the files come out as they would have, byte by byte.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        corpus, out, whole = (Path(folder, name) for name in ("corpus", "results", "whole"))
+        corpus.mkdir()
+        for name, text in (("a", "face of a"), ("b", "nobody"), ("c", "face of c")):
+            (corpus / f"{name}.mp4").write_text(text)
+        for number in (*first, 0):
+            _forked(out, corpus, number)
+        (corpus / "b.mp4").write_text("face of b")
+        (corpus / "c.mp4").write_text("nobody any more")
+        for number in (*second, 0):
+            _forked(out, corpus, number)
+        _forked(whole, corpus, 0)
+        assert content_of(out) == content_of(whole)
+        assert sorted(path.name for path in out.iterdir() if path.name.endswith(".new")) == []
+
+
+def _forked(out, corpus, number):
+    """Look at the corpus in a process that kills itself at the `number`th step, or, with 0, ends by itself."""
+    child = os.fork()
+    if child == 0:
+        try:
+            _count_down(number)
+            import asyncio
+
+            asyncio.run(look(out, corpus, Saying()))
+            os._exit(0)
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it must not go on in the fork
+            os.write(2, f"{error!r}\n".encode())
+            os._exit(1)
+    _, status = os.waitpid(child, 0)
+    assert status == 0 or (number and os.WTERMSIG(status) == signal.SIGKILL)
+
+
+def _count_down(number):
+    left, turn = number, threading.Lock()
+
+    def step(*_):
+        nonlocal left
+        with turn:
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    def stepping(call):
+        def stepped(*arguments):
+            step()
+            return call(*arguments)
+
+        return stepped
+
+    for owner, name in ((os, "pwrite"), (os, "fsync"), (os, "ftruncate"), (Path, "replace")):
+        setattr(owner, name, stepping(getattr(owner, name)))
+    connect = sqlite3.connect
+
+    def connected(*arguments, **options):
+        database = connect(*arguments, **options)
+        database.set_trace_callback(step)
+        return database
+
+    sqlite3.connect = connected
+
+
+def test_memory_does_not_grow_with_the_corpus(tmp_path):
+    """A queue of very many clips is on the disk, each once, and comes back in pieces."""
+    import tracemalloc
+
+    journal = Journal(tmp_path / "journal.sqlite", ("reports.jsonl",))
+    tracemalloc.start()
+    try:
+        names = ((f"clip {number % 40_000:06}", b"/corpus/clip") for number in range(50_000))
+        assert journal.enqueue(names) == 40_000
+        last, seen = 0, 0
+        while page := journal.waiting(last, 256):
+            last, seen = page[-1].position, seen + len(page)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        journal.close()
+    assert seen == 40_000
+    assert most < 1 << 20
