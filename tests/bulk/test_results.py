@@ -1,10 +1,10 @@
 """A folder of results: what a run leaves there, however it ends, and what the next one does with it."""
 
+import asyncio
 import errno
 import json
 import os
 import resource
-import signal
 import sqlite3
 import tempfile
 import threading
@@ -21,7 +21,7 @@ from server.bulk.results import Results
 from server.errors import OptionError
 from tests.bulk.conftest import Saying, clips_of, content_of, look
 
-EXAMPLES = int(os.environ.get("EXAMPLES", "5"))
+EXAMPLES = int(os.environ.get("EXAMPLES", "20"))
 
 
 def _lines(path):
@@ -163,72 +163,97 @@ async def test_what_cannot_be_written_is_told_by_kind(number, kind, corpus, out,
     assert (await look(out, corpus, Saying()))[1].analysed == 3
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
-@given(first=st.lists(st.integers(1, 90), max_size=2), second=st.lists(st.integers(1, 70), max_size=2))
-def test_killed_anywhere_the_result_is_that_of_a_run_that_was_not(first, second):
-    """SIGKILL before any write, synchronisation, renaming or statement to the journal, again and again, while a corpus
-    is looked at and once more after it has changed: the files come out as they would have, byte by byte.
+@pytest.fixture(scope="module")
+def scratch():
+    """A folder in memory where there is one: thousands of files are synchronised there."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
+        yield Path(folder)
+
+
+def test_killed_at_any_step_the_result_is_that_of_a_run_that_was_not(scratch):
+    """What is on the disk before each write, cut, renaming and statement of the journal is what SIGKILL would leave
+    there: the next run makes of each of these states the same files, byte by byte.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        corpus, out, whole = (Path(folder, name) for name in ("corpus", "results", "whole"))
-        corpus.mkdir()
-        for name, text in (("a", "face of a"), ("b", "nobody"), ("c", "face of c")):
-            (corpus / f"{name}.mp4").write_text(text)
-        for number in (*first, 0):
-            _forked(out, corpus, number)
+    corpus, whole = _corpus(scratch / "every"), scratch / "every" / "whole"
+    states = _watched(whole, corpus)
+    wanted = content_of(whole)
+    assert len(states) > 20
+    for state in states:
+        _run(state, corpus)
+        assert content_of(state) == wanted
+        assert not list(state.glob("*.new"))
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(before=st.lists(st.integers(0, 99), max_size=2), after=st.lists(st.integers(0, 99), max_size=2))
+def test_killed_again_and_again_while_the_corpus_changes(scratch, before, after):
+    """The same, for runs of which several are killed, before and after clips have changed."""
+    with tempfile.TemporaryDirectory(dir=scratch) as folder:
+        corpus, out = _corpus(Path(folder)), Path(folder, "results")
+        for share in before:
+            out = _killed(out, corpus, share)
         (corpus / "b.mp4").write_text("face of b")
         (corpus / "c.mp4").write_text("nobody any more")
-        for number in (*second, 0):
-            _forked(out, corpus, number)
-        _forked(whole, corpus, 0)
-        assert content_of(out) == content_of(whole)
-        assert sorted(path.name for path in out.iterdir() if path.name.endswith(".new")) == []
+        for share in after:
+            out = _killed(out, corpus, share)
+        _run(out, corpus)
+        _run(Path(folder, "whole"), corpus)
+        assert content_of(out) == content_of(Path(folder, "whole"))
 
 
-def _forked(out, corpus, number):
-    """Look at the corpus in a process that kills itself at the `number`th step, or, with 0, ends by itself."""
-    child = os.fork()
-    if child == 0:
-        try:
-            _count_down(number)
-            import asyncio
-
-            asyncio.run(look(out, corpus, Saying()))
-            os._exit(0)
-        except BaseException as error:  # noqa: BLE001 - whatever it is, it must not go on in the fork
-            os.write(2, f"{error!r}\n".encode())
-            os._exit(1)
-    _, status = os.waitpid(child, 0)
-    assert status == 0 or (number and os.WTERMSIG(status) == signal.SIGKILL)
+def _corpus(folder):
+    corpus = folder / "corpus"
+    corpus.mkdir(parents=True)
+    for name, text in (("a", "face of a"), ("b", "nobody"), ("c", "face of c" + "." * 2000)):
+        (corpus / f"{name}.mp4").write_text(text)
+    return corpus
 
 
-def _count_down(number):
-    left, turn = number, threading.Lock()
+def _run(out, corpus):
+    assert asyncio.run(look(out, corpus, Saying()))[0]
+
+
+def _killed(out, corpus, share):
+    """A run that is killed after so many hundredths of its steps: the folder that it leaves."""
+    states = _watched(out, corpus)
+    return states[share * len(states) // 100]
+
+
+def _watched(out, corpus):
+    """Look at a corpus; every state in which the folder of results was meanwhile, as folders, each once."""
+    states, known, turn = [], set(), threading.Lock()
 
     def step(*_):
-        nonlocal left
         with turn:
-            left -= 1
-            if left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
+            files = {path.name: path.read_bytes() for path in out.iterdir() if path.name != "lock"}
+            if (state := hash(frozenset(files.items()))) in known:
+                return
+            known.add(state)
+            states.append(Path(tempfile.mkdtemp(dir=corpus.parent)))
+            for name, content in files.items():
+                (states[-1] / name).write_bytes(content)
 
-    def stepping(call):
-        def stepped(*arguments):
-            step()
-            return call(*arguments)
+    with pytest.MonkeyPatch.context() as patch:
+        for owner, name in ((os, "pwrite"), (os, "fsync"), (os, "ftruncate"), (Path, "replace"), (Path, "unlink")):
+            patch.setattr(owner, name, _stepping(step, getattr(owner, name)))
 
-        return stepped
+        def connected(*arguments, connect=sqlite3.connect, **options):
+            database = connect(*arguments, **options)
+            database.set_trace_callback(step)
+            return database
 
-    for owner, name in ((os, "pwrite"), (os, "fsync"), (os, "ftruncate"), (Path, "replace")):
-        setattr(owner, name, stepping(getattr(owner, name)))
-    connect = sqlite3.connect
+        patch.setattr(sqlite3, "connect", connected)
+        _run(out, corpus)
+    return states
 
-    def connected(*arguments, **options):
-        database = connect(*arguments, **options)
-        database.set_trace_callback(step)
-        return database
 
-    sqlite3.connect = connected
+def _stepping(step, call):
+    def stepped(*arguments, **options):
+        step()
+        return call(*arguments, **options)
+
+    return stepped
 
 
 def test_memory_does_not_grow_with_the_corpus(tmp_path):
