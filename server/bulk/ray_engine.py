@@ -22,6 +22,7 @@ from server.types import ModelRef
 
 _GROUPS = ("backend", "limits", "analysis")
 _START_S = 120.0
+_CONNECT_S = 10.0
 _CLIP_RETRIES = 2
 Begun: TypeAlias = tuple[str, ModelRef]
 
@@ -113,6 +114,7 @@ async def open_ray(
         raise OptionError(
             "name the Ray cluster with --ray-address or RAY_ADDRESS; none is started", option="ray_address"
         )
+    await _reached(named)
     try:
         # Ray's own log of this process would be on the disk; of the cluster's, whoever runs it decides.
         ray.init(address=named, configure_logging=False, log_to_driver=False)
@@ -129,6 +131,19 @@ async def open_ray(
         await asyncio.gather(*(node.end.remote() for node, _ in nodes), return_exceptions=True)
     finally:
         ray.shutdown()
+
+
+async def _reached(named: str) -> None:
+    """Ray itself waits for minutes where nobody listens, and starts a cluster of its own for some words."""
+    host, _, port = named.rpartition(":")
+    if not host or "://" in named or not port.isdigit():
+        raise OptionError(f"--ray-address {named}: give host:port of a cluster", option="ray_address")
+    try:
+        async with asyncio.timeout(_CONNECT_S):
+            _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+        writer.close()
+    except OSError as error:
+        raise ConfigurationError(f"no Ray cluster at {named}: {error.strerror or 'no answer'}") from None
 
 
 async def _begun(nodes: list[Any]) -> list[tuple[Any, ModelRef]]:

@@ -129,6 +129,16 @@ async def test_results_that_somebody_changed_are_refused(corpus, out):
         Results(out)
 
 
+async def test_half_a_line_is_cut_off(corpus, out):
+    """What a killed run wrote and its journal does not know is gone before anything else is read or written."""
+    await look(out, corpus, Saying())
+    before = content_of(out)
+    with (out / "reports.jsonl").open("ab") as file:
+        file.write(b'{"path": "half a l')
+    Results(out).close()
+    assert content_of(out) == before
+
+
 async def test_a_full_disk_ends_the_run_and_costs_nothing_that_is_done(corpus, out):
     """The kernel refuses to write past a limit: a typed error, whole lines, and the next run goes on."""
     (corpus / "d.mp4").write_text("face" + "." * 600_000)
