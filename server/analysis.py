@@ -17,7 +17,7 @@ from server.remote import RemoteService
 from server.settings import Settings
 from server.settings.shadow import ShadowSettings
 from server.telemetry.metrics import Metrics
-from server.types import ModelInfo, Report
+from server.types import AnalyzeOptions, ModelInfo, Report
 
 # Nobody else waits while a person runs a command, so long clips may take their time.
 _DEADLINE_S = 24 * 3600.0
@@ -33,10 +33,7 @@ async def open_analysis(
 
     Raises `OptionError`, `ConfigurationError`; the function raises any `GlimpseError`.
     """
-    try:
-        options = AnalyzeParameters.model_validate(given).options()
-    except ValidationError as error:
-        raise refusal(error) from None
+    options = options_of(given)
     if url is not None:
         async with RemoteService(url, settings.client, tls) as service:
             yield lambda clip, on_progress: service.analyze(clip, options, on_progress)
@@ -55,6 +52,14 @@ async def open_analysis(
             )
 
         yield analyze
+
+
+def options_of(given: dict[str, str]) -> AnalyzeOptions:
+    """What was given on the command line, as REST would take it. Raises `OptionError`."""
+    try:
+        return AnalyzeParameters.model_validate(given).options()
+    except ValidationError as error:
+        raise refusal(error) from None
 
 
 async def list_models(url: str | None, settings: Settings, tls: Tls | None = None) -> Sequence[ModelInfo]:

@@ -1,4 +1,4 @@
-"""The command line: `glimpse serve | analyze | live | models | keys | triton | health | settings`."""
+"""The command line: `glimpse serve | analyze | batch | live | models | keys | triton | health | settings`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from server import __version__, console
+from server.cli_batch import batch
 from server.cli_health import health
 from server.cli_keys import keys
 from server.cli_live import live
@@ -241,6 +242,7 @@ def _write_csv(reports: list[tuple[str, Report]]) -> None:
     console.data(events_csv(reports if len(reports) > 1 else reports[0][1]))
 
 
+app.command()(batch)
 app.command()(live)
 app.command()(health)
 app.add_typer(keys)

@@ -104,6 +104,14 @@ def show_models(models: Sequence[ModelInfo]) -> None:
     _show(table)
 
 
+def show_counts(counts: Sequence[tuple[str, str]]) -> None:
+    """A line per count."""
+    table = _table("what", "how many")
+    for row in counts:
+        table.add_row(*row)
+    _show(table)
+
+
 def show_settings(rows: Sequence[SettingRow]) -> None:
     """A line per setting."""
     table = _table("setting", "value", "default", "meaning")
