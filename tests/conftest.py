@@ -322,7 +322,8 @@ def operators() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def triton_server_factory(pytestconfig: pytest.Config) -> Iterator[Callable[..., TritonServer]]:
-    """Starts real Triton servers: `factory(repository, **options of TritonServer)`; all end with the session.
+    """Starts real Triton servers: `factory(repository, **options of TritonServer)`; all end with the session, killed
+    unless `stop_timeout_s` is given: for a clean end each takes seconds.
 
     Skips where the binary cannot run on this machine, and fails instead where CI is set.
     """
@@ -336,6 +337,6 @@ def triton_server_factory(pytestconfig: pytest.Config) -> Iterator[Callable[...,
     with ExitStack() as running:
 
         def begin(repository: Path, **options: Any) -> TritonServer:
-            return running.enter_context(TritonServer(repository, home=home, **options))
+            return running.enter_context(TritonServer(repository, home=home, **{"stop_timeout_s": 0.0, **options}))
 
         yield begin
