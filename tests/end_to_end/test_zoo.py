@@ -26,7 +26,7 @@ CLIP = encode(decode(SAMPLES / "surprise.mp4")[12:47])
 """The movement and what is needed around it: it is analysed by each network twice."""
 STARTUP_TIMEOUT_S = 300.0
 BATCHES = (1, 9)
-"""One sample, and more than a backend gets at once of the large inputs: `verify` asks for 33, which takes torch long."""
+"""One sample, and more than a backend takes of large inputs at once; the 33 of `verify` take torch long."""
 TEST_TIMEOUT_S = 900
 """All networks are exported, loaded and asked twice: minutes, where something else uses the machine."""
 
