@@ -36,9 +36,10 @@ style: setup
 	$(BIN)/lint-imports --no-cache
 
 types: setup
-	$(BIN)/mypy --num-workers 2
+	$(BIN)/mypy
 
-# Tests wait for services now and then: types are checked meanwhile.
+# Tests wait for services now and then: types are checked meanwhile, in one process, since mypy gives up workers that do
+# not start within seconds.
 test: style
 	$(MAKE) --jobs 2 types pytest
 
