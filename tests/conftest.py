@@ -66,28 +66,39 @@ READY = Readiness(ready=True)
 LONG_FILES = (
     "tests/end_to_end/test_zoo.py",
     "tests/end_to_end/test_verdicts.py",
-    "tests/export/test_protocol.py",
+    "tests/end_to_end/test_mllm.py",
+    "tests/test_adding_a_model.py",
     "tests/end_to_end/test_wild.py",
     "tests/end_to_end/test_privacy.py",
     "tests/end_to_end/test_hostile_clients.py",
-    "tests/end_to_end/test_mllm.py",
     "tests/end_to_end/test_scale_out.py",
     "tests/end_to_end/test_ensemble_and_shadow.py",
-    "tests/test_adding_a_model.py",
-    "tests/pipeline/test_live_session.py",
+    "tests/end_to_end/test_dying_workers.py",
+    "tests/end_to_end/test_triton_outage.py",
+    "tests/end_to_end/test_fuzz.py",
+    "tests/end_to_end/test_live_socket.py",
+    "tests/end_to_end/test_live.py",
+    "tests/predict/test_triton_failures.py",
+    "tests/export/test_cli.py",
     "tests/export/test_generator_export.py",
+    "tests/export/networks/test_mol.py",
+    "tests/export/test_ensemble.py",
     "tests/export/test_training.py",
+    "tests/export/networks/test_apex_graphs.py",
+    "tests/export/test_protocol.py",
+    "tests/export/test_loso.py",
+    "tests/export/test_keras_file.py",
+    "tests/export/synthesis/test_events.py",
+    "tests/export/test_versions.py",
+    "tests/export/test_acceleration.py",
+    "tests/export/synthesis/test_flow_fields.py",
+    "tests/export/test_training_run.py",
+    "tests/pipeline/test_live_session.py",
     "tests/pipeline/test_stages.py",
     "tests/faces/test_track.py",
-    "tests/end_to_end/test_live_socket.py",
-    "tests/export/networks/test_apex_graphs.py",
     "tests/spotting/test_causal.py",
-    "tests/export/test_keras_file.py",
-    "tests/export/test_versions.py",
-    "tests/end_to_end/test_live.py",
     "tests/export/networks/test_dssn.py",
-    "tests/export/test_training_run.py",
-    "tests/export/test_acceleration.py",
+    "tests/export/test_cli_zoo.py",
     "tests/pipeline/test_workers.py",
     "tests/api/rest/test_docs.py",
 )
@@ -323,7 +334,8 @@ def operators() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def triton_server_factory(pytestconfig: pytest.Config) -> Iterator[Callable[..., TritonServer]]:
-    """Starts real Triton servers: `factory(repository, **options of TritonServer)`; all end with the session.
+    """Starts real Triton servers: `factory(repository, **options of TritonServer)`; all end with the session, killed
+    unless `stop_timeout_s` is given: for a clean end each takes seconds.
 
     Skips where the binary cannot run on this machine, and fails instead where CI is set.
     """
@@ -337,6 +349,6 @@ def triton_server_factory(pytestconfig: pytest.Config) -> Iterator[Callable[...,
     with ExitStack() as running:
 
         def begin(repository: Path, **options: Any) -> TritonServer:
-            return running.enter_context(TritonServer(repository, home=home, **options))
+            return running.enter_context(TritonServer(repository, home=home, **{"stop_timeout_s": 0.0, **options}))
 
         yield begin

@@ -13,14 +13,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from export.labels import LABELS
-from export.networks.network import Extras
 from export.synthesis.action_units import UNITS
 from export.synthesis.clip_renderer import ClipRenderer
 from export.synthesis.corpus import iod_of
@@ -36,6 +35,10 @@ from server.flow.derive import flow_field
 from server.flow.estimate import estimate
 from server.recipes.registry import RECIPES
 from server.types import EventSample, Float32Array, Frame, UInt8Array
+
+if TYPE_CHECKING:
+    # Processes that render need no torch.
+    from export.networks.network import Extras
 
 IDENTITIES = 60
 SIZE_PX = 320

@@ -66,9 +66,13 @@ class LiveWorkers:
         tell_confinement("live", [spare.result()], self._observer)
 
     async def frame_cost_s(self) -> float:
-        """Processor time in which one frame is looked at here; see `server.pipeline.rehearsal`."""
-        async with self.borrow() as process:
-            return float(await process.run(LiveRehearse(), None))
+        """Processor time in which one frame is looked at here; see `server.pipeline.rehearsal`. To be asked after
+        `start`, before the first stream.
+
+        The process that waits ready finds it out and goes on waiting: it has seen a drawn face, and nobody's.
+        """
+        process = await self._next()
+        return float(await process.run(LiveRehearse(), None))
 
     @asynccontextmanager
     async def borrow(self) -> AsyncIterator[WorkerProcess]:

@@ -21,8 +21,8 @@ from server.predict.deadline import remaining_s
 from server.predict.retry import Retry, RetryBudget
 from server.predict.triton_addresses import Addresses
 from server.predict.triton_protocol import names_model, translated
-from server.spans import current
 from server.predict.triton_replicas import Replica, Replicas
+from server.spans import current
 
 _T = TypeVar("_T")
 _Call = Callable[[InferenceServerClient, float], Awaitable[_T]]

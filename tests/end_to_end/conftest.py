@@ -23,7 +23,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SAMPLES = ROOT / "samples"
-STARTUP_S = 60
+STARTUP_S = 120
 
 
 @dataclass

@@ -29,7 +29,7 @@ from tests.live_frames import (
 @pytest.fixture(scope="module")
 def small(start_service):
     """A service that serves two streams at a time, each with room for eight frames, and has little patience."""
-    limits = {"MAX_STREAMS": "2", "BUFFER_FRAMES": "8", "IDLE_SECONDS": "3", "FRAMES_PER_SECOND": "1000"}
+    limits = {"MAX_STREAMS": "2", "BUFFER_FRAMES": "8", "IDLE_SECONDS": "8", "FRAMES_PER_SECOND": "1000"}
     with start_service(**{f"GLIMPSE_LIVE__{name}": value for name, value in limits.items()}) as service:
         yield service
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from server.errors import ConfigurationError, Overloaded, WorkerCrashed
+from server.pipeline.live_worker import LiveStages
 from server.pipeline.live_workers import LiveWorkers
 
 HERE = Path(__file__).parent
@@ -69,6 +70,16 @@ async def test_no_two_streams_share_a_process(make):
         async with workers.borrow() as process:
             pids.append((await process.run(("describe",), None))["pid"])
     assert len(set(pids)) == 3
+
+
+async def test_what_found_out_the_cost_of_a_frame_waits_for_the_first_stream(make):
+    """It has looked at a drawn face and at nobody's, so no other process is started for that stream."""
+    workers = make(factory=LiveStages)
+    await workers.start()
+    ready = await asyncio.shield(workers._spare)
+    assert await workers.frame_cost_s() > 0
+    async with workers.borrow() as process:
+        assert process is ready
 
 
 async def test_one_waits_ready(make):

@@ -81,10 +81,11 @@ def test_tells_the_metrics_that_rules_and_dashboard_ask_for(triton):
     assert set(re.findall(r"^(nv_\w+)\{", text, re.MULTILINE)) >= OF_TRITON
 
 
-def test_leaves_nothing_behind(triton_server_factory, maker):
+@pytest.mark.parametrize("stop_timeout_s", [6.0, 0.0], ids=["asked to end", "killed"])
+def test_leaves_nothing_behind(stop_timeout_s, triton_server_factory, maker):
     """After stopping there is no process of its group and nothing of it in shared memory; stopping twice is fine."""
     maker.add("tiny")
-    server = triton_server_factory(maker.path)
+    server = triton_server_factory(maker.path, stop_timeout_s=stop_timeout_s)
     pid = server.pid
     mine = f"glimpse_{os.getpid()}_"
     before = set(Path("/dev/shm").glob(f"{server._region}*"))
