@@ -7,6 +7,8 @@ import re
 import runpy
 import subprocess
 
+import pytest
+
 from server.predict.triton_install import ensure_installed
 from tests.helm.chart import CASES, CHART, case_objects, containers, only, pods
 
@@ -19,17 +21,23 @@ def _ready(running, encryption="plain"):
     return check(host, str(port), running.grpc.rpartition(":")[2], encryption)
 
 
+@pytest.fixture(scope="module")
+def gateway(start_once):
+    """A service for both tests that ask one."""
+    return start_once()
+
+
 def test_the_test_pod_finds_a_service_ready(gateway, capsys):
     """The script of `helm test` passes where both ports say that the service is ready."""
     assert _ready(gateway)
     assert "SERVING" in capsys.readouterr().out
 
 
-def test_the_test_pod_finds_a_service_not_ready(gateway, capsys):
+def test_the_test_pod_finds_a_service_not_ready(gateway, capsys, monkeypatch):
     """It fails where the service says that it cannot answer now."""
     from server.pipeline.base import Readiness
 
-    gateway.analyzer.ready = Readiness(ready=False, reasons=("no model",))
+    monkeypatch.setattr(gateway.analyzer, "ready", Readiness(ready=False, reasons=("no model",)))
     assert not _ready(gateway)
     assert "503" in capsys.readouterr().out
 
