@@ -75,6 +75,11 @@ ROWS: Mapping[str, Sequence[Panel]] = {
             bad=2,
         ),
         Panel(
+            "How many Tritons answer?",
+            (("{{instance}} {{state}}", f"glimpse_triton_replicas{{{S}}}"),),
+            about="Of those that the address stands for.",
+        ),
+        Panel(
             "How often is it asked again?",
             (("{{outcome}}", rate("glimpse_backend_retries_total", "outcome")),),
             "reqps",

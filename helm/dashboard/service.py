@@ -84,6 +84,12 @@ ROWS: Mapping[str, Sequence[Panel]] = {
             "Nothing is shown until they were.",
         ),
         Panel(
+            "How many spans of traces are lost?",
+            (("{{reason}}", rate("glimpse_trace_spans_dropped_total", "reason")),),
+            "ops",
+            "Nothing is shown where no traces are sent.",
+        ),
+        Panel(
             "Who asks?",
             (
                 (
