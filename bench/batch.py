@@ -1,8 +1,8 @@
 """A corpus against clips one by one: `python -m bench.batch`.
 
-The same copies of a sample, by `glimpse batch` with all processors and by `glimpse analyze` in one command, in turns; both
-with the default model alone. Prints clips per second of each pair of runs, from the start of the command to its end, and the
-median of the ratios.
+The same copies of a sample, by `glimpse batch` with all processors and by `glimpse analyze` in one command, in turns;
+both with the default model alone. Prints clips per second of each pair of runs, from the start of the command to its
+end, and the median of the ratios.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Several gateways share several Tritons: `python -m bench.scale_out [--gateways 1 2 3] [--tritons 1 2] [--seconds 10]`.
+"""Several gateways share several Tritons: `python -m bench.scale_out [--gateways 1 2 3] [--tritons 1 2]`.
 
-On one machine more of them are no faster, so this says nothing of speed. It says how evenly the calls are spread, by the
-Tritons' own counters; whether a request is lost when one Triton of several is killed under load; what the longest
-answer takes when one stands still (SIGSTOP); and how soon each one that is back has load again. Clients send pairs of
-pictures in a closed loop. Exit status 1 where a promise was broken.
+On one machine more of them are no faster, so this says nothing of speed. It says how evenly the calls are spread, by
+the Tritons' own counters; whether a request is lost when one Triton of several is killed under load; what the longest
+answer takes when one stands still (SIGSTOP); and how soon one that is back is asked again, be it by a probe. Clients
+send pairs of pictures in a closed loop. Exit status 1 where a promise was broken.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from server.predict.tritonserver import TritonServer
 PATIENCE_S = 60.0
 EVEN = 0.1
 """Largest share of all calls by which two Tritons may differ: gateways take turns, each for itself, and probe both."""
-HUNG_S = 20.0
-"""Largest time of an answer that was under way to a Triton which then stood still: 10 s until it is pinged, 5 s for the
-answer to that, and the call itself on another one.
+HUNG_S = 10.0
+"""Largest time of an answer that was under way to a Triton which then stood still: 3 s until the next probe, 2.3 s for
+that, and the request itself, with room for a machine that is busy.
 """
 
 
@@ -117,7 +117,7 @@ def _all(loads: Sequence[Load]) -> Iterator[None]:
 
 
 def _killed(server: TritonServer, folder: Path, running: ExitStack, seconds: float) -> tuple[float, TritonServer]:
-    """Seconds from its being ready again to the first call of it that is no probe of its readiness by us."""
+    """Seconds from its being ready again to the first inference that it is asked for; and the new process."""
     port = port_of(server.grpc_address)
     kill(server)
     time.sleep(seconds)

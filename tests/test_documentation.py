@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,7 @@ def test_commands_of_the_manuals_exist():
     """Every `glimpse` or `glimpse-export` command that a document shows is one."""
     known = {
         program: subprocess.run(
-            [str(Path(ROOT, ".venv", "bin", program)), "--help"], capture_output=True, text=True, check=True
+            [str(Path(sys.executable).with_name(program)), "--help"], capture_output=True, text=True, check=True
         ).stdout
         for program in ("glimpse", "glimpse-export")
     }

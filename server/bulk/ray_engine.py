@@ -20,7 +20,7 @@ from server.errors import ConfigurationError, GlimpseError, OptionError, WorkerC
 from server.settings import Settings, load
 from server.types import ModelRef
 
-_GROUPS = ("backend", "limits", "analysis")
+_GROUPS = ("backend", "limits", "analysis", "workers")
 _START_S = 120.0
 _CONNECT_S = 10.0
 _CLIP_RETRIES = 2
@@ -58,8 +58,7 @@ class Node:
     async def _opened(self) -> LocalEngine:
         async with self._opening:
             if self._engine is None:
-                settings = load({}, **self._groups, workers={**self._groups.get("workers", {}), "count": 1})
-                self._engine = await self._open.enter_async_context(open_local(settings, self._work))
+                self._engine = await self._open.enter_async_context(open_local(load({}, **self._groups), self._work))
         return self._engine
 
 
@@ -122,7 +121,8 @@ async def open_ray(
         raise ConfigurationError(f"no Ray cluster at {named}: {str(error).splitlines()[0]}") from None
     try:
         count = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
-        groups = {name: getattr(settings, name).model_dump(mode="json") for name in (*_GROUPS, "workers")}
+        groups = {name: getattr(settings, name).model_dump(mode="json") for name in _GROUPS}
+        groups["workers"]["count"] = 1
         kind = ray.remote(Node).options(
             num_cpus=1, max_restarts=-1, max_task_retries=_CLIP_RETRIES, max_concurrency=2 + READ_AHEAD
         )
@@ -152,6 +152,8 @@ async def _begun(nodes: list[Any]) -> list[tuple[Any, ModelRef]]:
     done, late = await asyncio.wait(waiting, timeout=_START_S)
     for task in late:
         task.cancel()
+    if failures := [error for task in done if (error := task.exception())]:
+        raise failures[0]
     begun = []
     for task in done:
         version, model = task.result()

@@ -30,8 +30,8 @@ from server.predict.triton_traced import infer_span
 from server.types import Float32Array, ModelInfo
 
 _OLD_ENOUGH_S = 1.0
-_SHARE_OF_ONE = 1 / 3
-"""Of the time for control calls, what one of several servers gets: the others answer meanwhile or after it."""
+_SHARE_OF_ONE = 0.45
+"""Of the time for control calls, what one of several servers gets: asking what there is and a probe fit into it."""
 
 _log = logging.getLogger(__name__)
 

@@ -118,9 +118,10 @@ class TritonCalls:
         client, circuits = replica.client(), replica.circuits
         if not probing:
             circuits.admit(model)
-        replica.under_way += 1
+        calling = asyncio.ensure_future(call(client, left_s))
+        replica.under_way.add(calling)
         try:
-            answer = await call(client, left_s)
+            answer = await calling
         except InferenceServerException as error:
             failure = translated(error, about)
             if isinstance(failure, DeadlineExceeded):
@@ -145,12 +146,14 @@ class TritonCalls:
         except asyncio.CancelledError:
             circuits.abandoned(model)
             task = asyncio.current_task()
-            if self.replicas.closed and task is not None and not task.cancelling():
-                # Closing a channel looks like a cancellation to the calls on it, but nobody cancelled the caller.
-                raise BackendUnavailable("the predictor was closed", stage="inference") from None
+            if task is not None and not task.cancelling():
+                # Closing a channel looks like a cancellation to the calls on it, as does leaving a server that hangs,
+                # but nobody cancelled the caller.
+                what = "predictor was closed" if self.replicas.closed else "inference server stands still"
+                raise BackendUnavailable(f"the {what}", stage="inference") from None
             raise
         finally:
-            replica.under_way -= 1
+            replica.under_way.discard(calling)
         circuits.answered(model)
         self.replicas.answered(replica, model)
         return answer

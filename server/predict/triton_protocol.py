@@ -35,10 +35,10 @@ CHANNEL_OPTIONS: tuple[tuple[str, int | str], ...] = (
     ("grpc.service_config", json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})),
     ("grpc.max_send_message_length", _LARGEST_MESSAGE_BYTES),
     ("grpc.max_receive_message_length", _LARGEST_MESSAGE_BYTES),
-    # Pings notice a dead or hung peer during a call, which then goes to another one. Triton takes pings on an idle
-    # connection, or more than two without data, for abuse and hangs up.
-    ("grpc.keepalive_time_ms", 10_000),
-    ("grpc.keepalive_timeout_ms", 5_000),
+    # Pings notice a dead peer during a call. Triton takes pings on an idle connection, or more than two without
+    # data, for abuse and hangs up.
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 0),
     ("grpc.http2.max_pings_without_data", 2),
     # gRPC's own back-off grows to two minutes, during which a restarted Triton would not be noticed; the shortest one

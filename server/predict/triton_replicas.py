@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import grpc
 from tritonclient.grpc.aio import InferenceServerClient
@@ -30,7 +31,7 @@ class Replica:
     circuits: Circuits
     credentials: grpc.ChannelCredentials | None = None
     catalogue: Catalogue | None = None
-    under_way: int = 0
+    under_way: set[asyncio.Task[Any]] = field(default_factory=set)
     turn: int = 0
     away_until: float | None = None
     failing: dict[str, float] = field(default_factory=dict)
@@ -123,7 +124,7 @@ class Replicas:
                 replica in tried,
                 not replica.circuits.takes(model),
                 replica.doubted(model, now),
-                replica.under_way,
+                len(replica.under_way),
                 replica.turn,
             ),
         )
@@ -174,10 +175,15 @@ class Replicas:
         replica.failing[model] = self._clock() + _DOUBT_S
 
     def away(self, replica: Replica) -> None:
-        """It could not be reached, or did not answer what takes no time."""
+        """It could not be reached, or did not answer what takes no time. Calls that it works on are ended where another
+        server is well, since it may hang: to their callers it is as if it were gone.
+        """
         before, replica.away_until = replica.away_until, self._clock() + _DOUBT_S
         if before is None:
             self._changed()
+        if any(other.away_until is None for other in self.all):
+            for call in replica.under_way:
+                call.cancel()
 
     async def close(self) -> None:
         """Close every connection."""

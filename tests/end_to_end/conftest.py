@@ -81,7 +81,13 @@ def serving(
             text=True,
         )
         assert process.stderr is not None
-        url, grpc = _addresses(process, sink)
+        try:
+            url, grpc = _addresses(process, sink)
+        except BaseException:
+            process.kill()
+            process.wait()
+            process.stderr.close()
+            raise
         drain = subprocess.Popen(["cat"], stdin=process.stderr, stdout=sink)
         try:
             with httpx.Client(base_url=url, timeout=60, trust_env=False, **asking or {}) as client:

@@ -24,36 +24,24 @@ def cluster(tmp_path_factory):
         message = "the extra `ray` is not installed"
         pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
     with tempfile.TemporaryDirectory(prefix="ray") as folder:  # a short path: it holds sockets
-        settings = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_TMPDIR": folder, "PYTHONPATH": str(ROOT)}
-        command = [
-            RAY,
-            "start",
-            "--head",
-            "--block",
-            "--num-cpus",
-            "2",
-            "--port",
-            "0",
-            "--node-ip-address",
-            "127.0.0.1",
-        ]
-        command += ["--include-dashboard", "false", "--temp-dir", folder, "--object-store-memory", "100000000"]
+        settings = {
+            "PYTHONPATH": str(ROOT),
+            "PYTHONUNBUFFERED": "1",
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_raylet_start_wait_time_s": "180",
+        }
+        command = [RAY, "start", "--head", "--block", "--num-cpus", "2", "--port", "0", "--temp-dir", folder]
+        command += ["--include-dashboard", "false", "--object-store-memory", "100000000"]
         how = {"env": {**os.environ, **settings}, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
         with subprocess.Popen(command, start_new_session=True, **how) as head:
-            address = ""
-            for line in head.stdout:
-                if "--address='" in line:
-                    address = line.split("--address='")[1].split("'")[0]
-                if "Ray runtime started" in line or address:
-                    break
-            assert address
             try:
-                yield address
+                yield next(line.split("--address='")[1].split("'")[0] for line in head.stdout if "--address='" in line)
             finally:
-                os.killpg(head.pid, signal.SIGTERM)
-                with suppress(subprocess.TimeoutExpired):
-                    head.wait(20)
-                os.killpg(head.pid, signal.SIGKILL) if head.poll() is None else None
+                with suppress(ProcessLookupError):
+                    os.killpg(head.pid, signal.SIGTERM)
+                    with suppress(subprocess.TimeoutExpired):
+                        head.wait(20)
+                    os.killpg(head.pid, signal.SIGKILL)
 
 
 @pytest.fixture

@@ -200,7 +200,7 @@ def test_a_second_linter_finds_nothing():
         done(sys.executable, "-m", "venv", "--clear", home)
         done(home / "bin" / "pip", "install", "--quiet", "--disable-pip-version-check", CHECKOV)
         mark.write_text(CHECKOV, encoding="utf-8")
-    options = ("--framework", "dockerfile", "--skip-download", "--compact", "--quiet", "--output", "json")
+    options = ("--framework", "dockerfile", "--skip-download", "--compact", "--output", "json")
     told = json.loads(done(home / "bin" / "checkov", *options, "--file", ROOT / "Dockerfile"))
     assert told["summary"]["passed"] > 0
     assert told["results"]["failed_checks"] == []

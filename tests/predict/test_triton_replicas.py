@@ -134,6 +134,23 @@ async def test_one_that_hangs_is_passed_over(replicas, connect, tiny):
         await predictor.probe("tiny")
 
 
+async def test_calls_leave_a_server_that_hangs(replicas, connect, tiny):
+    """What it works on is asked of the other as soon as a probe was not answered, long before a deadline of a day; who
+    cancels its own call is told as such.
+    """
+    predictor = connect(control_timeout_s=3.0)
+    await predictor.models()
+    replicas[0].hang = True
+    waiting = [asyncio.create_task(predictor.predict("tiny", tiny.batch(1), deadline=soon(86_400))) for _ in range(4)]
+    await until(lambda: len(replicas[0].inferences) == 2)
+    left = next(call for call in waiting if not call.done())
+    left.cancel()
+    assert await predictor.probe("tiny") == ""
+    answers = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(answer) for answer in answers if isinstance(answer, BaseException)] == [asyncio.CancelledError]
+    assert len(replicas[1].inferences) == 4
+
+
 async def test_a_model_that_fails_on_one_is_asked_of_the_other(replicas, connect, tiny):
     """The process of a model may be dead on one server alone: one caller is told, later ones are answered."""
     predictor = connect()
