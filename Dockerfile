@@ -22,6 +22,11 @@ RUN --mount=type=cache,target=/root/.cache/pip \
 
 
 FROM builder AS gateway-builder
+# Only `strip` is of use, and nothing of it is in the image, so Debian's present version will do.
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends binutils \
+    && rm -rf /var/lib/apt/lists/*
 COPY requirements/gateway.txt requirements/
 RUN --mount=type=cache,target=/root/.cache/pip \
     python -m pip --python /opt/venv/bin/python install --require-hashes --only-binary :all: --no-compile \
@@ -30,13 +35,16 @@ COPY LICENSE README.md pyproject.toml ./
 COPY stubs stubs
 COPY client client
 COPY server server
-# The workshop is not in this image, so neither is its command; nor are the tests that packages bring. Unchecked: no source
-# is looked at again, and compiled files are the same in every build.
+# The workshop is not in this image, so neither is its command; nor are the tests and the symbols for debuggers that packages
+# bring (what wheels carry in *.libs was moved about by auditwheel, and does not survive another tool). Unchecked: no source
+# is looked at again, and compiled files are the same in every build. What the service never loads stays uncompiled.
 RUN python -m pip --python /opt/tools/bin/python wheel --no-deps --no-build-isolation --wheel-dir dist . \
     && python -m pip --python /opt/venv/bin/python install --no-deps --no-index --no-compile dist/*.whl \
     && rm /opt/venv/bin/glimpse-export \
     && find /opt/venv/lib -type d -name tests -prune -exec rm -rf {} + \
-    && /opt/venv/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv/lib
+    && find /opt/venv/lib -type f -name '*.so*' -not -path '*.libs/*' -exec strip --strip-unneeded {} + \
+    && /opt/venv/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash \
+      -x '/(fontTools|f2py|pygments/lexers|onnxruntime/(transformers|tools|quantization))/' /opt/venv/lib
 
 
 FROM base AS models
