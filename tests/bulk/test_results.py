@@ -21,7 +21,7 @@ from server.bulk.results import Results
 from server.errors import OptionError
 from tests.bulk.conftest import Saying, clips_of, content_of, look
 
-EXAMPLES = int(os.environ.get("EXAMPLES", "20"))
+EXAMPLES = int(os.environ.get("EXAMPLES", "8"))
 
 
 def _lines(path):
