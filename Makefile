@@ -49,7 +49,7 @@ pytest: setup
 	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder --durations 15
 
 # What needs tools of the system: images are built and run (as root, with buildah, podman and debootstrap).
-test-ops: setup
+test-ops: setup $(VENV)/.ray
 	$(BIN)/python -m pytest tests/ops -m ops --timeout 1500 --durations 15
 
 triton: $(VENV)/.runtime
@@ -89,6 +89,10 @@ bench-accuracy: setup
 # The ten minutes of the soak included, it takes about twenty.
 bench-live: setup
 	$(BIN)/python -m bench.live --only throughput --only delay --only soak
+
+$(VENV)/.ray: pyproject.toml constraints.txt | $(VENV)/.all
+	$(INSTALL) '.[runtime,ray]'
+	touch $@
 
 $(VENV)/.bench: pyproject.toml constraints.txt | $(BIN)/python
 	$(INSTALL) '.[runtime,bench]'

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ ROOT = Path(__file__).parents[2]
 WORK = ROOT / "build" / "images"
 TOOLS = ("buildah", "podman", "runc", "debootstrap")
 SOURCE = "https://git.example/glimpse"
+CHECKOV = "checkov==3.3.30"
 
 
 def done(*command: str | Path) -> str:
@@ -92,3 +94,15 @@ def workshop() -> Workshop:
     made = Workshop(_driver())
     done(ROOT / "tests" / "ops" / "base_image.sh", WORK, made.driver)
     return made
+
+
+@pytest.fixture(scope="session")
+def checkov() -> Path:
+    """The program, in an environment of its own since its pins collide with ours."""
+    home = ROOT / "build" / "checkov"
+    mark = home / "pins"
+    if not mark.is_file() or mark.read_text(encoding="utf-8") != CHECKOV:
+        done(sys.executable, "-m", "venv", "--clear", home)
+        done(home / "bin" / "pip", "install", "--quiet", "--disable-pip-version-check", CHECKOV)
+        mark.write_text(CHECKOV, encoding="utf-8")
+    return home / "bin" / "checkov"

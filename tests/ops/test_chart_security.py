@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 
 import pytest
 import yaml
 
-from tests.helm.chart import ROOT, case_objects
+from tests.helm.chart import case_objects
 
-CHECKOV = ROOT / ".venv-ops" / "bin" / "checkov"
 CASES = ("local", "cpu", "gpu", "ha", "restricted", "sidecar", "gateway-api")
 ANY, TEST = "", "demo-glimpse-test"
 EXCEPTIONS = {
@@ -27,14 +25,6 @@ EXCEPTIONS = {
 }
 
 pytestmark = pytest.mark.ops
-
-
-@pytest.fixture(scope="module")
-def checkov():
-    """The program; skips without it, and fails instead where CI is set."""
-    if not CHECKOV.exists():
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"{CHECKOV} is not installed")
-    return str(CHECKOV)
 
 
 def test_checkov_finds_nothing_else(checkov, tmp_path):
