@@ -14,7 +14,6 @@ from server import __version__
 
 ROOT = Path(__file__).parents[1]
 USER = "10001:10001"
-FROM_THE_CHART = {"./helm/glimpse/files/rules.yaml", "./helm/glimpse/files/dashboard.json"}
 # What each image has, by the extras of pyproject.toml.
 EXTRAS = {"gateway": ("runtime",), "exporter": ("runtime", "export"), "test": ("runtime", "export", "dev")}
 
@@ -169,7 +168,7 @@ def test_compose_mounts_what_is_there():
         source, _, *mode = volume.split(":")
         if source.startswith("./"):
             assert mode == ["ro"], volume
-            assert (ROOT / source).exists() or source in FROM_THE_CHART, volume
+            assert (ROOT / source).exists(), volume
 
 
 def test_gateway_of_compose_has_settings_that_hold():

@@ -202,10 +202,10 @@ def _leads_to(found, name=GATEWAY):
 
 
 def test_the_gateway_goes_only_where_it_must():
-    """Names are looked up; Triton, an issuer of tokens and an endpoint are reached where there are any."""
+    """Names are looked up; Tritons, an issuer of tokens, an endpoint and a collector are reached where there are any."""
     assert _leads_to(case_objects("local")) == {53}
     assert _leads_to(case_objects("cpu")) == {53, 8001}
-    assert _leads_to(case_objects("external-triton")) == {53, 9001}
+    assert _leads_to(case_objects("external-triton")) == {53, 9001, 9002, 4317}
     assert _leads_to(case_objects("restricted")) == {53, 443, 8443}
     assert _leads_to(case_objects("gpu"), TRITON) == {53, 443}
     two = {"mode": "external", "external": {"address": "a.example:8001, b.example:9001"}}

@@ -14,7 +14,8 @@
 {{- end -}}
 
 {{- define "glimpse.gateway.graceSeconds" -}}
-{{- $derived := add (include "glimpse.gateway.drainSeconds" .) .Values.gateway.preStopSeconds 15 -}}
+{{- $flush := dig "telemetry" "otlp_flush_seconds" 3 .Values.gateway.settings | ceil | int64 -}}
+{{- $derived := add (include "glimpse.gateway.drainSeconds" .) .Values.gateway.preStopSeconds $flush 12 -}}
 {{ default $derived (int64 .Values.gateway.terminationGracePeriodSeconds) }}
 {{- end -}}
 
