@@ -202,7 +202,7 @@ def _leads_to(found, name=GATEWAY):
 
 
 def test_the_gateway_goes_only_where_it_must():
-    """Names are looked up; Tritons, an issuer of tokens, an endpoint and a collector are reached where there are any."""
+    """Names are looked up; Tritons, an issuer, an endpoint and a collector are reached where there are any."""
     assert _leads_to(case_objects("local")) == {53}
     assert _leads_to(case_objects("cpu")) == {53, 8001}
     assert _leads_to(case_objects("external-triton")) == {53, 9001, 9002, 4317}
