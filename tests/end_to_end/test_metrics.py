@@ -14,7 +14,9 @@ from tests.live_frames import SAMPLES, WAIT, requests, sample
 MANUAL = (Path(__file__).parents[2] / "docs" / "monitoring.md").read_text(encoding="utf-8")
 NOT_HERE = {
     "glimpse_breaker_state": "there is no Triton",
+    "glimpse_triton_replicas": "there is no Triton",
     "glimpse_fallbacks_total": "there is no Triton",
+    "glimpse_trace_spans_dropped_total": "no traces are sent",
     "glimpse_inference_errors_total": "nothing failed",
     "glimpse_shadow_events_total": "there is no shadow model",
     "glimpse_shadow_distance": "there is no shadow model",

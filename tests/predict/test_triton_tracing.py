@@ -57,7 +57,9 @@ async def test_triton_goes_on_with_the_trace(triton_server_factory, maker, tiny,
     url = f"http://127.0.0.1:{collector.server_port}/v1/traces"
     settings = ("mode=opentelemetry", f"opentelemetry,url={url}", "rate=1000000", "level=TIMESTAMPS")
     words = " ".join(f"--trace-config {setting}" for setting in (*settings, "opentelemetry,bsp_schedule_delay=50"))
-    server = triton_server_factory(maker.path, launcher=["/bin/sh", "-c", f'exec "$@" {words}', "sh"])
+    launcher = ["/bin/sh", "-c", f'exec "$@" {words}', "sh"]
+    # Asked to end, it sends what it still has.
+    server = triton_server_factory(maker.path, launcher=launcher, stop_timeout_s=6.0)
     predictor = TritonPredictor(server.grpc_address, recipes=[tiny.recipe])
     with sinking() as sink:
         tracer = OtlpTracer(Destination(sink.address))
