@@ -176,6 +176,9 @@ def service(triton, authority, key, tmp_path_factory):
         GLIMPSE_BACKEND__FALLBACK_AFTER_SECONDS="1",
         GLIMPSE_SHADOW__MODEL="ststnet",
         GLIMPSE_LIVE__MAX_STREAMS="1",
+        # Nobody listens there, so that spans are lost.
+        GLIMPSE_TELEMETRY__OTLP_ENDPOINT="http://127.0.0.1:9",
+        GLIMPSE_TELEMETRY__OTLP_TIMEOUT_SECONDS="0.5",
     ) as running:
         yield running
 
