@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
-from urllib.parse import urlsplit
-
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from server.settings.address import is_loopback, web_address
 from server.settings.group import Group, variable
 
 MLLM = "mllm"
@@ -90,12 +88,8 @@ class MllmSettings(Group):
     def _is_an_address(cls, value: str) -> str:
         if not value:
             return value
-        try:
-            parts = urlsplit(value)
-            host, _ = parts.hostname, parts.port
-        except ValueError:
-            raise _wrong("must be a URL") from None
-        if parts.scheme not in {"http", "https"} or not host or not value.isascii() or any(c.isspace() for c in value):
+        parts = web_address(value)
+        if parts is None:
             raise _wrong("must be a URL that begins with https:// (or http://)")
         if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
             raise _wrong(
@@ -115,7 +109,7 @@ class MllmSettings(Group):
     def _fits_together(self) -> MllmSettings:
         if self.api_key.get_secret_value() and self.api_key_file:
             raise _wrong(f"{variable(MLLM, 'api_key_file')}: give the key or the file that holds it, not both")
-        if self.base_url.startswith("http:") and not self.allow_http and not _is_loopback(self.base_url):
+        if self.base_url.startswith("http:") and not self.allow_http and not is_loopback(self.base_url):
             raise _wrong(
                 f"{variable(MLLM, 'base_url')}: pictures of faces would travel unencrypted; use https, "
                 f"or set {variable(MLLM, 'allow_http')}=true"
@@ -130,11 +124,3 @@ class MllmSettings(Group):
 
 def _wrong(message: str) -> PydanticCustomError:
     return PydanticCustomError("mllm", "{message}", {"message": message})
-
-
-def _is_loopback(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Mapping
 from typing import Literal
-from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from server.settings.address import is_loopback, web_address
 from server.settings.group import ABSOLUTE_PATH, Group, variable
 
 TELEMETRY = "telemetry"
@@ -83,13 +82,9 @@ class TelemetrySettings(Group):
     def _is_an_address(cls, value: str) -> str:
         if not value:
             return value
-        try:
-            parts = urlsplit(value)
-            host, _ = parts.hostname, parts.port
-        except ValueError:
-            raise _wrong("must be a URL") from None
-        if parts.scheme not in {"http", "https"} or not host or not value.isascii() or any(c.isspace() for c in value):
-            raise _wrong("must begin with http:// or https:// and name a host")
+        parts = web_address(value)
+        if parts is None:
+            raise _wrong("must be a URL that begins with http:// or https:// and names a host")
         if parts.username is not None or parts.password is not None or parts.path not in {"", "/"} or parts.query:
             raise _wrong("must hold neither user, password, path nor query")
         return value.rstrip("/")
@@ -116,7 +111,7 @@ class TelemetrySettings(Group):
             raise _wrong(f"{variable(TELEMETRY, named[1])}: give the headers or the file that holds them, not both")
         if self.otlp_ca and not self.otlp_endpoint.startswith("https:"):
             raise _wrong(f"{variable(TELEMETRY, 'otlp_ca')}: needs {endpoint} with https://")
-        plain = self.otlp_endpoint.startswith("http:") and not _is_loopback(self.otlp_endpoint)
+        plain = self.otlp_endpoint.startswith("http:") and not is_loopback(self.otlp_endpoint)
         if named and plain and not self.otlp_insecure:
             message = f"{endpoint}: headers may hold credentials and would travel unencrypted; use https, or set "
             raise _wrong(message + f"{variable(TELEMETRY, 'otlp_insecure')}=true")
@@ -145,11 +140,3 @@ def _given(value: str | SecretStr) -> bool:
 
 def _wrong(message: str) -> PydanticCustomError:
     return PydanticCustomError("telemetry", "{message}", {"message": message})
-
-
-def _is_loopback(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
