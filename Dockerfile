@@ -10,14 +10,15 @@ ENV PYTHONDONTWRITEBYTECODE=1
 
 
 FROM base AS builder
-ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
+ENV PIP_CACHE_DIR=/var/cache/pip \
+    PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_NO_INPUT=1 \
     PIP_ROOT_USER_ACTION=ignore
 WORKDIR /build
 # The environments have no pip: that of the base installs into them.
 RUN python -m venv --without-pip /opt/tools && python -m venv --without-pip /opt/venv
 COPY requirements/build.txt requirements/
-RUN --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=cache,target=/var/cache/pip \
     python -m pip --python /opt/tools/bin/python install --require-hashes --only-binary :all: -r requirements/build.txt
 
 
@@ -28,7 +29,7 @@ RUN apt-get update \
     && apt-get install --yes --no-install-recommends binutils \
     && rm -rf /var/lib/apt/lists/*
 COPY requirements/gateway.txt requirements/
-RUN --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=cache,target=/var/cache/pip \
     python -m pip --python /opt/venv/bin/python install --require-hashes --only-binary :all: --no-compile \
       -r requirements/gateway.txt
 COPY LICENSE README.md pyproject.toml ./
@@ -79,7 +80,7 @@ FROM builder AS exporter-builder
 # The page of wheels from which the lock was made: another one and another lock make an image for CUDA (docs/deploy.md).
 ARG TORCH_WHEELS=https://download.pytorch.org/whl/cpu/torch/
 COPY requirements/exporter.txt requirements/
-RUN --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=cache,target=/var/cache/pip \
     python -m pip --python /opt/venv/bin/python install --require-hashes --only-binary :all: --no-compile \
       --find-links "${TORCH_WHEELS}" -r requirements/exporter.txt
 COPY LICENSE README.md pyproject.toml ./
@@ -99,7 +100,7 @@ RUN apt-get update \
     && apt-get install --yes --no-install-recommends ca-certificates curl git make openssl \
     && rm -rf /var/lib/apt/lists/*
 COPY requirements/test.txt requirements/
-RUN --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=cache,target=/var/cache/pip \
     python -m pip --python /opt/venv/bin/python install --require-hashes --only-binary :all: --no-compile \
       --find-links "${TORCH_WHEELS}" -r requirements/test.txt -r requirements/build.txt
 # The checkout, tests included, is mounted over this when they run.

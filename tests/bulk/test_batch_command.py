@@ -137,7 +137,6 @@ def test_parquet_needs_its_extra(glimpse, engine, corpus, out, monkeypatch):
     assert "glimpse[batch]" in said
 
 
-@pytest.mark.skipif(not (SAMPLES / "positive.mp4").exists(), reason="samples/ is not there")
 def test_a_run_that_is_killed_goes_on(tmp_path):
     """Real clips in real workers: killed after the first report, the next run keeps what was recorded to the byte,
     does the rest, and ends with the known labels and each wrong file under its code.
