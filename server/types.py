@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from server.notice import NOTICE
+from server.visuals import EventPictures, Explanation, Extra, FaceSignals
 
 UInt8Array: TypeAlias = npt.NDArray[np.uint8]
 Float32Array: TypeAlias = npt.NDArray[np.float32]
@@ -192,7 +193,9 @@ class ActionUnit:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One micro- or macro-expression, classified. `regions` are those that moved, strongest first."""
+    """One micro- or macro-expression, classified. `regions` are those that moved, strongest first. `pictures` and
+    `explanation` are None unless they were asked for.
+    """
 
     track_id: int
     kind: EventKind
@@ -209,6 +212,8 @@ class Event:
     regions: Sequence[str]
     action_units: Sequence[ActionUnit]
     evidence: Evidence
+    pictures: EventPictures | None = None
+    explanation: Explanation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +249,7 @@ class ReportWarning:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The answer to one clip. No event is a valid, successful answer."""
+    """The answer to one clip. No event is a valid, successful answer. `signals` are empty unless asked for."""
 
     id: str
     clip: ClipInfo
@@ -255,6 +260,7 @@ class Report:
     warnings: Sequence[ReportWarning] = ()
     detail: Detail = "full"
     notice: str = NOTICE
+    signals: Sequence[FaceSignals] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,7 +294,9 @@ class Classification:
 
 @dataclass(frozen=True, slots=True)
 class AnalyzeOptions:
-    """What a caller may choose. `onset_s`, `apex_s` fix an event instead of spotting; `model` None is the default."""
+    """What a caller may choose. `onset_s`, `apex_s` fix an event instead of spotting; `model` None is the default;
+    `include` and `explain` ask for more than the events.
+    """
 
     model: str | None = None
     version: str | None = None
@@ -297,6 +305,8 @@ class AnalyzeOptions:
     apex_s: float | None = None
     kinds: frozenset[EventKind] = frozenset({"micro", "macro"})
     detail: Detail = "full"
+    include: frozenset[Extra] = frozenset()
+    explain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
