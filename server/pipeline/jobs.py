@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
 from server.contract import FlowMethod
+from server.explanation.parts import Occlusion
 from server.media.limits import MediaLimits
 from server.types import (
     ClipInfo,
@@ -49,6 +50,13 @@ class ShadowJob:
 
 
 @dataclass(frozen=True, slots=True)
+class ExplainJob:
+    """Make what explains the answers as well, until `until` (`time.monotonic`, which processes of a machine share)."""
+
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
 class ClipJob:
     """Find the movements of a clip and make a network's inputs from each."""
 
@@ -62,6 +70,7 @@ class ClipJob:
     onset_s: float | None
     apex_s: float | None
     shadow: ShadowJob | None = None
+    explain: ExplainJob | None = None
 
     @property
     def given(self) -> bool:
@@ -107,7 +116,9 @@ class Movement(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One movement of a clip (see `Movement`): where it is, and how good the picture is."""
+    """One movement of a clip (see `Movement`): where it is, how good the picture is, and what explains the answer,
+    where that was asked for and could be made.
+    """
 
     track_id: int
     interval: Interval
@@ -116,6 +127,7 @@ class Finding:
     inputs: Mapping[str, Float32Array]
     contraction: Contraction
     shadow: ShadowInputs = None
+    occlusion: Occlusion | None = None
 
 
 @dataclass(frozen=True, slots=True)

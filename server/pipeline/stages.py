@@ -19,6 +19,7 @@ from server.media.decode import ClipDecoder, open_clip, probe
 from server.media.image import read_image
 from server.pipeline.caveats import absences, evidence_of, poor, spoken, unmeasured
 from server.pipeline.event_frames import EventFrames
+from server.pipeline.explaining import Occluder
 from server.pipeline.facelog import FaceLog
 from server.pipeline.following import Following
 from server.pipeline.jobs import ClipFindings, ClipJob, Finding, PairFindings, PairJob
@@ -141,6 +142,7 @@ class Stages:
         pictures = SecondPass(decoder, plans)
         findings: list[Finding] = []
         warnings: list[ReportWarning] = []
+        occluder = Occluder(job.explain, job.recipe)
         for number, plan in enumerate(plans):
             on_progress(Progress("flow", number, len(plans)))
             with clock.time("decode"):
@@ -156,7 +158,12 @@ class Stages:
             align = partial(self._measurer.align, onset, near=plan.near)
             second = shadow.make(found.measured.sample, align, pictures.there(plan.shadow), plan.shadow_times_s)
             measured = (found.measured.inputs, found.measured.contraction)
-            findings.append(Finding(plan.log.track_id, plan.interval, found.evidence, found.still, *measured, second))
+            occlusion = None
+            if job.explain is not None:
+                with clock.time("explanation"):
+                    occlusion = occluder.make(found.measured.sample, found.measured.contraction)
+            which = (plan.log.track_id, plan.interval, found.evidence, found.still)
+            findings.append(Finding(*which, *measured, second, occlusion))
         return sorted(findings, key=lambda finding: (finding.interval.onset_s, finding.track_id)), warnings
 
     def _pair(self, job: PairJob, on_progress: OnProgress) -> PairFindings:

@@ -28,6 +28,7 @@ _PIPE_BYTES = 1 << 20
 _MODULES = frozenset(
     {
         "server.errors",
+        "server.explanation.parts",
         "server.media.limits",
         "server.pipeline.jobs",
         "server.pipeline.live_jobs",

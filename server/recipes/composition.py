@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from types import MappingProxyType
+from typing import TypeAlias
 
 import numpy as np
 
@@ -19,6 +20,9 @@ from server.types import EventSample, Float32Array
 SEPARATOR = "+"
 _MOST_KEPT = 64
 
+Make: TypeAlias = Callable[[EventSample], Mapping[str, Float32Array]]
+MakeWithin: TypeAlias = Callable[[EventSample, EventSample], Mapping[str, Float32Array]]
+
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
@@ -26,14 +30,22 @@ class Recipe:
 
     `frames` is how many frames of the course from onset to offset it wants; none where onset and apex are enough, so
     that two pictures can be classified as well as a clip. `tracked`: whether it wants the displacement of the regions.
-    A composed recipe gets the frames of its `parts` one after the other.
+    A composed recipe gets the frames of its `parts` one after the other. `cells` is how fine the map of an explanation
+    is, a side: the inputs are made that often squared, and all of them are held at once. `within` is for recipes whose
+    scale depends on the sample: it takes that of another one.
     """
 
-    make: Callable[[EventSample], Mapping[str, Float32Array]]
+    make: Make
     dims: Mapping[str, tuple[int, ...]]
     frames: int = 0
     tracked: bool = False
     parts: tuple[Recipe, ...] = ()
+    cells: int = 8
+    within: MakeWithin | None = None
+
+    def make_within(self, sample: EventSample, whole: EventSample) -> Mapping[str, Float32Array]:
+        """The inputs of `sample`, which is `whole` with a part of it hidden, on the scale of those of `whole`."""
+        return self.within(sample, whole) if self.within else self.make(sample)
 
     @property
     def courses(self) -> tuple[int, ...]:
@@ -92,19 +104,22 @@ def tensor_names(inputs: Mapping[str, Iterable[str]]) -> dict[tuple[str, str], s
 def _composed(parts: Mapping[str, Recipe]) -> Recipe:
     names = tensor_names({name: part.dims for name, part in parts.items()})
 
-    def make(sample: EventSample) -> Mapping[str, Float32Array]:
+    def within(sample: EventSample, whole: EventSample) -> Mapping[str, Float32Array]:
         made: dict[str, Float32Array] = {}
         start = 0
         for name, part in parts.items():
-            own = replace(sample, course=sample.course[start : start + part.frames])
+            course = slice(start, start + part.frames)
             start += part.frames
-            made |= {names[name, tensor]: value for tensor, value in part.make(own).items()}
+            own, like = (replace(each, course=each.course[course]) for each in (sample, whole))
+            made |= {names[name, tensor]: value for tensor, value in part.make_within(own, like).items()}
         return made
 
     return Recipe(
-        make=make,
+        make=lambda sample: within(sample, sample),
+        within=within,
         dims={names[name, tensor]: dims for name, part in parts.items() for tensor, dims in part.dims.items()},
         frames=sum(part.frames for part in parts.values()),
         tracked=any(part.tracked for part in parts.values()),
         parts=tuple(parts.values()),
+        cells=min(part.cells for part in parts.values()),
     )

@@ -33,12 +33,22 @@ def make(sample: EventSample) -> Mapping[str, Float32Array]:
     return pictures(*square_planes(sample.flow))
 
 
-def pictures(u: Float32Array, v: Float32Array, strain: Float32Array) -> Mapping[str, Float32Array]:
-    """The same of planes float32 [S, S]: `u` (right) and `v` (down) in px, `strain` on any scale."""
+def make_within(sample: EventSample, whole: EventSample) -> Mapping[str, Float32Array]:
+    """The same with strain stretched as that of `whole` is, of which a part is hidden in `sample`."""
+    strain = square_planes(whole.flow)[2]
+    return pictures(*square_planes(sample.flow), bounds=(float(strain.min()), float(strain.max())))
+
+
+def pictures(
+    u: Float32Array, v: Float32Array, strain: Float32Array, *, bounds: tuple[float, float] | None = None
+) -> Mapping[str, Float32Array]:
+    """The same of planes float32 [S, S]: `u` (right) and `v` (down) in px, `strain` on any scale. `bounds` are the values
+    of strain that become 0 and 255, by default its least and its largest.
+    """
     shared = [_enlarge(np.clip(_PER_PX * plane + _ZERO, 0, 255)) for plane in (u, v)]
     magnitude = _enlarge(np.clip(_PER_PX * np.hypot(u, v), 0, 255))
-    low, high = float(strain.min()), float(strain.max())
-    stretched = (strain - low) * (255.0 / (high - low)) if high - low > _STILL else np.zeros_like(strain)
+    low, high = bounds or (float(strain.min()), float(strain.max()))
+    stretched = np.clip((strain - low) * (255.0 / (high - low)), 0, 255) if high - low > _STILL else np.zeros_like(strain)
     return {MAGNITUDE: np.stack([*shared, magnitude]), STRAIN: np.stack([*shared, _enlarge(stretched)])}
 
 
