@@ -21,6 +21,7 @@ from server.types import (
     Interval,
     ReportWarning,
 )
+from server.visuals import EventPictures, Extra, FaceSignals
 
 ShadowInputs: TypeAlias = Mapping[str, Float32Array] | Literal["failed", "dropped"] | None
 """A second model's tensors of one movement, or why there are none; None where nobody asked for them."""
@@ -70,6 +71,7 @@ class ClipJob:
     onset_s: float | None
     apex_s: float | None
     shadow: ShadowJob | None = None
+    include: frozenset[Extra] = frozenset()
     explain: ExplainJob | None = None
 
     @property
@@ -116,8 +118,8 @@ class Movement(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One movement of a clip (see `Movement`): where it is, how good the picture is, and what explains the answer,
-    where that was asked for and could be made.
+    """One movement of a clip (see `Movement`): where it is, how good the picture is, and, if wanted, its pictures and
+    what a model is asked with in order to explain its answer.
     """
 
     track_id: int
@@ -127,13 +129,15 @@ class Finding:
     inputs: Mapping[str, Float32Array]
     contraction: Contraction
     shadow: ShadowInputs = None
+    pictures: EventPictures | None = None
     occlusion: Occlusion | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ClipFindings:
     """All that the pixels said. `coverage` is the share of frames with a face; `timings_s` the cost of each stage,
-    `shadow_s` that of a second model's inputs, and `timeline` when it all was.
+    `shadow_s` that of a second model's inputs, and `timeline` when it all was. `signals` are those of each face, where
+    they were wanted.
     """
 
     clip: ClipInfo
@@ -145,6 +149,7 @@ class ClipFindings:
     timings_s: Mapping[str, float]
     shadow_s: float = 0.0
     timeline: tuple[StageTime, ...] = ()
+    signals: tuple[FaceSignals, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ _MODULES = frozenset(
         "server.sandbox.confinement",
         "server.streams",
         "server.types",
+        "server.visuals",
         __name__,
     }
 )
