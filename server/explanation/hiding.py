@@ -68,18 +68,19 @@ def _directions(
     landmarks: Float32Array, motion: UnitMotion, mirrored: Mapping[int, int], sides: Sequence[Side]
 ) -> tuple[Float32Array, Float32Array, Float32Array]:
     """Unit vectors x and y of the unit's motion, and where it shows (0..1), float32 [256, 256] each."""
-    grid = np.arange(CROP_SIZE_PX, dtype=np.float32)
+    y, x = np.mgrid[:CROP_SIZE_PX, :CROP_SIZE_PX].astype(np.float32)
     x_sum, y_sum, near = (np.zeros((CROP_SIZE_PX, CROP_SIZE_PX), np.float32) for _ in range(3))
     for point, outward, up in motion:
         for side in sides if point in mirrored else sides[:1]:
             place = landmarks[mirrored.get(point, point) if side == "right" else point]
-            distance = np.hypot(grid[:, None] - place[1], grid[None, :] - place[0])
+            distance = np.hypot(y - place[1], x - place[0])
             weight = np.exp(-0.5 * (distance / (_REACH_IOD * CROP_IOD_PX)) ** 2)
             x_sum += weight * (outward if side == "right" else -outward)
             y_sum -= weight * up
             near = np.maximum(near, disc(place))
     length = np.maximum(np.hypot(x_sum, y_sum), _TINY)
-    return x_sum / length, y_sum / length, near
+    along_x, along_y = (np.asarray(total / length, dtype=np.float32) for total in (x_sum, y_sum))
+    return along_x, along_y, near
 
 
 def _progress(sample: EventSample, near: Float32Array) -> Float32Array:

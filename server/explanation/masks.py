@@ -30,7 +30,7 @@ none on the right. They are those that are tracked (`server.spotting.signal.REGI
 with them: the forehead with the brows, the cheek beside the mouth with its corners.
 """
 HALVES = ("upper_face", "lower_face")
-"""The face above and below the middle between the lower lids and the wings of the nose, as FACS divides action units."""
+"""The face above and below the middle between lower lids and wings of the nose, as FACS divides action units."""
 
 _REACH_PX = 0.2 * CROP_IOD_PX
 """So far around its points a region is hidden in full, and as far again fades out. Of the strong motion of a rendered
@@ -87,7 +87,7 @@ def _around(points: Float32Array) -> Float32Array:
     hull = np.rint(cv2.convexHull(np.asarray(points, np.float32))).astype(np.int32) + CROP_SIZE_PX
     cv2.fillPoly(outside, [hull], (0,))
     # What a hull of two points encloses is nothing.
-    cv2.polylines(outside, [hull], True, (0,))
+    cv2.polylines(outside, [hull], isClosed=True, color=(0,))
     crop = slice(CROP_SIZE_PX, 2 * CROP_SIZE_PX)
     distance = cv2.distanceTransform(outside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[crop, crop]
     return _soft(np.asarray(distance, np.float32), _REACH_PX, _REACH_PX)

@@ -12,6 +12,7 @@ import numpy as np
 from server.errors import BackendError, FaceLost, GlimpseError, OptionError
 from server.media.limits import MediaLimits
 from server.pipeline.base import Observer, OnProgress, Readiness, check_options
+from server.pipeline.explained import Explainer
 from server.pipeline.jobs import ClipFindings, ClipJob, Movement, PairFindings, PairJob
 from server.pipeline.probing import Prober
 from server.pipeline.served import Served, ask, choose, inference_span
@@ -77,6 +78,7 @@ class ClipPipeline:
         self._pool = pool
         self._policy = policy
         self._observer = observer
+        self._explainer = Explainer(predictor)
         self.prober = Prober(predictor, (policy.default_model, *policy.required_models), observer)
 
     async def analyze(
@@ -110,26 +112,40 @@ class ClipPipeline:
             apex_s=options.apex_s,
             shadow=shadowed.job if shadowed else None,
             include=options.include,
+            explain=self._explainer.job(options, served, deadline),
         )
         found = cast("ClipFindings", await self._looked(job, deadline, on_progress))
         if on_progress is not None and found.findings:
             on_progress(Progress("inference", 0, len(found.findings)))
         answer = await self._classify(served, found.findings, deadline)
         served = answer.served
+        explained = await self._explainer.explain(
+            job, found, served, answer.predictions, deadline=deadline, on_progress=on_progress
+        )
+        timings_s = {**found.timings_s, "inference": answer.seconds, **explained.timings_s}
         report = Report(
             id=request_id,
             clip=found.clip,
             faces=found.faces,
             events=[
-                event(finding.track_id, finding.interval, finding.evidence, prediction, finding.pictures)
-                for finding, prediction in zip(found.findings, answer.predictions, strict=True)
+                event(
+                    finding.track_id,
+                    finding.interval,
+                    finding.evidence,
+                    prediction,
+                    pictures=finding.pictures,
+                    explanation=why,
+                )
+                for finding, prediction, why in zip(
+                    found.findings, answer.predictions, explained.explanations, strict=True
+                )
             ],
             model=served.reference,
-            timings_ms=_milliseconds({**found.timings_s, "inference": answer.seconds}, started),
-            warnings=(*found.warnings, *(served.info.warnings if found.findings else ())),
+            timings_ms=_milliseconds(timings_s, started),
+            warnings=(*found.warnings, *(served.info.warnings if found.findings else ()), *explained.warnings),
             signals=found.signals,
         )
-        self._observe(found.timings_s, answer.seconds)
+        self._observe(timings_s)
         if options.detail == "minimal":
             report = minimal_report(report)
         if found.coverage < self._policy.min_face_coverage:
@@ -154,7 +170,8 @@ class ClipPipeline:
         found = cast("PairFindings", await self._looked(job, deadline))
         answer = await self._classify(served, [found], deadline)
         (prediction,) = answer.predictions
-        self._observe(found.timings_s, answer.seconds)
+        timings_s = {**found.timings_s, "inference": answer.seconds}
+        self._observe(timings_s)
         self._ask_shadow(shadowed, [prediction], [found], found.shadow_s)
         classification = Classification(
             id=request_id,
@@ -165,7 +182,7 @@ class ClipPipeline:
             action_units=prediction.action_units,
             evidence=found.evidence,
             model=answer.served.reference,
-            timings_ms=_milliseconds({**found.timings_s, "inference": answer.seconds}, started),
+            timings_ms=_milliseconds(timings_s, started),
             warnings=answer.served.info.warnings,
         )
         return minimal_classification(classification) if options.detail == "minimal" else classification
@@ -247,8 +264,8 @@ class ClipPipeline:
             self._observer.observe_stage("shadow", extraction_s)
         self._shadow.ask(shadowed, answers, movements)
 
-    def _observe(self, timings_s: Mapping[str, float], inference_s: float) -> None:
-        for stage, seconds in {**timings_s, "inference": inference_s}.items():
+    def _observe(self, timings_s: Mapping[str, float]) -> None:
+        for stage, seconds in timings_s.items():
             self._observer.observe_stage(stage, seconds)
 
 

@@ -19,21 +19,25 @@ _FLOAT_BYTES = 4
 
 
 class Occluder:
-    """Makes what explains movements for `job`, with the inputs of `recipe`; nothing where `job` is None."""
+    """Makes what explains movements for `job`, with the inputs of `recipe`; nothing where none is `wanted`."""
 
     def __init__(self, job: ExplainJob | None, recipe: str) -> None:
-        self._job = job
+        self._until = (job.until if job else None) or 0.0
         self._recipe = RECIPES[recipe]
         floats = sum(int(np.prod(dims)) for dims in self._recipe.dims.values())
         self._each = _FLOAT_BYTES * floats * most_variants(self._recipe.cells)
         self._room = MOST_BYTES
 
+    @property
+    def wanted(self) -> bool:
+        """Whether anything is to be made."""
+        return self._until > 0
+
     def make(self, sample: EventSample, went: Contraction) -> Occlusion | None:
         """What explains one movement, of which `went` is how far each action unit went; None where there is no room or
         no time for it. Whole explanations alone: a part of one would pass for all of it.
         """
-        job = self._job
-        if job is None or self._each > self._room:
+        if not self.wanted or self._each > self._room:
             return None
         self._room -= self._each
         return occlude(
@@ -43,5 +47,5 @@ class Occluder:
             FULL_MOTION,
             MIRRORED,
             cells=self._recipe.cells,
-            go_on=lambda: time.monotonic() < job.until,
+            go_on=lambda: time.monotonic() < self._until,
         )

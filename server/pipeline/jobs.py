@@ -52,9 +52,11 @@ class ShadowJob:
 
 @dataclass(frozen=True, slots=True)
 class ExplainJob:
-    """Make what explains the answers as well, until `until` (`time.monotonic`, which processes of a machine share)."""
+    """Make what explains the answers as well, until `until` (`time.monotonic`, which processes of a machine share);
+    nothing where that is None, since the model is not asked again.
+    """
 
-    until: float
+    until: float | None
 
 
 @dataclass(frozen=True, slots=True)

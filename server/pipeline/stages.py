@@ -173,7 +173,7 @@ class Stages:
             if plan.shown:
                 with clock.time("pictures"):
                     seen = self._measurer.pictures(plan, pictures, found.measured.sample)
-            if job.explain is not None:
+            if occluder.wanted:
                 with clock.time("explanation"):
                     occlusion = occluder.make(found.measured.sample, found.measured.contraction)
             what = (plan.log.track_id, plan.interval, found.evidence, found.still)

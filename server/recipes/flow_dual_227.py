@@ -42,13 +42,15 @@ def make_within(sample: EventSample, whole: EventSample) -> Mapping[str, Float32
 def pictures(
     u: Float32Array, v: Float32Array, strain: Float32Array, *, bounds: tuple[float, float] | None = None
 ) -> Mapping[str, Float32Array]:
-    """The same of planes float32 [S, S]: `u` (right) and `v` (down) in px, `strain` on any scale. `bounds` are the values
-    of strain that become 0 and 255, by default its least and its largest.
+    """The same of planes float32 [S, S]: `u` (right) and `v` (down) in px, `strain` on any scale. `bounds` are the
+    values of strain that become 0 and 255, by default its least and its largest.
     """
     shared = [_enlarge(np.clip(_PER_PX * plane + _ZERO, 0, 255)) for plane in (u, v)]
     magnitude = _enlarge(np.clip(_PER_PX * np.hypot(u, v), 0, 255))
     low, high = bounds or (float(strain.min()), float(strain.max()))
-    stretched = np.clip((strain - low) * (255.0 / (high - low)), 0, 255) if high - low > _STILL else np.zeros_like(strain)
+    stretched = (
+        np.clip((strain - low) * (255.0 / (high - low)), 0, 255) if high - low > _STILL else np.zeros_like(strain)
+    )
     return {MAGNITUDE: np.stack([*shared, magnitude]), STRAIN: np.stack([*shared, _enlarge(stretched)])}
 
 

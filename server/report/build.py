@@ -8,7 +8,7 @@ import numpy as np
 
 from server.contract import PROBABILITIES, ModelContract
 from server.types import ActionUnit, Contraction, Event, Evidence, Float32Array, Interval, Prediction, Side
-from server.visuals import EventPictures
+from server.visuals import EventPictures, Explanation
 
 ACTION_UNITS = "action_units"
 _AU_VISIBLE = 0.5
@@ -70,9 +70,11 @@ def event(
     interval: Interval,
     evidence: Evidence,
     prediction: Prediction,
+    *,
     pictures: EventPictures | None = None,
+    explanation: Explanation | None = None,
 ) -> Event:
-    """One classified event, with `pictures` where they are wanted."""
+    """One classified event, with `pictures` and `explanation` where they are wanted."""
     return Event(
         track_id=track_id,
         kind=interval.kind,
@@ -90,4 +92,5 @@ def event(
         action_units=prediction.action_units,
         evidence=evidence,
         pictures=pictures,
+        explanation=explanation,
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 
 from pydantic import TypeAdapter
 from starlette.responses import Response
@@ -11,19 +10,12 @@ from starlette.responses import Response
 from server.api.gateway import Gateway
 from server.documents import report_json
 from server.spans import span
-from server.types import Classification, ModelRef, Report, ReportWarning
+from server.types import Classification, ModelRef, Report
 
 JSON = "application/json"
 EVENT_STREAM = "text/event-stream"
 
 CLASSIFICATION: TypeAdapter[Classification] = TypeAdapter(Classification)
-
-_UNEXPLAINED = ReportWarning("explain-unavailable", "this model gives no explanations; the option had no effect")
-
-
-def with_explain_warning(report: Report) -> Report:
-    """The report, saying that an explanation was asked for and could not be given."""
-    return replace(report, warnings=(*report.warnings, _UNEXPLAINED))
 
 
 def classification_response(answer: Classification) -> Response:

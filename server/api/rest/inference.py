@@ -79,11 +79,10 @@ class _Analysis:
         self._ticket = ticket
         self._clip = clip
         self._options = parameters.options()
-        self._explain = parameters.explain
         self.deadline = gateway.deadline(request.state.arrived, parameters.deadline_s)
 
     async def __call__(self, on_progress: OnProgress | None = None) -> Report:
-        report = await self._gateway.analyze(
+        return await self._gateway.analyze(
             self._ticket,
             self._clip,
             self._options,
@@ -91,7 +90,6 @@ class _Analysis:
             deadline=self.deadline,
             on_progress=on_progress,
         )
-        return answers.with_explain_warning(report) if self._explain else report
 
 
 async def _read(

@@ -52,7 +52,7 @@ class AnalyzeParameters(ModelParameters):
         description="What to tell besides events: signals (the motion of each face), pictures (of each event).",
     )
     explain: bool = Field(
-        default=False, description="Ask for an explanation; answered with a warning until models give one."
+        default=False, description="Tell what drove each class: which regions and action units, and where on the face."
     )
 
     def options(self) -> AnalyzeOptions:
