@@ -68,7 +68,7 @@ from client.types import (
     Side,
     Warned,
 )
-from client.visuals import EventPictures, Extra, FaceCandidate, FaceSignals, Field, Picture
+from client.visuals import EventPictures, Explanation, Extra, FaceCandidate, FaceSignals, Field, Influence, Picture
 
 __all__ = [
     "AccessRefused",
@@ -93,6 +93,7 @@ __all__ = [
     "EventKind",
     "EventPictures",
     "Evidence",
+    "Explanation",
     "Extra",
     "FaceCandidate",
     "FaceChoice",
@@ -108,6 +109,7 @@ __all__ = [
     "FrameRefused",
     "FrameResult",
     "Grade",
+    "Influence",
     "LiveFace",
     "Media",
     "ModelInfo",

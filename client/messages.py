@@ -23,7 +23,17 @@ from client.types import (
     ServerInfo,
     Warned,
 )
-from client.visuals import EventPictures, Extra, FaceCandidate, FaceSignals, Field, Matrix, Picture
+from client.visuals import (
+    EventPictures,
+    Explanation,
+    Extra,
+    FaceCandidate,
+    FaceSignals,
+    Field,
+    Influence,
+    Matrix,
+    Picture,
+)
 
 FACES: Mapping[str, pb.FaceChoice.ValueType] = {"largest": pb.FACE_CHOICE_LARGEST, "all": pb.FACE_CHOICE_ALL}
 DETAILS: Mapping[str, pb.Detail.ValueType] = {"full": pb.DETAIL_FULL, "minimal": pb.DETAIL_MINIMAL}
@@ -61,6 +71,7 @@ def analyze_options(options: AnalyzeOptions) -> pb.AnalyzeOptions:
         apex_s=options.apex_s,
         detail=DETAILS[options.detail],
         include=[EXTRAS[extra] for extra in sorted(options.include)],
+        explain=options.explain,
     )
 
 
@@ -137,6 +148,25 @@ def _pictures(message: pb.Event) -> EventPictures | None:
     )
 
 
+def _explanation(message: pb.Event) -> Explanation | None:
+    if not message.HasField("explanation"):
+        return None
+    told = message.explanation
+    return Explanation(
+        method=word(pb.ExplanationMethod, told.method),
+        label=told.label,
+        probability=told.probability,
+        regions=tuple(_influence(each) for each in told.regions),
+        action_units=tuple(_influence(each) for each in told.action_units),
+        map=_field(told.map) if told.HasField("map") else None,
+        attention=_field(told.attention) if told.HasField("attention") else None,
+    )
+
+
+def _influence(message: pb.Influence) -> Influence:
+    return Influence(message.name, word(pb.Side, message.side), message.drop)
+
+
 def _picture(message: pb.Picture) -> Picture:
     return Picture(message.width, message.height, message.gray)
 
@@ -178,6 +208,7 @@ def event(message: pb.Event) -> Event:
         regions=tuple(message.regions),
         evidence=evidence(message.evidence),
         pictures=_pictures(message),
+        explanation=_explanation(message),
     )
 
 

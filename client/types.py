@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from client.visuals import EventPictures, Extra, FaceSignals
+from client.visuals import EventPictures, Explanation, Extra, FaceSignals
 
 EventKind: TypeAlias = Literal["micro", "macro"]
 FaceChoice: TypeAlias = Literal["largest", "all"]
@@ -114,8 +114,8 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event(Prediction):
-    """One micro- or macro-expression. `regions` are those that moved, strongest first; `pictures` are there where they
-    were asked for.
+    """One micro- or macro-expression. `regions` are those that moved, strongest first; `pictures` and `explanation` are
+    there where they were asked for.
     """
 
     track_id: int
@@ -129,6 +129,7 @@ class Event(Prediction):
     regions: tuple[str, ...]
     evidence: Evidence
     pictures: EventPictures | None = None
+    explanation: Explanation | None = None
 
 
 @dataclass(frozen=True, slots=True)

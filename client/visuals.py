@@ -1,4 +1,4 @@
-"""What a report holds besides its events where it was asked for: the motion of faces, and pictures of events."""
+"""What a report holds besides its events where it was asked for: motion of faces, pictures and reasons of events."""
 
 from __future__ import annotations
 
@@ -82,3 +82,33 @@ class FaceSignals:
     motion_iod: tuple[tuple[float | None, ...], ...]
     transforms: tuple[Matrix, ...]
     candidates: tuple[FaceCandidate, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Influence:
+    """How much of the label's probability is lost when one part of the motion is hidden; negative where it rises.
+
+    `name` is a region of the face or an action unit such as `AU12`; `side` that of the picture.
+    """
+
+    name: str
+    side: Literal["left", "right", "both"]
+    drop: float
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What drove the class of one event: `label`, which was answered with `probability`.
+
+    `method` is `occlusion`: parts of the movement were hidden, and the model was asked again. `regions` and
+    `action_units` come strongest first. `map` is the loss of probability by place on the aligned crop, `attention` what
+    the network itself says it looked at (0..1), where it has such an output.
+    """
+
+    method: str
+    label: str
+    probability: float
+    regions: tuple[Influence, ...]
+    action_units: tuple[Influence, ...]
+    map: Field | None = None
+    attention: Field | None = None

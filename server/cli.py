@@ -164,6 +164,7 @@ def analyze(  # noqa: PLR0917 - each is an option of the command line
     kinds: Annotated[str, typer.Option(help="Events to report.")] = "micro,macro",
     detail: Annotated[HowMuch, typer.Option(help="With minimal, nothing that measures a face.")] = HowMuch.FULL,
     include: Annotated[str, typer.Option(help="For --json: signals, pictures or both, as signals,pictures.")] = "",
+    explain: Annotated[bool, typer.Option("--explain", help="Tell what drove each class.")] = False,
     backend: BackendOption = None,
     triton_address: AddressOption = None,
     ca_file: CaFileOption = None,
@@ -175,6 +176,8 @@ def analyze(  # noqa: PLR0917 - each is an option of the command line
         raise typer.BadParameter("choose one of --json and --csv")
     if include and not json:
         raise typer.BadParameter("--include is for --json, which alone can show it")
+    if explain and csv:
+        raise typer.BadParameter("--explain is for the table and for --json: CSV has no place for it")
     if plot is not None and len(clips) != 1:
         raise typer.BadParameter("--plot takes a single clip")
     if url is not None and (backend or triton_address):
@@ -189,6 +192,7 @@ def analyze(  # noqa: PLR0917 - each is an option of the command line
         "kinds": kinds,
         "detail": detail.value,
         "include": include,
+        "explain": explain,
     }
     options = {name: str(value) for name, value in given.items() if value is not None}
     settings = _settings(backend={"kind": backend, "triton_address": triton_address})

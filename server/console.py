@@ -17,6 +17,7 @@ from server.pipeline.base import OnProgress
 from server.report.export import as_dict
 from server.settings import SettingRow
 from server.types import ModelInfo, Progress, Report
+from server.visuals import Explanation
 
 _PIPED_WIDTH = 200
 
@@ -71,7 +72,9 @@ def show_report(name: str, report: Report) -> None:
         f"{name}: {clip.duration_s:.2f} s, {clip.frames} frames at {clip.fps:.0f} fps, {clip.width}x{clip.height}; "
         f"{model.name} version {model.version} ({model.backend}), {report.timings_ms.get('total', 0.0) / 1000:.1f} s\n"
     )
-    table = _table("face", "kind", "onset s", "apex s", "offset s", "label", "confidence", "evidence")
+    explained = any(event.explanation for event in report.events)
+    columns = ("face", "kind", "onset s", "apex s", "offset s", "label", "confidence", "evidence")
+    table = _table(*columns, *(("rests on",) if explained else ()))
     for event in report.events:
         table.add_row(
             str(event.track_id),
@@ -80,12 +83,19 @@ def show_report(name: str, report: Report) -> None:
             "withheld" if event.abstained else event.label,
             f"{event.confidence:.2f}",
             ", ".join((event.evidence.grade, *event.evidence.reasons)),
+            *((_rests_on(event.explanation),) if explained else ()),
         )
     if not report.events:
         table.add_row("-", "none found")
     _show(table)
     for warning in report.warnings:
         say(f"{name}: {warning.message}")
+
+
+def _rests_on(why: Explanation | None) -> str:
+    """The strongest region and the strongest action unit, and what the label loses without each."""
+    first = [parts[0] for parts in (why.regions, why.action_units) if parts] if why else []
+    return ", ".join(f"{each.name.replace('_', ' ')} {each.drop:.2f}" for each in first) or "not explained"
 
 
 def report_line(name: str, report: Report) -> str:

@@ -205,6 +205,7 @@ def _event(event: Event) -> pb.Event:
         regions=event.regions,
         evidence=_evidence(event.evidence),
         pictures=visuals.event_pictures(event.pictures),
+        explanation=visuals.explanation(event.explanation),
     )
 
 

@@ -38,6 +38,7 @@ def analyze_options(message: pb.AnalyzeOptions) -> AnalyzeOptions:
         kinds=_kinds(message.kinds),
         detail=_choice("detail", message.detail, _DETAILS),
         include=frozenset(_choice("include", value, _EXTRAS) for value in message.include),
+        explain=message.explain,
     )
     check_options(options)
     return options

@@ -1,4 +1,4 @@
-"""Signals and pictures of a report to messages of the interface; pixels travel as they are there, not as text."""
+"""Signals, pictures and explanations of a report to messages of the interface, where pixels travel as they are."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 
 from glimpse.v1 import micro_expressions_pb2 as pb
 
-from server.visuals import Candidate, EventPictures, FaceSignals, Field, Picture
+from server.visuals import Candidate, EventPictures, Explanation, FaceSignals, Field, Influence, Picture
 
 
 def face_signals(told: FaceSignals) -> pb.FaceSignals:
@@ -39,6 +39,25 @@ def event_pictures(shown: EventPictures | None) -> pb.EventPictures | None:
         course_s=shown.course_s,
         landmarks=[number for point in shown.landmarks for number in point],
     )
+
+
+def explanation(why: Explanation | None) -> pb.Explanation | None:
+    """What drove the class of one event, where that is told."""
+    if why is None:
+        return None
+    return pb.Explanation(
+        method=pb.ExplanationMethod.Value(f"EXPLANATION_METHOD_{why.method.upper()}"),
+        label=why.label,
+        probability=why.probability,
+        regions=[_influence(each) for each in why.regions],
+        action_units=[_influence(each) for each in why.action_units],
+        map=_field(why.map) if why.map else None,
+        attention=_field(why.attention) if why.attention else None,
+    )
+
+
+def _influence(part: Influence) -> pb.Influence:
+    return pb.Influence(name=part.name, side=pb.Side.Value(f"SIDE_{part.side.upper()}"), drop=part.drop)
 
 
 def _picture(picture: Picture) -> pb.Picture:

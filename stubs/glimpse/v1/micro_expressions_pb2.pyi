@@ -139,6 +139,23 @@ EXTRA_PICTURES: Extra.ValueType  # 2
 """Pictures and flow of each event."""
 Global___Extra: typing_extensions.TypeAlias = Extra
 
+class _ExplanationMethod:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _ExplanationMethodEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_ExplanationMethod.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    EXPLANATION_METHOD_UNSPECIFIED: _ExplanationMethod.ValueType  # 0
+    EXPLANATION_METHOD_OCCLUSION: _ExplanationMethod.ValueType  # 1
+    """Parts of the movement were hidden, and the model was asked again."""
+
+class ExplanationMethod(_ExplanationMethod, metaclass=_ExplanationMethodEnumTypeWrapper): ...
+
+EXPLANATION_METHOD_UNSPECIFIED: ExplanationMethod.ValueType  # 0
+EXPLANATION_METHOD_OCCLUSION: ExplanationMethod.ValueType  # 1
+"""Parts of the movement were hidden, and the model was asked again."""
+Global___ExplanationMethod: typing_extensions.TypeAlias = ExplanationMethod
+
 class _CandidateOutcome:
     ValueType = typing.NewType("ValueType", builtins.int)
     V: typing_extensions.TypeAlias = ValueType
@@ -367,6 +384,7 @@ class AnalyzeOptions(google.protobuf.message.Message):
     APEX_S_FIELD_NUMBER: builtins.int
     DETAIL_FIELD_NUMBER: builtins.int
     INCLUDE_FIELD_NUMBER: builtins.int
+    EXPLAIN_FIELD_NUMBER: builtins.int
     model: builtins.str
     """The server's default where empty."""
     version: builtins.str
@@ -376,6 +394,8 @@ class AnalyzeOptions(google.protobuf.message.Message):
     """Times in the clip that fix one event instead of spotting."""
     apex_s: builtins.float
     detail: Global___Detail.ValueType
+    explain: builtins.bool
+    """What drove each class; minimal and this exclude each other."""
     @property
     def kinds(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[Global___EventKind.ValueType]:
         """Both where empty."""
@@ -395,10 +415,11 @@ class AnalyzeOptions(google.protobuf.message.Message):
         apex_s: builtins.float | None = ...,
         detail: Global___Detail.ValueType = ...,
         include: collections.abc.Iterable[Global___Extra.ValueType] | None = ...,
+        explain: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_apex_s", b"_apex_s", "_onset_s", b"_onset_s", "apex_s", b"apex_s", "onset_s", b"onset_s"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_apex_s", b"_apex_s", "_onset_s", b"_onset_s", "apex_s", b"apex_s", "detail", b"detail", "faces", b"faces", "include", b"include", "kinds", b"kinds", "model", b"model", "onset_s", b"onset_s", "version", b"version"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_apex_s", b"_apex_s", "_onset_s", b"_onset_s", "apex_s", b"apex_s", "detail", b"detail", "explain", b"explain", "faces", b"faces", "include", b"include", "kinds", b"kinds", "model", b"model", "onset_s", b"onset_s", "version", b"version"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__apex_s: typing_extensions.TypeAlias = typing.Literal["apex_s"]
     _WhichOneofArgType__apex_s: typing_extensions.TypeAlias = typing.Literal["_apex_s", b"_apex_s"]
@@ -669,6 +690,7 @@ class Event(google.protobuf.message.Message):
     REGIONS_FIELD_NUMBER: builtins.int
     EVIDENCE_FIELD_NUMBER: builtins.int
     PICTURES_FIELD_NUMBER: builtins.int
+    EXPLANATION_FIELD_NUMBER: builtins.int
     track_id: builtins.int
     kind: Global___EventKind.ValueType
     onset_s: builtins.float
@@ -689,6 +711,10 @@ class Event(google.protobuf.message.Message):
     def pictures(self) -> Global___EventPictures:
         """Where they were asked for; not in live streams."""
 
+    @property
+    def explanation(self) -> Global___Explanation:
+        """Where it was asked for and could be made; not in live streams."""
+
     def __init__(
         self,
         *,
@@ -704,13 +730,88 @@ class Event(google.protobuf.message.Message):
         regions: collections.abc.Iterable[builtins.str] | None = ...,
         evidence: Global___Evidence | None = ...,
         pictures: Global___EventPictures | None = ...,
+        explanation: Global___Explanation | None = ...,
     ) -> None: ...
-    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["evidence", b"evidence", "pictures", b"pictures", "prediction", b"prediction"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["evidence", b"evidence", "explanation", b"explanation", "pictures", b"pictures", "prediction", b"prediction"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["apex_frame", b"apex_frame", "apex_s", b"apex_s", "evidence", b"evidence", "kind", b"kind", "offset_frame", b"offset_frame", "offset_s", b"offset_s", "onset_frame", b"onset_frame", "onset_s", b"onset_s", "pictures", b"pictures", "prediction", b"prediction", "regions", b"regions", "track_id", b"track_id"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["apex_frame", b"apex_frame", "apex_s", b"apex_s", "evidence", b"evidence", "explanation", b"explanation", "kind", b"kind", "offset_frame", b"offset_frame", "offset_s", b"offset_s", "onset_frame", b"onset_frame", "onset_s", b"onset_s", "pictures", b"pictures", "prediction", b"prediction", "regions", b"regions", "track_id", b"track_id"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___Event: typing_extensions.TypeAlias = Event
+
+@typing.final
+class Explanation(google.protobuf.message.Message):
+    """What drove the class of one event."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    METHOD_FIELD_NUMBER: builtins.int
+    LABEL_FIELD_NUMBER: builtins.int
+    PROBABILITY_FIELD_NUMBER: builtins.int
+    REGIONS_FIELD_NUMBER: builtins.int
+    ACTION_UNITS_FIELD_NUMBER: builtins.int
+    MAP_FIELD_NUMBER: builtins.int
+    ATTENTION_FIELD_NUMBER: builtins.int
+    method: Global___ExplanationMethod.ValueType
+    label: builtins.str
+    """What is explained."""
+    probability: builtins.float
+    @property
+    def regions(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Influence]:
+        """Strongest first."""
+
+    @property
+    def action_units(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Influence]: ...
+    @property
+    def map(self) -> Global___Field:
+        """Loss of probability by place on the aligned crop."""
+
+    @property
+    def attention(self) -> Global___Field:
+        """What the network itself says it looked at on the aligned crop, 0 to 1, where it has such an output."""
+
+    def __init__(
+        self,
+        *,
+        method: Global___ExplanationMethod.ValueType = ...,
+        label: builtins.str = ...,
+        probability: builtins.float = ...,
+        regions: collections.abc.Iterable[Global___Influence] | None = ...,
+        action_units: collections.abc.Iterable[Global___Influence] | None = ...,
+        map: Global___Field | None = ...,
+        attention: Global___Field | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["attention", b"attention", "map", b"map"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["action_units", b"action_units", "attention", b"attention", "label", b"label", "map", b"map", "method", b"method", "probability", b"probability", "regions", b"regions"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___Explanation: typing_extensions.TypeAlias = Explanation
+
+@typing.final
+class Influence(google.protobuf.message.Message):
+    """How much of the label's probability is lost when one part of the motion is hidden; negative where it rises."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    SIDE_FIELD_NUMBER: builtins.int
+    DROP_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """A region of the face, or an action unit such as AU12."""
+    side: Global___Side.ValueType
+    drop: builtins.float
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        side: Global___Side.ValueType = ...,
+        drop: builtins.float = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["drop", b"drop", "name", b"name", "side", b"side"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___Influence: typing_extensions.TypeAlias = Influence
 
 @typing.final
 class Picture(google.protobuf.message.Message):
