@@ -117,7 +117,7 @@ export class Lane {
       scales: { x: { time: false }, y: { range: [0, top] } },
       series: [{}, ...(lines.length > 0 ? lines.map((line) => this.#series(line)) : [{ scale: "y" }])],
       axes: [
-        { ...axis, values: (_, ticks) => ticks.map((tick) => `${+tick.toFixed(3)} s`) },
+        { ...axis, size: 32, values: (_, ticks) => ticks.map((tick) => `${+tick.toFixed(3)} s`) },
         signals
           ? { ...axis, size: 44, values: (_, ticks) => ticks.map((tick) => `${+tick.toFixed(1)} %`) }
           : { ...axis, size: 12, values: () => [], grid: { show: false }, ticks: { show: false } },
@@ -184,11 +184,12 @@ export class Lane {
       if (apex === undefined) continue;
       element.querySelector(".apex").style.left = `${x(apex) - left}px`;
       const chip = element.querySelector(".chip");
-      const free = ends.findIndex((end) => end <= left);
+      const start = Math.min(left, width - chip.offsetWidth);
+      const free = ends.findIndex((end) => end <= start);
       const row = free < 0 ? 0 : free;
-      ends[row] = left + chip.offsetWidth + 4;
+      ends[row] = start + chip.offsetWidth + 4;
       chip.style.top = `${2 + 24 * row}px`;
-      chip.style.left = `${Math.min(0, width - left - chip.offsetWidth)}px`;
+      chip.style.left = `${start - left}px`;
     }
     this.#placePlayhead();
   }
@@ -207,17 +208,23 @@ export class Lane {
     const scale = devicePixelRatio;
     ctx.save();
     ctx.font = `${12 * scale}px system-ui, sans-serif`;
+    ctx.textAlign = "left";
     ctx.fillStyle = colour("--text");
+    const { left, width } = plot.bbox;
+    let taken = left;
     for (const event of report.events.filter(({ track_id }) => track_id === track)) {
       const peak = peakOf(signals, event);
       const x = plot.valToPos(event.apex_s, "x", true);
-      if (!peak || x < plot.bbox.left || x > plot.bbox.left + plot.bbox.width) continue;
+      if (!peak || x < left || x > left + width) continue;
       const y = plot.valToPos(peak.value, "y", true);
-      const text = `${peak.name} ${peak.value.toFixed(1)} %`;
-      const wide = ctx.measureText(text).width;
-      const room = plot.bbox.left + plot.bbox.width - x;
       ctx.fillRect(x - 2 * scale, y - 2 * scale, 4 * scale, 4 * scale);
-      if (report.events.length <= 4 || plot.bbox.width > 40 * scale * report.events.length * 3) ctx.fillText(text, room > wide + 8 * scale ? x + 6 * scale : x - wide - 6 * scale, y - 4 * scale);
+      const text = `${peak.name} ${peak.value.toFixed(1)} %`;
+      const wide = ctx.measureText(text).width + 6 * scale;
+      // Beside its peak, on the side where there is room; where there is none, the table has it.
+      const start = x + wide <= left + width ? x + 6 * scale : x - wide;
+      if (start < taken) continue;
+      ctx.fillText(text, start, y - 4 * scale);
+      taken = start + wide;
     }
     ctx.restore();
   }
