@@ -30,7 +30,7 @@ export function mountLive(container, { credential }) {
     view.sampleFields.hidden = camera;
     view.start.textContent = camera ? "Start the camera" : "Play the sample";
     const sample = samples.find((each) => each.file === view.sample.value);
-    view.sampleText.textContent = sample ? `${sample.text} Made from one public-domain portrait (NASA).` : "";
+    view.sampleText.textContent = sample ? `${capital(sample.text)}. Made from one public-domain portrait (NASA).` : "";
   }
 
   async function listCameras() {
@@ -105,7 +105,7 @@ export function mountLive(container, { credential }) {
     if (run) void listCameras();
   }
 
-  function over(problem, stats, { counts, events, saveEvents }) {
+  function over(problem, stats, { kind, counts, events, saveEvents }) {
     run = null;
     const found = `${capital(counted(events.length, "event"))} found.`;
     if (problem) fail(problem);
@@ -114,7 +114,7 @@ export function mountLive(container, { credential }) {
     if (stats) showFigures(figures, endFigures(stats, counts));
     view.summary.replaceChildren(
       el("h2", {}, `The stream has ended. ${found}`),
-      el("p", { class: "muted" }, "The camera is off. No picture was kept; the events below go when the page is closed, or when you start again."),
+      el("p", { class: "muted" }, `${kind === "camera" ? "The camera is off. " : ""}No picture was kept; the events below go when the page is closed, or when you start again.`),
       figures,
     );
     view.summary.hidden = counts.seen === 0 && !stats;

@@ -6,11 +6,17 @@ const DELAYS_KEPT = 60;
 
 /** Pictures per second by their capture times. */
 export function openRate() {
-  let times = [];
+  const times = [];
+  let longest = 0;
   return {
     add(captureUs) {
+      if (times.length) longest = Math.max(longest, captureUs - times.at(-1));
       times.push(captureUs);
       while (captureUs - times[0] > WINDOW_US) times.shift();
+    },
+    /** The longest time between two pictures, ms. */
+    get longestGap() {
+      return longest / 1000;
     },
     /** Null until there are enough. */
     get fps() {
@@ -37,11 +43,12 @@ export function openDelays() {
 const rounded = (value, unit) => (value === null ? "not known yet" : `${Math.round(value)} ${unit}`);
 
 /** While it runs. */
-export function runningFigures({ counts, fps, delay, size, announced }) {
+export function runningFigures({ counts, rate, delay, size, announced }) {
   return [
     ["Picture", size],
     ["Pictures a second, announced", announced ? `${Math.round(announced)}` : "not told"],
-    ["Pictures a second, seen", rounded(fps, "")],
+    ["Pictures a second, seen", rounded(rate.fps, "")],
+    ["Longest time between two pictures", rounded(rate.longestGap, "ms")],
     ["From picture to answer, median", rounded(delay, "ms")],
     ["Pictures looked at", `${counts.analysed} of ${counts.seen}`],
     ["Left out here, since network or browser were slow", `${counts.leftOut}`],

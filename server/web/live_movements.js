@@ -2,7 +2,7 @@
 
 import { el } from "./dom.js";
 import { spanWords, withdrawnSentence } from "./live_words.js";
-import { capital, gradeSentence, kindName, labelName, seconds, sentence, sureness, unitName } from "./words.js";
+import { capital, gradeSentence, kindName, labelName, seconds, sureness, unitName } from "./words.js";
 
 /** Entries of the list; older ones go, but their events are kept for the download. */
 const MOST_ENTRIES = 100;
@@ -80,15 +80,17 @@ export function openMovements(list, tell) {
 }
 
 function contents(movement) {
-  const { state, event } = movement;
-  if (state === "event") return told(event);
   const at = `${seconds(movement.onset_s)} s`;
-  const words = {
-    onset: `Something began to move at ${at}.`,
-    candidate: `A movement that began at ${at} has passed its strongest moment. What it is comes when it has ended.`,
-    withdrawn: `Withdrawn, from ${at}: ${withdrawnSentence(movement.reason)}.`,
-  };
-  return [el("p", {}, words[state])];
+  switch (movement.state) {
+    case "event":
+      return told(movement.event);
+    case "onset":
+      return [el("p", {}, `Something began to move at ${at}.`)];
+    case "candidate":
+      return [el("p", {}, `A movement that began at ${at} has passed its strongest moment. What it is comes when it has ended.`)];
+    default:
+      return [el("p", {}, `Withdrawn, from ${at}: ${withdrawnSentence(movement.reason)}.`)];
+  }
 }
 
 function told(event) {
@@ -110,7 +112,7 @@ function told(event) {
       : el("p", { class: "small" }, "No action unit was named."),
     el("p", { class: "small" },
       el("strong", { class: `grade ${event.evidence.grade}` }, `Evidence: ${event.evidence.grade}. `),
-      event.evidence.reasons.map(sentence).join(" ") || gradeSentence(event.evidence.grade)),
+      event.evidence.reasons.map((reason) => `${capital(reason)}.`).join(" ") || gradeSentence(event.evidence.grade)),
   ];
 }
 

@@ -2,8 +2,8 @@
 
 import { NOTABLE_IOD } from "./live_motion.js";
 
-/** The aligned crop in eye distances from the middle of the eyes: left, top, right, bottom (server/types.py). */
-const CROP = [-128 / 115.2, -96 / 115.2, 128 / 115.2, 160 / 115.2];
+/** The aligned crop with the chin, in eye distances from the middle of the eyes: left, top, right, bottom (server/types.py). */
+const CROP = [-128 / 115.2, -96 / 115.2, 128 / 115.2, 224 / 115.2];
 /** Where regions are on a face like that of the samples, in eye distances from the middle of the eyes; mirrored. */
 const ON_THE_RIGHT = {
   brow_inner: [0.23, -0.27],

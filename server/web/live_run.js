@@ -30,8 +30,8 @@ const GRADES = ["good", "fair", "poor"];
  * @param {object} how.source of live_source.js, which shows in `view.video`
  * @param {() => string} how.credential
  * @param {"largest"|"all"} how.faces
- * @param {(problem: object|null, stats: object|null, run: object) => void} how.over once; `run` has `counts`, `events`
- *   and `saveEvents`
+ * @param {(problem: object|null, stats: object|null, run: object) => void} how.over once; `run` has `kind`
+ *   of the source, `counts`, `events` and `saveEvents`
  */
 export function openRun({ view, timeline, source, credential, faces, over }) {
   const rate = openRate();
@@ -84,7 +84,7 @@ export function openRun({ view, timeline, source, credential, faces, over }) {
         redraw();
         clearFaces(view.overlay);
         view.running.hidden = true;
-        over(problem, stats, { counts: session.counts, events: movements.events, saveEvents });
+        over(problem, stats, { kind: source.kind, counts: session.counts, events: movements.events, saveEvents });
       },
     },
   });
@@ -131,7 +131,7 @@ export function openRun({ view, timeline, source, credential, faces, over }) {
     state = name;
     const words = {
       connecting: "Connecting",
-      running: source.kind === "camera" ? "Looking at the camera" : "Looking at the sample",
+      running: `Live from the ${source.kind}`,
       away: detail && `Connection lost. Trying again in ${Math.ceil(detail.pauseS)} s`,
       ending: "Ending",
     };
@@ -147,7 +147,7 @@ export function openRun({ view, timeline, source, credential, faces, over }) {
       say(view.rateSays, level, text + slowerThanSaid(fps, source.announcedFps));
     }
     const size = `${view.video.videoWidth} × ${view.video.videoHeight}`;
-    const figures = { counts: session.counts, fps, delay: delays.median, size, announced: source.announcedFps };
+    const figures = { counts: session.counts, rate, delay: delays.median, size, announced: source.announcedFps };
     showFigures(view.figures, runningFigures(figures));
   }
 

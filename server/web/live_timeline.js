@@ -3,14 +3,16 @@
 import { KEPT_S, NOTABLE_IOD, PARTS } from "./live_motion.js";
 
 const LANE_PX = 34;
-const LABEL_PX = 18;
+const LABEL_PX = 20;
+const BAND_PX = 18;
+const WORDS_PX = 18;
 const LEAST_TOP_IOD = 0.04;
 const AXIS_PX = 22;
 const FONT = "12px system-ui, sans-serif";
-const GAP_S = 0.4;
-const COLOURS = ["text", "muted", "line", "accent", "micro", "macro", "withdrawn", "panel"];
+const GAP_S = 0.2;
+const COLOURS = ["text", "muted", "line", "accent", "micro", "macro", "withdrawn"];
 
-const TIMELINE_PX = PARTS.length * (LANE_PX + LABEL_PX) + LABEL_PX + LANE_PX + AXIS_PX;
+const TIMELINE_PX = PARTS.length * (LANE_PX + LABEL_PX) + LABEL_PX + BAND_PX + WORDS_PX + AXIS_PX;
 
 /** @param {HTMLCanvasElement} canvas as wide as its box; redrawn by `draw` */
 export function openTimeline(canvas) {
@@ -57,7 +59,7 @@ function lane(picture, { name, part, samples, x, width, top, colours }) {
   const bottom = (part + 1) * (LANE_PX + LABEL_PX);
   const height = (size) => (Math.min(size, top) / top) * LANE_PX;
   picture.fillStyle = colours.muted;
-  picture.fillText(name, 2, bottom - LANE_PX - 5);
+  picture.fillText(name, 0, bottom - LANE_PX - 3);
   picture.strokeStyle = colours.line;
   picture.lineWidth = 1;
   line(picture, [[0, bottom + 0.5], [width, bottom + 0.5]]);
@@ -89,7 +91,7 @@ function line(picture, points) {
 function bands(picture, movements, x, now, width, colours) {
   const laneTop = PARTS.length * (LANE_PX + LABEL_PX) + LABEL_PX;
   picture.fillStyle = colours.muted;
-  picture.fillText("Movements", 2, laneTop - 5);
+  picture.fillText("Movements", 0, laneTop - 5);
   for (const movement of movements) {
     const end = movement.offset_s ?? movement.until_s ?? now;
     if (x(end) < 0) continue;
@@ -97,23 +99,19 @@ function bands(picture, movements, x, now, width, colours) {
     const colour = colours[movement.state === "event" ? movement.event.kind : movement.state === "withdrawn" ? "withdrawn" : "accent"];
     picture.globalAlpha = 0.14;
     picture.fillStyle = colour;
-    picture.fillRect(left, 0, right - left, laneTop + LANE_PX - 8);
+    picture.fillRect(left, 0, right - left, laneTop);
     picture.globalAlpha = 1;
     picture.strokeStyle = colour;
     picture.lineWidth = 2;
     picture.setLineDash(movement.state === "event" ? [] : [4, 3]);
-    picture.strokeRect(left, laneTop, right - left, LANE_PX - 8);
+    picture.strokeRect(left, laneTop, right - left, BAND_PX);
     picture.setLineDash([]);
     if (movement.apex_s !== undefined && movement.state !== "withdrawn") {
-      line(picture, [[x(movement.apex_s), laneTop], [x(movement.apex_s), laneTop + LANE_PX - 8]]);
+      line(picture, [[x(movement.apex_s), laneTop], [x(movement.apex_s), laneTop + BAND_PX]]);
     }
-    const words = movement.short;
-    const room = picture.measureText(words).width + 6;
-    const beside = right + 4 + room < width ? right + 4 : left - room;
-    picture.fillStyle = colours.panel;
-    picture.fillRect(beside, laneTop + 4, room, 18);
+    const room = picture.measureText(movement.short).width;
     picture.fillStyle = colours.text;
-    picture.fillText(words, beside + 3, laneTop + 17);
+    picture.fillText(movement.short, Math.min((left + right - room) / 2, width - room), laneTop + BAND_PX + WORDS_PX - 4);
   }
 }
 

@@ -4,7 +4,7 @@ import { el } from "./dom.js";
 
 /** Pictures per second that may be asked for; 0 is the camera's highest. */
 const RATES = [
-  [0, "as many as the camera gives"],
+  [0, "the camera’s most"],
   [30, "30"],
   [60, "60"],
   [120, "120"],
@@ -52,7 +52,8 @@ function setup(view) {
     el("label", { for: "live-agree" }, view.agree, " I know this, and everybody who is in view knows and agrees."),
   );
   view.form = el("form", { class: "panel", novalidate: true },
-    el("h2", {}, "What to look at"),
+    el("h2", {}, "Watch a face live"),
+    el("p", { class: "muted measure" }, "The page shows how brows, eyelids, nose, mouth and chin move while they do, and names an expression a moment after it has ended."),
     el("fieldset", { class: "choices" }, el("legend", { class: "hidden-text" }, "Source"),
       choice("camera", "A camera", "Your own face, now", true),
       choice("sample", "A sample", "Try it without a camera", false)),
@@ -94,7 +95,7 @@ function motion(view) {
 }
 
 function seen(view) {
-  view.movements = el("ol", { class: "movements", "aria-label": "Movements, newest first" });
+  view.movements = el("ol", { class: "movements", tabindex: "0", "aria-label": "Movements, newest first" });
   view.nothing = el("p", { class: "muted" },
     "Nothing yet. A movement is told when it begins (onset), when it has passed its strongest moment (apex), and when it is over (offset); only then is it named.");
   view.save = el("button", { type: "button", disabled: true }, "Save events (JSON Lines)");
