@@ -48,6 +48,8 @@ class AnalyzeParameters(ModelParameters):
         default=False, description="Ask for an explanation; answered with a warning until models give one."
     )
 
+    slow: float = Field(default=1.0, ge=1, le=20, description="How much slower events play in an annotated video.")
+
     def options(self) -> AnalyzeOptions:
         """The same without the protocol. Raises `OptionError` for a combination that cannot be answered."""
         options = AnalyzeOptions(
