@@ -15,7 +15,7 @@ from server.api.facts import ServerFacts
 from server.api.limits import Admission, Gauges, Limits, Ticket
 from server.api.reports import read_report
 from server.errors import DeadlineExceeded, GlimpseError
-from server.pipeline.base import Analyzer, LiveAnalyzer, OnProgress
+from server.pipeline.base import Analyzer, LiveAnalyzer, OnProgress, abstains_below
 from server.spans import Tracer
 from server.types import AnalyzeOptions, Classification, Encoded, ModelRef, Report
 
@@ -164,8 +164,7 @@ class Gateway:
             info = await self.analyzer.model(model.name)
         except GlimpseError:
             return None
-        known = info.contract.get("abstain_below") if model.version in info.versions[-1:] else None
-        return float(known) if known else None
+        return abstains_below(info, model.version)
 
 
 @asynccontextmanager

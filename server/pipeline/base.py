@@ -53,6 +53,12 @@ def with_all(options: AnalyzeOptions) -> AnalyzeOptions:
     return replace(options, include=frozenset({"signals", "pictures"}), explain=True)
 
 
+def abstains_below(info: ModelInfo, version: str) -> float | None:
+    """The confidence below which a model abstains; None where `version` is not the one whose contract is known."""
+    known = info.contract.get("abstain_below") if version in info.versions[-1:] else None
+    return float(known) if known else None
+
+
 def check_stream_options(options: StreamOptions) -> None:
     """What can be known to be wrong before a stream takes anything. Raises `OptionError`."""
     if not 0 < options.frame_rate <= MOST_FRAME_RATE:

@@ -202,7 +202,8 @@ def caption(event: Event) -> str:
     if event.abstained:
         return f"withheld ({event.confidence:.0%})"
     label = "".join(character if character.isprintable() else "?" for character in event.label[:24])
-    return f"{label} {event.confidence:.0%}"
+    sure = "> 99%" if 0.995 <= event.confidence < 1 else f"{event.confidence:.0%}"
+    return f"{label} {sure}"
 
 
 def slowed(events: Sequence[Event], time_s: float, slow: float) -> float:

@@ -53,6 +53,7 @@ _PLACES: Mapping[int, tuple[float, float, float, float, float, float]] = {
 }
 _FILL = "#0072b2"
 _ARROW = 0.17
+_LABEL_STEP = 0.17
 
 
 def draw_face(axes: Axes, units: Sequence[ActionUnit]) -> None:
@@ -61,10 +62,13 @@ def draw_face(axes: Axes, units: Sequence[ActionUnit]) -> None:
     axes.set_xlim(-1.02, 1.02)
     axes.set_ylim(1.12, -1.05)
     axes.set_aspect("equal")
-    for unit in units:
-        if unit.au in _PLACES:
-            for side in (-1, 1) if unit.side == "both" else (-1,) if unit.side == "left" else (1,):
+    shown = sorted((unit for unit in units if unit.au in _PLACES), key=lambda unit: _PLACES[unit.au][1])
+    for side, name in ((-1, "left"), (1, "right")):
+        free = -1.0
+        for unit in shown:
+            if unit.side in {name, "both"}:
                 _place(axes, unit, side)
+                free = _label(axes, unit, side, free)
     _features(axes)
     axes.text(-1.0, 1.1, "left", fontsize=TINY_PT, color=MUTED, va="bottom")
     axes.text(1.0, 1.1, "right", fontsize=TINY_PT, color=MUTED, va="bottom", ha="right")
@@ -80,12 +84,17 @@ def _place(axes: Axes, unit: ActionUnit, side: int) -> None:
     head = (side * (x + far * outward), y - far * up)
     arrow = FancyArrowPatch(tail, head, arrowstyle="-|>", mutation_scale=6, linewidth=1.1, color=INK, zorder=5)
     axes.add_patch(arrow)
-    margin = 0.985
-    axes.plot([side * x, side * margin], [y, y], color=MUTED, linewidth=0.35, zorder=1)
-    words = f"{unit.au}"
+
+
+def _label(axes: Axes, unit: ActionUnit, side: int, free: float) -> float:
+    """The number of a unit beside the face, at `free` or below; returns where the next one may be."""
+    x, y, *_ = _PLACES[unit.au]
+    at, margin = max(y, free), 0.985
+    axes.plot([side * x, side * margin], [y, at], color=MUTED, linewidth=0.35, zorder=1)
     ends: dict[str, Any] = {"ha": "left" if side > 0 else "right", "va": "center"}
     box: dict[str, Any] = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": MUTED, "linewidth": 0.4}
-    axes.text(side * margin, y, words, fontsize=TINY_PT, zorder=6, bbox=box, **ends)
+    axes.text(side * margin, at, str(unit.au), fontsize=TINY_PT, zorder=6, bbox=box, **ends)
+    return at + _LABEL_STEP
 
 
 def _features(axes: Axes) -> None:

@@ -26,7 +26,7 @@ _HEAD_IN, _ROW_IN, _FOOT_IN = 0.86, 2.56, 1.7
 _EXTENT = (0, CROP_SIZE_PX, CROP_SIZE_PX, 0)
 _FACTOR = 4
 _LEAST_FLOW_PX, _LEAST_STRAIN = 0.5, 0.005
-_ARROWS, _WEAK = 15, 0.2
+_ARROWS, _WEAK, _ARROW = 15, 0.2, "#8f1d06"
 _MOST_LABELS, _MOST_UNITS, _MOST_INFLUENCES = 7, 9, 6
 NO_PICTURES = (
     "This report has no pictures of the event, so onset and apex, flow and strain cannot be shown. "
@@ -158,10 +158,10 @@ def _arrows(page: Page, seen: _Seen, top: float, below: float) -> None:
     x, y = np.meshgrid((columns + 0.5) * CROP_SIZE_PX / width, (rows + 0.5) * CROP_SIZE_PX / height)
     shown = size > _WEAK * full
     longer = max(1.0, round(22 / full))
-    for colour, line in (("white", 0.011), ("#a3240b", 0.007)):
+    if shown.any():
         axes.quiver(
-            x[shown], y[shown], u[shown], v[shown], color=colour, angles="xy", scale_units="xy", scale=1 / longer,
-            width=line, headwidth=3.6, headlength=4, headaxislength=3.6, minlength=0,
+            x[shown], y[shown], u[shown], v[shown], color=_ARROW, angles="xy", scale_units="xy", scale=1 / longer,
+            width=0.008, headwidth=3.6, headlength=4, headaxislength=3.6, minlength=0,
         )  # fmt: skip
     axes.set_xlim(0, CROP_SIZE_PX)
     axes.set_ylim(CROP_SIZE_PX, 0)
@@ -208,7 +208,7 @@ def _classes(axes: Axes, event: Event, threshold: float | None) -> None:
         }
         at = probability - 0.02 if inside else probability + 0.02
         weight = "bold" if label == event.label else "normal"
-        axes.text(at, place, f"{probability:.1%}", fontsize=style.SMALL_PT, weight=weight, **look)
+        axes.text(at, place, words.percent(probability, 1), fontsize=style.SMALL_PT, weight=weight, **look)
     axes.set_yticks(range(len(rows)), [style.plain(label, 13) for label, _ in rows], fontsize=style.TEXT_PT)
     axes.set_xticks([0, 0.5, 1], ["0", "50", "100 %"])
     axes.tick_params(axis="y", length=0)

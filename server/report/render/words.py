@@ -19,11 +19,19 @@ REASONS = {
 """Why a movement is no event, as short as a timeline needs it."""
 
 
+def percent(share: float, digits: int = 0) -> str:
+    """A share in percent, never rounded up to certainty."""
+    text = f"{share:.{digits}%}"
+    if share < 1 and text == f"{1:.{digits}%}":
+        return f"> {1 - 10 ** -(digits + 2):.{digits}%}"
+    return text
+
+
 def caption(event: Event) -> str:
     """The class and its confidence, or that it is withheld."""
     if event.abstained:
-        return f"withheld ({event.confidence:.0%})"
-    return f"{plain(event.label, 24)} {event.confidence:.0%}"
+        return f"withheld ({percent(event.confidence)})"
+    return f"{plain(event.label, 24)} {percent(event.confidence)}"
 
 
 def when(event: Event) -> str:
