@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from fastapi import FastAPI
 from server import __version__
 from server.access.guard import Guard
 from server.admin import open_admin
-from server.api.gateway import Gateway
+from server.api.gateway import Drawn, Gateway
 from server.api.grpc.listening import GrpcServer
 from server.api.hosts import Hosts
 from server.api.limits import Admission
@@ -149,13 +150,20 @@ async def _grpc(settings: Settings, gateway: Gateway, certificates: Certificates
 
 def renderers() -> Mapping[str, Callable[[Report], bytes]]:
     """The forms of a report other than JSON, by media type."""
-    return {"text/csv": lambda report: events_csv(report).encode(), "image/png": _timeline}
+    return {
+        "text/csv": lambda report: events_csv(report).encode(),
+        "image/png": Drawn(partial(_drawn, "report_png")),
+        "image/svg+xml": Drawn(partial(_drawn, "report_svg")),
+        "application/pdf": Drawn(partial(_drawn, "report_pdf")),
+    }
 
 
-def _timeline(report: Report) -> bytes:
-    from server.report.render import timeline_png
+def _drawn(form: str, report: Report, threshold: float | None) -> bytes:
+    # Loaded when the first picture is drawn: many services never draw one.
+    from server.report.render import documents
 
-    return timeline_png(report)
+    draw: Callable[..., bytes] = getattr(documents, form)
+    return draw(report, threshold=threshold)
 
 
 async def _warm_up(analyzer: Analyzer) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Sequence
-from enum import StrEnum
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +16,8 @@ from server.cli_batch import batch
 from server.cli_health import health
 from server.cli_keys import keys
 from server.cli_live import live
+from server.cli_options import AddressOption, BackendOption, Faces, HowMuch, UrlOption
+from server.cli_pictures import Pictures, kept
 from server.cli_tls import CaFileOption, CertificateOption, KeyOption, tls_of
 from server.errors import ConfigurationError, GlimpseError, OptionError
 from server.notice import NOTICE
@@ -33,32 +35,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-
-class Backend(StrEnum):
-    """Who runs the models."""
-
-    LOCAL = "local"
-    TRITON = "triton"
-
-
-class HowMuch(StrEnum):
-    """How much of a face is told."""
-
-    FULL = "full"
-    MINIMAL = "minimal"
-
-
-class Faces(StrEnum):
-    """Whose expressions."""
-
-    LARGEST = "largest"
-    ALL = "all"
-
-
-UrlOption = Annotated[str | None, typer.Option(help="Ask the running service at this URL instead.")]
-BackendOption = Annotated[Backend | None, typer.Option(help="Who runs the models.")]
-AddressOption = Annotated[str | None, typer.Option(help="gRPC address of Triton, host:port.")]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -154,7 +130,13 @@ def analyze(  # noqa: PLR0917 - each is an option of the command line
     clips: Annotated[list[Path], typer.Argument(metavar="CLIP...", help="Video files.")],
     json: Annotated[bool, typer.Option("--json", help="One JSON report per line.")] = False,
     csv: Annotated[bool, typer.Option("--csv", help="The events as CSV.")] = False,
-    plot: Annotated[Path | None, typer.Option(help="Write the timeline of the only clip as PNG.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw the only clip's timeline and events: a .png, .svg or .pdf.")
+    ] = None,
+    annotate: Annotated[
+        Path | None, typer.Option(help="Write the only clip as .mp4 with faces, events and motion drawn into it.")
+    ] = None,
+    slow: Annotated[float, typer.Option(min=1, max=20, help="How much slower events play in that.")] = 1.0,
     url: UrlOption = None,
     model: Annotated[str | None, typer.Option(help="Name of the model.")] = None,
     model_version: Annotated[str | None, typer.Option(help="Version of the model.")] = None,
@@ -178,8 +160,8 @@ def analyze(  # noqa: PLR0917 - each is an option of the command line
         raise typer.BadParameter("--include is for --json, which alone can show it")
     if explain and csv:
         raise typer.BadParameter("--explain is for the table and for --json: CSV has no place for it")
-    if plot is not None and len(clips) != 1:
-        raise typer.BadParameter("--plot takes a single clip")
+    pictures = Pictures(plot, annotate, slow)
+    pictures.check(len(clips), detail.value)
     if url is not None and (backend or triton_address):
         raise typer.BadParameter("with --url the service decides on the backend")
     tls = _tls_for(url, ca_file, client_certificate, client_key)
@@ -194,37 +176,56 @@ def analyze(  # noqa: PLR0917 - each is an option of the command line
         "include": include,
         "explain": explain,
     }
-    options = {name: str(value) for name, value in given.items() if value is not None}
+    options = pictures.asked({name: str(value) for name, value in given.items() if value is not None})
     settings = _settings(backend={"kind": backend, "triton_address": triton_address})
     shown = "json" if json else "csv" if csv else "table"
-    reports, failed = asyncio.run(_analyze_all(clips, options, url, tls, settings, shown=shown))
+    keep = partial(kept, include=include, explain=explain)
+    reports, failed = asyncio.run(
+        _analyze_all(
+            clips,
+            options,
+            url,
+            tls,
+            settings,
+            pictures=pictures,
+            keep=keep,
+            shown=shown,
+        )
+    )
     if reports:
         console.say(NOTICE)
     if csv and reports:
         _write_csv(reports)
-    if plot is not None and reports:
-        from server.report.render import timeline_png
-
-        plot.write_bytes(timeline_png(reports[0][1]))
     if failed:
         raise typer.Exit(1)
 
 
 async def _analyze_all(
-    clips: Sequence[Path], options: dict[str, str], url: str | None, tls: Tls | None, settings: Settings, *, shown: str
+    clips: Sequence[Path],
+    options: dict[str, str],
+    url: str | None,
+    tls: Tls | None,
+    settings: Settings,
+    *,
+    pictures: Pictures,
+    keep: Callable[[Report], Report],
+    shown: str,
 ) -> tuple[list[tuple[str, Report]], bool]:
     """Every clip in its turn; one that cannot be analysed costs an error line, not the others."""
     from server.analysis import open_analysis
 
     reports: list[tuple[str, Report]] = []
-    async with open_analysis(url, settings, options, tls) as run:
+    async with open_analysis(url, settings, options, tls) as analysis:
         for clip in clips:
             try:
                 with console.progress(clip.name) as on_progress:
-                    report = await run(_bytes_of(clip), on_progress)
+                    content = _bytes_of(clip)
+                    report = await analysis.analyze(content, on_progress)
+                    await pictures.write(analysis, content, report, on_progress)
             except (GlimpseError, OSError) as error:
                 console.say(f"{clip}: {error.strerror if isinstance(error, OSError) else error}")
                 continue
+            report = keep(report)
             reports.append((str(clip), report))
             if shown == "table":
                 console.show_report(str(clip), report)

@@ -17,6 +17,7 @@ from server.pipeline.base import OnProgress
 from server.settings.asking import ClientSettings
 from server.types import AnalyzeOptions, ModelInfo, Progress, Report
 
+_MODEL: TypeAdapter[ModelInfo] = TypeAdapter(ModelInfo)
 _MODELS: TypeAdapter[list[ModelInfo]] = TypeAdapter(list[ModelInfo])
 
 
@@ -49,6 +50,17 @@ class RemoteService:
         async with _asking():
             report = await self._client.analyze(clip, client.AnalyzeOptions(**asdict(options)), on_progress=tell)
         return REPORT.validate_python(asdict(report, dict_factory=_document))
+
+    async def annotate(self, clip: bytes, options: AnalyzeOptions, slow: float) -> bytes:
+        """Send a clip, get it with its report drawn into it, as MP4. Raises `RemoteProblem`."""
+        async with _asking():
+            return await self._client.annotate(clip, client.AnalyzeOptions(**asdict(options)), slow=slow)
+
+    async def model(self, name: str) -> ModelInfo:
+        """One model. Raises `RemoteProblem`."""
+        async with _asking():
+            model = await self._client.model(name)
+        return _MODEL.validate_python(asdict(model))
 
     async def models(self) -> list[ModelInfo]:
         """What the service can be asked for. Raises `RemoteProblem`."""

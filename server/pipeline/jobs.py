@@ -19,6 +19,7 @@ from server.types import (
     FaceSummary,
     Float32Array,
     Interval,
+    Report,
     ReportWarning,
 )
 from server.visuals import EventPictures, Extra, FaceSignals
@@ -92,6 +93,16 @@ class PairJob:
     recipe: str
     flow: FlowMethod
     shadow: ShadowJob | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotateJob:
+    """Draw what `report` says into the clip that it is about, events `slow` times slower; the answer is an MP4."""
+
+    data: Encoded
+    limits: MediaLimits
+    report: Report
+    slow: float
 
 
 class Movement(Protocol):

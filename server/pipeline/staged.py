@@ -20,6 +20,7 @@ _NAMES = frozenset(
         "recipes",
         "shadow",
         "explanation",
+        "annotation",
         "inference",
         "start",
     }

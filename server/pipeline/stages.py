@@ -17,6 +17,7 @@ from server.faces.detect import FaceDetector
 from server.faces.landmarks import FaceLandmarker
 from server.media.decode import ClipDecoder, open_clip, probe
 from server.media.image import read_image
+from server.pipeline.annotating import annotate
 from server.pipeline.caveats import absences, evidence_of, poor, spoken, unmeasured
 from server.pipeline.event_frames import EventFrames
 from server.pipeline.event_pictures import MOST_EVENTS, course_frames, left_out
@@ -24,7 +25,7 @@ from server.pipeline.explaining import Occluder
 from server.pipeline.face_signals import face_signals
 from server.pipeline.facelog import FaceLog
 from server.pipeline.following import Following
-from server.pipeline.jobs import ClipFindings, ClipJob, Finding, PairFindings, PairJob
+from server.pipeline.jobs import AnnotateJob, ClipFindings, ClipJob, Finding, PairFindings, PairJob
 from server.pipeline.measure import Measurer, StageClock
 from server.pipeline.second_pass import SecondPass
 from server.pipeline.shadow_inputs import ShadowMaker
@@ -53,10 +54,18 @@ class Stages:
         self._landmarker = FaceLandmarker()
         self._measurer = Measurer(self._detector, self._landmarker)
 
-    def __call__(self, job: ClipJob | PairJob, on_progress: OnProgress) -> ClipFindings | PairFindings:
+    def __call__(
+        self, job: ClipJob | PairJob | AnnotateJob, on_progress: OnProgress
+    ) -> ClipFindings | PairFindings | bytes:
         """Run one job, and wipe what it brought. Raises any `InputError`."""
         try:
-            return self._pair(job, on_progress) if isinstance(job, PairJob) else self._clip(job, on_progress)
+            match job:
+                case AnnotateJob():
+                    return annotate(job, on_progress)
+                case PairJob():
+                    return self._pair(job, on_progress)
+                case _:
+                    return self._clip(job, on_progress)
         finally:
             wipe(*((job.onset, job.apex) if isinstance(job, PairJob) else (job.data,)))
 

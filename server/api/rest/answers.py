@@ -14,6 +14,7 @@ from server.types import Classification, ModelRef, Report
 
 JSON = "application/json"
 EVENT_STREAM = "text/event-stream"
+VIDEO = "video/mp4"
 
 CLASSIFICATION: TypeAdapter[Classification] = TypeAdapter(Classification)
 
@@ -28,6 +29,11 @@ async def report_response(gateway: Gateway, report: Report, media_type: str, dea
     with span("report", {"glimpse.media_type": media_type}):
         body = report_json(report) if media_type == JSON else await gateway.render(report, media_type, deadline)
     return Response(body, headers=_headers(report), media_type=media_type)
+
+
+def video_response(report: Report, clip: bytes) -> Response:
+    """An annotated clip."""
+    return Response(clip, headers=_headers(report), media_type=VIDEO)
 
 
 def _headers(answer: Report | Classification) -> dict[str, str]:

@@ -45,6 +45,7 @@ class Ready(BaseModel):
 
 
 _BINARY = {"type": "string", "contentMediaType": "application/octet-stream", "format": "binary"}
+_PICTURES = ("image/png", "image/svg+xml", "application/pdf")
 _HEADERS = {
     "X-Request-ID": {"description": "The id of this request: the caller's or a new one.", "schema": {"type": "string"}},
     "Glimpse-Model": {"description": "Model, version and backend that answered.", "schema": {"type": "string"}},
@@ -134,7 +135,7 @@ ANALYZE: dict[str, Any] = {
             _REPORT_EXAMPLE,
             {
                 "text/csv": {"schema": {"type": "string"}},
-                "image/png": {"schema": _BINARY},
+                **{kind: {"schema": _BINARY} for kind in (*_PICTURES, "video/mp4")},
                 "text/event-stream": {
                     "schema": {"type": "string", "description": "Events `progress`, then one `report` or `problem`."},
                     "example": 'event: progress\ndata: {"stage": "decode", "done": 50, "total": 200}\n\n',
@@ -146,6 +147,24 @@ ANALYZE: dict[str, Any] = {
     "openapi_extra": _body(
         _form({"clip": "The video file."}, AnalyzeParameters), "video/mp4", "video/*", "application/octet-stream"
     ),
+}
+RENDER: dict[str, Any] = {
+    "responses": {
+        200: {
+            "description": "The report in the form that was asked for.",
+            "content": {
+                "text/csv": {"schema": {"type": "string"}},
+                **{kind: {"schema": _BINARY} for kind in _PICTURES},
+            },
+        },
+        **_problem_responses((401, 403, 406, 408, 413, 415, 422, 429, 500, 503, 504)),
+    },
+    "openapi_extra": {
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Report"}}},
+        }
+    },
 }
 CLASSIFY: dict[str, Any] = {
     "responses": {

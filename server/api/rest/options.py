@@ -55,6 +55,8 @@ class AnalyzeParameters(ModelParameters):
         default=False, description="Tell what drove each class: which regions and action units, and where on the face."
     )
 
+    slow: float = Field(default=1.0, ge=1, le=20, description="How much slower events play in an annotated video.")
+
     def options(self) -> AnalyzeOptions:
         """The same without the protocol. Raises `OptionError` for a combination that cannot be answered."""
         options = AnalyzeOptions(

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from server.access.guard import Guard
 from server.api.gateway import Telemetry
 from server.api.hosts import ANY, Hosts
-from server.api.rest import docs, inference, live, models, openapi, page, probes, problems, samples
+from server.api.rest import docs, inference, live, models, openapi, page, probes, problems, rendering, samples
 from server.api.rest.access import AccessMiddleware
 from server.api.rest.headers import SecurityHeaders
 from server.api.rest.hosts import HostCheck
@@ -37,7 +37,7 @@ def install(
     and whom `guard` lets in; pages of `allowed_origins` may read its answers. The page offers the clips of
     `sample_folder`. Raises `ConfigurationError` for a folder of samples that cannot be used.
     """
-    served = (inference.router(), live.router(), models.router(), probes.router(telemetry))
+    served = (inference.router(), rendering.router(), live.router(), models.router(), probes.router(telemetry))
     for router in (*served, problems.router(), docs.router(), page.router(), samples.router(sample_folder)):
         app.include_router(router)
 
