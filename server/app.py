@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
@@ -47,7 +48,8 @@ def create_app(
 
     `pipelines` replace those that the settings describe, `renderings` the forms of a report by media type. Its state
     holds `gateway`, `sockets`, `grpc`, `certificates`, None without encryption, `reloader` and `admin`, the address of
-    the calls of operators. Raises `ConfigurationError` for certificates that cannot be used.
+    the calls of operators. Raises `ConfigurationError` for certificates or samples that cannot
+    be used.
     """
     metrics = Metrics()
     metrics.set_limits(
@@ -99,7 +101,14 @@ def create_app(
         # FastAPI's own traces would carry query strings and exception texts.
         telemetry={"auto_configure": False, "tracing": False, "metrics": False, "logs": False},
     )
-    routes.install(app, metrics, guard, hosts=hosts, allowed_origins=settings.server.allowed_origins)
+    routes.install(
+        app,
+        metrics,
+        guard,
+        hosts=hosts,
+        allowed_origins=settings.server.allowed_origins,
+        sample_folder=Path(settings.server.samples) if settings.server.samples else None,
+    )
     app.router.routes.append(live_route())
     return app
 

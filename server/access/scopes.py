@@ -19,11 +19,13 @@ class Rule:
     scopes: tuple[str, ...] = ()
 
 
-OPEN = frozenset({"/", "/livez", "/readyz", "/openapi.json", "/docs", "/problems", "/v1/live", "/favicon.ico"})
+OPEN = frozenset(
+    {"/", "/livez", "/readyz", "/openapi.json", "/docs", "/problems", "/v1/live", "/favicon.ico", "/samples"}
+)
 """Addresses of REST that tell nothing but what the project publishes, and whether the service is well. `/v1/live` is
 one of them without an upgrade; a WebSocket is another thing.
 """
-OPEN_FOLDERS = ("/docs/", "/problems/")
+OPEN_FOLDERS = ("/docs/", "/problems/", "/samples/", "/web/")
 
 _RULES = {
     "/v1/analyze": Rule("/v1/analyze", (ANALYZE,)),

@@ -49,7 +49,7 @@ class Settings(BaseSettings):
         nested_model_default_partial_update=True,
     )
 
-    server: ServerSettings = ServerSettings()
+    server: ServerSettings = Field(default_factory=ServerSettings)
     access: AccessSettings = AccessSettings()
     admin: AdminSettings = AdminSettings()
     limits: LimitSettings = Field(default_factory=LimitSettings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field
@@ -13,6 +14,12 @@ Origin = Annotated[str, Field(pattern=r"^(\*|null|[a-z][a-z0-9+.\-]*://[^\s/?#@,
 Host = Annotated[str, Field(pattern=r"^(\*|[A-Za-z0-9]([A-Za-z0-9_.\-]{0,252}))$")]
 Hosts = Annotated[tuple[Host, ...], NoDecode, BeforeValidator(split)]
 Origins = Annotated[tuple[Origin, ...], NoDecode, BeforeValidator(split)]
+
+
+def default_samples() -> str:
+    """`samples` beside the package, as in a checkout; nothing where there is none."""
+    beside = Path(__file__).resolve().parents[2] / "samples"
+    return str(beside) if beside.is_dir() else ""
 
 
 class ServerSettings(Group):
@@ -73,6 +80,11 @@ class ServerSettings(Group):
         ge=1,
         le=65536,
         description="Connections of REST and WebSocket at a time; one more is answered 429.",
+    )
+    samples: str = Field(
+        default_factory=default_samples,
+        description="Folder of clips that the page offers to everybody to try; by default those of the checkout. Empty:"
+        " none.",
     )
     grpc_idle_seconds: float = Field(
         default=300.0, ge=0.1, le=86400, description="After so long without a call a connection of gRPC is closed."

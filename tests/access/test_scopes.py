@@ -12,6 +12,9 @@ from server.settings import load
 PUBLISHED = {"/", "/livez", "/readyz", "/openapi.json", "/docs", "/docs/start.js", "/docs/{name}", "/problems"} | {
     "/problems/{code}",
     "/v1/live",
+    "/web/{name:path}",
+    "/samples",
+    "/samples/{file}",
 }
 
 

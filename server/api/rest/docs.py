@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.resources
 
 from fastapi import APIRouter, HTTPException
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, Response
 
 _PACKAGE = "fastapi_offline"
 _ASSETS = {
@@ -43,10 +43,6 @@ _START = """SwaggerUIBundle({
 def router() -> APIRouter:
     """The page and its assets."""
     routes = APIRouter(include_in_schema=False)
-
-    @routes.get("/")
-    async def root() -> RedirectResponse:
-        return RedirectResponse("/docs")
 
     @routes.get("/docs")
     async def page() -> HTMLResponse:

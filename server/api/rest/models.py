@@ -14,9 +14,10 @@ from server.types import ModelInfo
 
 
 class ModelList(BaseModel):
-    """Every model, by name."""
+    """Every model, by name; `default` is that of requests which name none."""
 
     models: list[ModelInfo]
+    default: str
 
 
 _LIST: TypeAdapter[ModelList] = TypeAdapter(ModelList)
@@ -31,7 +32,8 @@ def router() -> APIRouter:
     async def models(request: Request) -> Response:
         """A model that is not servable is listed with the reason."""
         gateway: Gateway = request.state.gateway
-        listed = ModelList.model_construct(models=list(await gateway.analyzer.models()))
+        models = list(await gateway.analyzer.models())
+        listed = ModelList.model_construct(models=models, default=gateway.facts.default_model)
         return Response(_LIST.dump_json(listed), media_type=answers.JSON)
 
     @routes.get("/v1/models/{name}", summary="One model with its contract and card", **openapi.MODEL)

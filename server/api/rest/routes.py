@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from fastapi import FastAPI, Request
 from starlette.middleware.cors import CORSMiddleware
@@ -11,7 +12,7 @@ from starlette.responses import Response
 from server.access.guard import Guard
 from server.api.gateway import Telemetry
 from server.api.hosts import ANY, Hosts
-from server.api.rest import docs, inference, live, models, openapi, probes, problems
+from server.api.rest import docs, inference, live, models, openapi, page, probes, problems, samples
 from server.api.rest.access import AccessMiddleware
 from server.api.rest.headers import SecurityHeaders
 from server.api.rest.hosts import HostCheck
@@ -24,13 +25,20 @@ _TOLD = ("X-Request-ID", "Retry-After", "Glimpse-Model", "Server-Timing", "WWW-A
 
 
 def install(
-    app: FastAPI, telemetry: Telemetry, guard: Guard, *, hosts: Hosts, allowed_origins: Sequence[str] = ()
+    app: FastAPI,
+    telemetry: Telemetry,
+    guard: Guard,
+    *,
+    hosts: Hosts,
+    allowed_origins: Sequence[str] = (),
+    sample_folder: Path | None = None,
 ) -> None:
     """Add REST to `app`, whose lifespan yields `{"gateway": Gateway}` as state, for those who ask under one of `hosts`
-    and whom `guard` lets in; pages of `allowed_origins` may read its answers.
+    and whom `guard` lets in; pages of `allowed_origins` may read its answers. The page offers the clips of
+    `sample_folder`. Raises `ConfigurationError` for a folder of samples that cannot be used.
     """
     served = (inference.router(), live.router(), models.router(), probes.router(telemetry))
-    for router in (*served, problems.router(), docs.router()):
+    for router in (*served, problems.router(), docs.router(), page.router(), samples.router(sample_folder)):
         app.include_router(router)
 
     async def left(_: Request, error: Exception) -> Response:
