@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from server.report.names import cell
 from server.types import Classification, Report
 
 _COLUMNS = (
@@ -34,6 +35,7 @@ def events_csv(reports: Sequence[tuple[str, Report]] | Report) -> str:
     """The events as CSV with a header line; for several reports a first column `clip` tells them apart.
 
     Probabilities have a column per label, `action_units` is like `12 both 0.61; 6 left 0.40`: unit, side, intensity.
+    Names of clips that a spreadsheet would run as formulas begin with an apostrophe.
     """
     named = [("", reports)] if isinstance(reports, Report) else list(reports)
     first = () if isinstance(reports, Report) else ("clip",)
@@ -46,7 +48,7 @@ def events_csv(reports: Sequence[tuple[str, Report]] | Report) -> str:
             units = "; ".join(f"{a.au} {a.side} {a.intensity:.2f}" for a in event.action_units)
             writer.writerow(
                 [
-                    *((name,) if first else ()),
+                    *((cell(name),) if first else ()),
                     *(getattr(event, column) for column in _COLUMNS),
                     *(event.probabilities.get(label, "") for label in labels),
                     units,

@@ -13,7 +13,7 @@ from server.api.gateway import Gateway, until
 from server.api.limits import Ticket
 from server.api.rest import answers, openapi, upload
 from server.api.rest.events import EventStream
-from server.api.rest.negotiate import choose
+from server.api.rest.negotiate import choose, with_columns
 from server.api.rest.options import AnalyzeParameters, ModelParameters, merged
 from server.pipeline.base import OnProgress
 from server.spans import span
@@ -35,13 +35,14 @@ def router() -> APIRouter:
             form = await _read(request, gateway, ticket, ("clip",), query)
             holding.callback(form.wipe)
             parameters = merged(AnalyzeParameters, request, form.fields)
+            form_of_report = with_columns(media_type, parameters.columns)
             work = _Analysis(request, gateway, ticket, form.files["clip"], parameters)
             if media_type == answers.EVENT_STREAM:
                 return EventStream(work, holding=holding.pop_all(), telemetry=gateway.telemetry)
             report = await until(lambda: upload.gone(request), work())
             if report is None:
                 raise upload.ClientGone("analyze")
-            return await answers.report_response(gateway, report, media_type, work.deadline)
+            return await answers.report_response(gateway, report, form_of_report, work.deadline)
 
     @routes.post("/v1/classify", summary="Classify the movement between two pictures", **openapi.CLASSIFY)
     async def classify(request: Request, query: Annotated[ModelParameters, Query()]) -> Response:
@@ -111,4 +112,4 @@ def _accept(request: Request) -> str:
 
 
 def _offers(gateway: Gateway) -> tuple[str, ...]:
-    return (answers.JSON, *gateway.renderers, answers.EVENT_STREAM)
+    return (answers.JSON, *(form for form in gateway.renderers if ";" not in form), answers.EVENT_STREAM)

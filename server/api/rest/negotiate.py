@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from server.api.rest.problems import ProtocolError
+from server.api.rest.problems import ProtocolError, option_error
+from server.types import CsvColumns
 
 
 def choose(accept: str, offers: Sequence[str]) -> str:
@@ -15,6 +16,15 @@ def choose(accept: str, offers: Sequence[str]) -> str:
     if quality <= 0:
         raise ProtocolError(406, f"this address offers {', '.join(offers)}", offers=list(offers))
     return offer
+
+
+def with_columns(media_type: str, columns: CsvColumns) -> str:
+    """The name of the form in the gateway's table. Raises `OptionError` for columns of anything but CSV."""
+    if columns == "glimpse":
+        return media_type
+    if media_type != "text/csv":
+        raise option_error([("columns", "belongs to text/csv")])
+    return f"{media_type};columns={columns}"
 
 
 def _parsed(item: str) -> tuple[str, float]:

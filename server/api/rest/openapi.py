@@ -135,6 +135,8 @@ ANALYZE: dict[str, Any] = {
             {
                 "text/csv": {"schema": {"type": "string"}},
                 "image/png": {"schema": _BINARY},
+                "text/x-eaf+xml": {"schema": {"type": "string", "description": "ELAN Annotation Format 3.0."}},
+                "application/x-ndjson": {"schema": {"type": "string", "description": "An event a line."}},
                 "text/event-stream": {
                     "schema": {"type": "string", "description": "Events `progress`, then one `report` or `problem`."},
                     "example": 'event: progress\ndata: {"stage": "decode", "done": 50, "total": 200}\n\n',

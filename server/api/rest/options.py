@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from server.api.rest.problems import option_error
 from server.errors import OptionError
 from server.pipeline.base import MODEL_NAME, MODEL_VERSION, check_options
-from server.types import AnalyzeOptions, Detail, EventKind, FaceChoice
+from server.types import AnalyzeOptions, CsvColumns, Detail, EventKind, FaceChoice
 
 _KINDS: tuple[EventKind, ...] = ("micro", "macro")
 
@@ -43,6 +43,9 @@ class AnalyzeParameters(ModelParameters):
     )
     kinds: str = Field(
         default="micro,macro", pattern=r"^(micro|macro)(,(micro|macro))?$", description="Events to report."
+    )
+    columns: CsvColumns = Field(
+        default="glimpse", description="Of text/csv; casme2 and samm are those of the coding sheets of these corpora."
     )
     explain: bool = Field(
         default=False, description="Ask for an explanation; answered with a warning until models give one."
