@@ -56,7 +56,7 @@ def pair_clips(
             notes.append(
                 f"{ours[0].name or machine.source} and {theirs[0].name or human.source} are taken for one clip"
             )
-        return Pairing((_pair(ours[0].name or theirs[0].name, ours[0], theirs[0], known),), notes)
+        return Pairing((_pair(ours[0].name or theirs[0].name, ours[0], theirs[0], known),), tuple(notes))
     depth = next((n for n in range(1, _DEEPEST) if _distinct(ours, n) and _distinct(theirs, n)), _DEEPEST)
     by_key = [_by_key(annotation, depth) for annotation in (machine, human)]
     notes = []

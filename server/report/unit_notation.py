@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from server.types import ActionUnit, Side
 
@@ -28,6 +29,7 @@ class CodedUnit:
     grade: str = ""
 
 
+@lru_cache(maxsize=4096)
 def parse_units(text: str) -> tuple[CodedUnit, ...]:
     """`12`, `AU12`, `L12`, `R4`, `12A`, `6+12`, `L4 + R12` and the like. Raises `ValueError` naming what is none."""
     if text.strip().lower() in _NOTHING:

@@ -35,7 +35,7 @@ def router() -> APIRouter:
             form = await _read(request, gateway, ticket, ("clip",), query)
             holding.callback(form.wipe)
             parameters = merged(AnalyzeParameters, request, form.fields)
-            form_of_report = with_columns(media_type, parameters.columns)
+            form_of_report = with_columns(media_type, parameters.columns, gateway.renderers)
             work = _Analysis(request, gateway, ticket, form.files["clip"], parameters)
             if media_type == answers.EVENT_STREAM:
                 return EventStream(work, holding=holding.pop_all(), telemetry=gateway.telemetry)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from server.api.rest.problems import ProtocolError, option_error
 from server.types import CsvColumns
@@ -18,13 +18,12 @@ def choose(accept: str, offers: Sequence[str]) -> str:
     return offer
 
 
-def with_columns(media_type: str, columns: CsvColumns) -> str:
-    """The name of the form in the gateway's table. Raises `OptionError` for columns of anything but CSV."""
-    if columns == "glimpse":
-        return media_type
-    if media_type != "text/csv":
-        raise option_error([("columns", "belongs to text/csv")])
-    return f"{media_type};columns={columns}"
+def with_columns(media_type: str, columns: CsvColumns, forms: Container[str]) -> str:
+    """The name of what was chosen among the gateway's `forms`. Raises `OptionError` for columns that it does not have."""
+    wanted = media_type if columns == "glimpse" else f"{media_type};columns={columns}"
+    if wanted != media_type and wanted not in forms:
+        raise option_error([("columns", "belongs to Accept: text/csv")])
+    return wanted
 
 
 def _parsed(item: str) -> tuple[str, float]:
