@@ -74,6 +74,10 @@ class RestClient(_Blocking):
         """The events of a clip."""
         return self._portal.call(self._client.analyze(clip, options, on_progress=on_progress))
 
+    def annotate(self, clip: Media, options: AnalyzeOptions | None = None, *, slow: float = 1.0) -> bytes:
+        """The clip as MP4 with faces, events and motion drawn into it; events play `slow` times slower."""
+        return self._portal.call(self._client.annotate(clip, options, slow=slow))
+
     def classify(
         self,
         onset: Media,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
@@ -12,7 +13,7 @@ from fastapi import FastAPI
 from server import __version__
 from server.access.guard import Guard
 from server.admin import open_admin
-from server.api.gateway import Gateway
+from server.api.gateway import Drawn, Gateway
 from server.api.grpc.listening import GrpcServer
 from server.api.hosts import Hosts
 from server.api.limits import Admission
@@ -146,16 +147,20 @@ def renderers() -> Mapping[str, Callable[[Report], bytes]]:
         "text/csv": lambda report: table_csv(report).encode(),
         "text/csv;columns=casme2": lambda report: table_csv(report, "casme2").encode(),
         "text/csv;columns=samm": lambda report: table_csv(report, "samm").encode(),
-        "image/png": _timeline,
         elan.MEDIA_TYPE: elan.elan_document,
         "application/x-ndjson": lambda report: events_json_lines(report).encode(),
+        "image/png": Drawn(partial(_drawn, "report_png")),
+        "image/svg+xml": Drawn(partial(_drawn, "report_svg")),
+        "application/pdf": Drawn(partial(_drawn, "report_pdf")),
     }
 
 
-def _timeline(report: Report) -> bytes:
-    from server.report.render import timeline_png
+def _drawn(form: str, report: Report, threshold: float | None) -> bytes:
+    # Loaded when the first picture is drawn: many services never draw one.
+    from server.report.render import documents
 
-    return timeline_png(report)
+    draw: Callable[..., bytes] = getattr(documents, form)
+    return draw(report, threshold=threshold)
 
 
 async def _warm_up(analyzer: Analyzer) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Sequence
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +17,8 @@ from server.cli_forms import Forms
 from server.cli_health import health
 from server.cli_keys import keys
 from server.cli_live import live
+from server.cli_options import AddressOption, BackendOption, Faces, HowMuch, UrlOption
+from server.cli_pictures import Pictures, kept
 from server.cli_tls import CaFileOption, CertificateOption, KeyOption, tls_of
 from server.errors import ConfigurationError, GlimpseError, OptionError
 from server.notice import NOTICE
@@ -35,32 +36,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-
-class Backend(StrEnum):
-    """Who runs the models."""
-
-    LOCAL = "local"
-    TRITON = "triton"
-
-
-class HowMuch(StrEnum):
-    """How much of a face is told."""
-
-    FULL = "full"
-    MINIMAL = "minimal"
-
-
-class Faces(StrEnum):
-    """Whose expressions."""
-
-    LARGEST = "largest"
-    ALL = "all"
-
-
-UrlOption = Annotated[str | None, typer.Option(help="Ask the running service at this URL instead.")]
-BackendOption = Annotated[Backend | None, typer.Option(help="Who runs the models.")]
-AddressOption = Annotated[str | None, typer.Option(help="gRPC address of Triton, host:port.")]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -159,7 +134,13 @@ def analyze(  # noqa: PLR0917 - each is an option of the command line
     columns: Annotated[CsvColumns, typer.Option(help="Of the CSV: ours, or those of a coding sheet.")] = "glimpse",
     jsonl: Annotated[bool, typer.Option("--jsonl", help="The events as JSON, one a line.")] = False,
     eaf: Annotated[Path | None, typer.Option(help="Write the events of the only clip for ELAN.")] = None,
-    plot: Annotated[Path | None, typer.Option(help="Write the timeline of the only clip as PNG.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw the only clip's timeline and events: a .png, .svg or .pdf.")
+    ] = None,
+    annotate: Annotated[
+        Path | None, typer.Option(help="Write the only clip as .mp4 with faces, events and motion drawn into it.")
+    ] = None,
+    slow: Annotated[float, typer.Option(min=1, max=20, help="How much slower events play in that.")] = 1.0,
     url: UrlOption = None,
     model: Annotated[str | None, typer.Option(help="Name of the model.")] = None,
     model_version: Annotated[str | None, typer.Option(help="Version of the model.")] = None,
@@ -168,6 +149,7 @@ def analyze(  # noqa: PLR0917 - each is an option of the command line
     apex_s: Annotated[float | None, typer.Option(help="Fix the apex of one event.")] = None,
     kinds: Annotated[str, typer.Option(help="Events to report.")] = "micro,macro",
     detail: Annotated[HowMuch, typer.Option(help="With minimal, nothing that measures a face.")] = HowMuch.FULL,
+    include: Annotated[str, typer.Option(help="For --json: signals, pictures or both, as signals,pictures.")] = "",
     backend: BackendOption = None,
     triton_address: AddressOption = None,
     ca_file: CaFileOption = None,
@@ -175,8 +157,12 @@ def analyze(  # noqa: PLR0917 - each is an option of the command line
     client_key: KeyOption = None,
 ) -> None:
     """Find and classify the expressions of clips, in this process or by a running service."""
-    forms = Forms(json, csv, jsonl, columns, plot, eaf)
+    forms = Forms(json, csv, jsonl, columns, eaf)
     forms.check(len(clips))
+    if include and not json:
+        raise typer.BadParameter("--include is for --json, which alone can show it")
+    pictures = Pictures(plot, annotate, slow)
+    pictures.check(len(clips), detail.value)
     if url is not None and (backend or triton_address):
         raise typer.BadParameter("with --url the service decides on the backend")
     tls = _tls_for(url, ca_file, client_certificate, client_key)
@@ -188,10 +174,13 @@ def analyze(  # noqa: PLR0917 - each is an option of the command line
         "apex_s": apex_s,
         "kinds": kinds,
         "detail": detail.value,
+        "include": include,
     }
-    options = {name: str(value) for name, value in given.items() if value is not None}
+    options = pictures.asked({name: str(value) for name, value in given.items() if value is not None})
     settings = _settings(backend={"kind": backend, "triton_address": triton_address})
-    reports, failed = asyncio.run(_analyze_all(clips, options, url, tls, settings, shown=forms.shown))
+    reports, failed = asyncio.run(
+        _analyze_all(clips, options, url, tls, settings, pictures=pictures, include=include, shown=forms.shown)
+    )
     if reports:
         console.say(NOTICE)
         forms.write(reports)
@@ -200,20 +189,31 @@ def analyze(  # noqa: PLR0917 - each is an option of the command line
 
 
 async def _analyze_all(
-    clips: Sequence[Path], options: dict[str, str], url: str | None, tls: Tls | None, settings: Settings, *, shown: str
+    clips: Sequence[Path],
+    options: dict[str, str],
+    url: str | None,
+    tls: Tls | None,
+    settings: Settings,
+    *,
+    pictures: Pictures,
+    include: str,
+    shown: str,
 ) -> tuple[list[tuple[str, Report]], bool]:
     """Every clip in its turn; one that cannot be analysed costs an error line, not the others."""
     from server.analysis import open_analysis
 
     reports: list[tuple[str, Report]] = []
-    async with open_analysis(url, settings, options, tls) as run:
+    async with open_analysis(url, settings, options, tls) as analysis:
         for clip in clips:
             try:
                 with console.progress(clip.name) as on_progress:
-                    report = await run(_bytes_of(clip), on_progress)
+                    content = _bytes_of(clip)
+                    report = await analysis.analyze(content, on_progress)
+                    await pictures.write(analysis, content, report, on_progress)
             except (GlimpseError, OSError) as error:
                 console.say(f"{clip}: {error.strerror if isinstance(error, OSError) else error}")
                 continue
+            report = kept(report, include)
             reports.append((str(clip), report))
             if shown == "table":
                 console.show_report(str(clip), report)

@@ -15,13 +15,12 @@ from server.types import CsvColumns, Report
 
 @dataclass(frozen=True, slots=True)
 class Forms:
-    """What was asked for: one of JSON, JSON Lines and CSV on stdout, and files of the only clip."""
+    """What was asked for: one of JSON, JSON Lines and CSV on stdout, and a document for ELAN of the only clip."""
 
     json: bool = False
     csv: bool = False
     jsonl: bool = False
     columns: CsvColumns = "glimpse"
-    plot: Path | None = None
     eaf: Path | None = None
 
     def check(self, clips: int) -> None:
@@ -30,9 +29,8 @@ class Forms:
             raise typer.BadParameter("choose one of --json, --jsonl and --csv")
         if self.columns != "glimpse" and not self.csv:
             raise typer.BadParameter("--columns belongs to --csv")
-        for option, path in (("--plot", self.plot), ("--eaf", self.eaf)):
-            if path is not None and clips != 1:
-                raise typer.BadParameter(f"{option} takes a single clip")
+        if self.eaf is not None and clips != 1:
+            raise typer.BadParameter("--eaf takes a single clip")
 
     @property
     def shown(self) -> str:
@@ -40,7 +38,7 @@ class Forms:
         return "json" if self.json else "" if self.csv or self.jsonl else "table"
 
     def write(self, reports: Sequence[tuple[str, Report]]) -> None:
-        """Tell what is told of all clips together, and write the files; `reports` are not empty."""
+        """Tell what is told of all clips together, and write the document; `reports` are not empty."""
         if self.csv:
             from server.report.coder_tables import table_csv
 
@@ -50,13 +48,9 @@ class Forms:
             from server.report.json_lines import events_json_lines
 
             console.data(events_json_lines(reports))
-        clip, report = reports[0]
-        if self.plot is not None:
-            from server.report.render import timeline_png
-
-            self.plot.write_bytes(timeline_png(report))
         if self.eaf is not None:
             from server.report.elan import elan_document
 
+            clip, report = reports[0]
             there = PurePath(os.path.relpath(clip, self.eaf.parent)).as_posix()
             self.eaf.write_bytes(elan_document(report, clip=there))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict
@@ -10,12 +11,13 @@ from typing import Any, Self
 from pydantic import TypeAdapter
 
 import client
+from server.documents import REPORT
 from server.errors import GlimpseError
 from server.pipeline.base import OnProgress
 from server.settings.asking import ClientSettings
 from server.types import AnalyzeOptions, ModelInfo, Progress, Report
 
-_REPORT: TypeAdapter[Report] = TypeAdapter(Report)
+_MODEL: TypeAdapter[ModelInfo] = TypeAdapter(ModelInfo)
 _MODELS: TypeAdapter[list[ModelInfo]] = TypeAdapter(list[ModelInfo])
 
 
@@ -47,13 +49,31 @@ class RemoteService:
 
         async with _asking():
             report = await self._client.analyze(clip, client.AnalyzeOptions(**asdict(options)), on_progress=tell)
-        return _REPORT.validate_python(asdict(report))
+        return REPORT.validate_python(asdict(report, dict_factory=_document))
+
+    async def annotate(self, clip: bytes, options: AnalyzeOptions, slow: float) -> bytes:
+        """Send a clip, get it with its report drawn into it, as MP4. Raises `RemoteProblem`."""
+        async with _asking():
+            return await self._client.annotate(clip, client.AnalyzeOptions(**asdict(options)), slow=slow)
+
+    async def model(self, name: str) -> ModelInfo:
+        """One model. Raises `RemoteProblem`."""
+        async with _asking():
+            model = await self._client.model(name)
+        return _MODEL.validate_python(asdict(model))
 
     async def models(self) -> list[ModelInfo]:
         """What the service can be asked for. Raises `RemoteProblem`."""
         async with _asking():
             models = await self._client.models()
         return _MODELS.validate_python([asdict(model) for model in models])
+
+
+def _document(fields: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Pixels as text, as reports have them."""
+    return {
+        name: base64.b64encode(value).decode("ascii") if isinstance(value, bytes) else value for name, value in fields
+    }
 
 
 def credential_of(asking: ClientSettings) -> dict[str, Any]:

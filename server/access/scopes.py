@@ -28,6 +28,7 @@ OPEN_FOLDERS = ("/docs/", "/problems/")
 _RULES = {
     "/v1/analyze": Rule("/v1/analyze", (ANALYZE,)),
     "/v1/classify": Rule("/v1/classify", (ANALYZE,)),
+    "/v1/render": Rule("/v1/render", (ANALYZE,)),
     "/v1/models": Rule("/v1/models", (MODELS,)),
     METRICS_PATH: Rule(METRICS_PATH, (METRICS,)),
 }

@@ -16,7 +16,7 @@ from server.errors import DeadlineExceeded, LimitExceeded, Overloaded
 from server.fairness import FairQueue, may_take
 from server.spans import span
 
-Kind = Literal["analyze", "classify"]
+Kind = Literal["analyze", "classify", "render"]
 
 _RETRY_AFTER_S = 2.0
 """Where nothing is known yet, and for uploads, which end when their clients wish."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol, TypeAlias
 
 from server.errors import OptionError
@@ -39,6 +39,24 @@ def check_options(options: AnalyzeOptions) -> None:
         raise OptionError(f"apex_s ({apex_s:g}) must be later than onset_s ({onset_s:g})", option="apex_s")
     if not options.kinds:
         raise OptionError("kinds names no kind of event: give micro, macro or both", option="kinds")
+    if options.detail == "minimal":
+        if options.include:
+            raise OptionError("include shows the face, which detail=minimal leaves out", option="include")
+        if options.explain:
+            raise OptionError("explain shows what the face did, which detail=minimal leaves out", option="explain")
+
+
+def with_all(options: AnalyzeOptions) -> AnalyzeOptions:
+    """The same, asking for all that can be drawn, unless nothing that measures a face may be told."""
+    if options.detail == "minimal":
+        return options
+    return replace(options, include=frozenset({"signals", "pictures"}), explain=True)
+
+
+def abstains_below(info: ModelInfo, version: str) -> float | None:
+    """The confidence below which a model abstains; None where `version` is not the one whose contract is known."""
+    known = info.contract.get("abstain_below") if version in info.versions[-1:] else None
+    return float(known) if known else None
 
 
 def check_stream_options(options: StreamOptions) -> None:
@@ -68,6 +86,12 @@ class Analyzer(Protocol):
 
         Raises any `GlimpseError`. `on_progress` is called on the event loop.
         """
+        ...
+
+    async def annotate(
+        self, data: Encoded, report: Report, slow: float, *, deadline: float, on_progress: OnProgress | None = None
+    ) -> bytes:
+        """What `report` says drawn into its clip, events `slow` times slower, as MP4. Raises any `GlimpseError`."""
         ...
 
     async def classify(

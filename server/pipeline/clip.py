@@ -12,7 +12,7 @@ import numpy as np
 from server.errors import BackendError, FaceLost, GlimpseError, OptionError
 from server.media.limits import MediaLimits
 from server.pipeline.base import Observer, OnProgress, Readiness, check_options
-from server.pipeline.jobs import ClipFindings, ClipJob, Movement, PairFindings, PairJob
+from server.pipeline.jobs import AnnotateJob, ClipFindings, ClipJob, Movement, PairFindings, PairJob
 from server.pipeline.probing import Prober
 from server.pipeline.served import Served, ask, choose, inference_span
 from server.pipeline.shadow import Shadow, Shadowed
@@ -28,11 +28,13 @@ from server.types import (
     AnalyzeOptions,
     Classification,
     Encoded,
+    Event,
     ModelInfo,
     Prediction,
     Progress,
     Report,
 )
+from server.visuals import EventPictures, Field, Picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,7 @@ class ClipPipeline:
             onset_s=options.onset_s,
             apex_s=options.apex_s,
             shadow=shadowed.job if shadowed else None,
+            include=options.include,
         )
         found = cast("ClipFindings", await self._looked(job, deadline, on_progress))
         if on_progress is not None and found.findings:
@@ -120,12 +123,13 @@ class ClipPipeline:
             clip=found.clip,
             faces=found.faces,
             events=[
-                event(finding.track_id, finding.interval, finding.evidence, prediction)
+                event(finding.track_id, finding.interval, finding.evidence, prediction, finding.pictures)
                 for finding, prediction in zip(found.findings, answer.predictions, strict=True)
             ],
             model=served.reference,
             timings_ms=_milliseconds({**found.timings_s, "inference": answer.seconds}, started),
             warnings=(*found.warnings, *(served.info.warnings if found.findings else ())),
+            signals=found.signals,
         )
         self._observe(found.timings_s, answer.seconds)
         if options.detail == "minimal":
@@ -167,6 +171,21 @@ class ClipPipeline:
             warnings=answer.served.info.warnings,
         )
         return minimal_classification(classification) if options.detail == "minimal" else classification
+
+    async def annotate(
+        self, data: Encoded, report: Report, slow: float, *, deadline: float, on_progress: OnProgress | None = None
+    ) -> bytes:
+        """What `report` says drawn into its clip, as MP4. Raises any `GlimpseError`."""
+        # All that is drawn of the pictures are places: the rest need not travel.
+        events = [replace(event, explanation=None, pictures=_places(event)) for event in report.events]
+        job = AnnotateJob(data, self._policy.limits, replace(report, events=events), slow)
+        started = time.monotonic()
+        with span("worker") as work:
+            annotated = cast(
+                "bytes", await self._pool.run(job, deadline=deadline, on_progress=stage_events(work, on_progress))
+            )
+        self._observer.observe_stage("annotation", time.monotonic() - started)
+        return annotated
 
     async def models(self) -> Sequence[ModelInfo]:
         """Every model of the repository, sorted by name."""
@@ -263,6 +282,14 @@ def _face_lost(found: ClipFindings, report: Report) -> FaceLost:
         stage="faces",
         **details,
     )
+
+
+def _places(event: Event) -> EventPictures | None:
+    """The mesh of an event without its pictures."""
+    if event.pictures is None:
+        return None
+    none, nowhere = Picture(0, 0, ""), Field(0, 0, 1.0, "")
+    return EventPictures(none, none, nowhere, nowhere, nowhere, (), (), event.pictures.landmarks)
 
 
 def _milliseconds(timings_s: Mapping[str, float], started: float) -> dict[str, float]:

@@ -10,7 +10,19 @@ from server.spans import NO_SPAN, Span
 from server.types import Progress
 
 _NAMES = frozenset(
-    {"first pass", "second pass", "decode", "faces", "spotting", "flow", "recipes", "shadow", "inference", "start"}
+    {
+        "first pass",
+        "second pass",
+        "decode",
+        "faces",
+        "spotting",
+        "flow",
+        "recipes",
+        "shadow",
+        "inference",
+        "start",
+        "annotation",
+    }
 )
 _MOST = 32
 

@@ -10,7 +10,7 @@ import pytest
 from server.contract import ModelContract, Provenance, TensorSpec
 from server.report.build import event, predictions
 from server.report.export import as_dict, events_csv
-from server.report.render import timeline_png
+from server.report.render.documents import report_png
 from server.types import ClipInfo, Evidence, FaceQuality, FaceSummary, Interval, ModelRef, Report
 
 
@@ -96,7 +96,7 @@ def test_a_report_without_events_is_still_a_table_and_a_picture():
     """No event found is a valid answer in every format."""
     empty = _report(0)
     assert events_csv(empty).count("\n") == 1
-    assert timeline_png(empty).startswith(b"\x89PNG")
+    assert report_png(empty).startswith(b"\x89PNG")
 
 
 def test_the_timeline_shows_each_event_in_its_colour():
@@ -104,7 +104,7 @@ def test_the_timeline_shows_each_event_in_its_colour():
     import cv2
 
     def picture(report):
-        return cv2.imdecode(np.frombuffer(timeline_png(report), np.uint8), cv2.IMREAD_COLOR).astype(int)
+        return cv2.imdecode(np.frombuffer(report_png(report), np.uint8), cv2.IMREAD_COLOR).astype(int)
 
     def green(image):
         return int(((image[..., 1] - image[..., 2] > 40) & (image[..., 1] - image[..., 0] > 30)).sum())

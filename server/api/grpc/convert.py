@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from glimpse.v1 import micro_expressions_pb2 as pb
-from pydantic import TypeAdapter
 
 from server.api.facts import ServerFacts
+from server.api.grpc import visuals
+from server.documents import REPORT
 from server.notice import NOTICE
 from server.pipeline.base import LiveAnalyzer, OpenStream
 from server.streams import (
@@ -35,8 +36,6 @@ from server.types import (
     Report,
 )
 
-_REPORT: TypeAdapter[Report] = TypeAdapter(Report)
-
 
 def progress(done: Progress) -> pb.AnalyzeResponse:
     """How far an analysis is."""
@@ -46,7 +45,7 @@ def progress(done: Progress) -> pb.AnalyzeResponse:
 def report(found: Report | dict[str, object]) -> pb.AnalyzeResponse:
     """The answer to a clip, also as the JSON-able mapping that an error carries."""
     if isinstance(found, dict):
-        found = _REPORT.validate_python(found)
+        found = REPORT.validate_python(found)
     clip = found.clip
     return pb.AnalyzeResponse(
         report=pb.Report(
@@ -75,6 +74,7 @@ def report(found: Report | dict[str, object]) -> pb.AnalyzeResponse:
             warnings=[pb.Warning(code=warning.code, message=warning.message) for warning in found.warnings],
             detail=pb.Detail.Value(f"DETAIL_{found.detail.upper()}"),
             notice=found.notice,
+            signals=[visuals.face_signals(each) for each in found.signals],
         )
     )
 
@@ -204,6 +204,7 @@ def _event(event: Event) -> pb.Event:
         prediction=_prediction(prediction),
         regions=event.regions,
         evidence=_evidence(event.evidence),
+        pictures=visuals.event_pictures(event.pictures),
     )
 
 

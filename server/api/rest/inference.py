@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
@@ -13,9 +14,10 @@ from server.api.gateway import Gateway, until
 from server.api.limits import Ticket
 from server.api.rest import answers, openapi, upload
 from server.api.rest.events import EventStream
-from server.api.rest.negotiate import choose, with_columns
+from server.api.rest.negotiate import choose, plain, with_columns
 from server.api.rest.options import AnalyzeParameters, ModelParameters, merged
-from server.pipeline.base import OnProgress
+from server.errors import OptionError
+from server.pipeline.base import OnProgress, with_all
 from server.spans import span
 from server.telemetry.context import REQUEST_ID
 from server.types import AnalyzeOptions, Report
@@ -35,14 +37,16 @@ def router() -> APIRouter:
             form = await _read(request, gateway, ticket, ("clip",), query)
             holding.callback(form.wipe)
             parameters = merged(AnalyzeParameters, request, form.fields)
-            form_of_report = with_columns(media_type, parameters.columns, gateway.renderers)
-            work = _Analysis(request, gateway, ticket, form.files["clip"], parameters)
+            chosen = with_columns(media_type, parameters.columns, gateway.renderers)
+            if media_type == answers.VIDEO:
+                return await _annotated(request, gateway, ticket, form.files["clip"], parameters)
+            work = _Analysis(request, gateway, ticket, form.files["clip"], parameters, drawn=gateway.draws(media_type))
             if media_type == answers.EVENT_STREAM:
                 return EventStream(work, holding=holding.pop_all(), telemetry=gateway.telemetry)
             report = await until(lambda: upload.gone(request), work())
             if report is None:
                 raise upload.ClientGone("analyze")
-            return await answers.report_response(gateway, report, form_of_report, work.deadline)
+            return await answers.report_response(gateway, report, chosen, work.deadline)
 
     @routes.post("/v1/classify", summary="Classify the movement between two pictures", **openapi.CLASSIFY)
     async def classify(request: Request, query: Annotated[ModelParameters, Query()]) -> Response:
@@ -74,12 +78,20 @@ class _Analysis:
     """One analysis, ready to run, with or without somebody who follows its progress."""
 
     def __init__(
-        self, request: Request, gateway: Gateway, ticket: Ticket, clip: bytearray, parameters: AnalyzeParameters
+        self,
+        request: Request,
+        gateway: Gateway,
+        ticket: Ticket,
+        clip: bytearray,
+        parameters: AnalyzeParameters,
+        *,
+        drawn: bool,
     ) -> None:
         self._gateway = gateway
         self._ticket = ticket
         self._clip = clip
-        self._options = parameters.options()
+        options = parameters.options()
+        self._options = with_all(options) if drawn else options
         self._explain = parameters.explain
         self.deadline = gateway.deadline(request.state.arrived, parameters.deadline_s)
 
@@ -93,6 +105,26 @@ class _Analysis:
             on_progress=on_progress,
         )
         return answers.with_explain_warning(report) if self._explain else report
+
+
+async def _annotated(
+    request: Request, gateway: Gateway, ticket: Ticket, clip: bytearray, parameters: AnalyzeParameters
+) -> Response:
+    options = parameters.options()
+    if options.detail == "minimal":
+        raise OptionError("an annotated clip shows the face, which detail=minimal leaves out", option="detail")
+    work = gateway.annotate(
+        ticket,
+        clip,
+        replace(options, include=options.include | {"signals", "pictures"}),
+        slow=parameters.slow,
+        request_id=REQUEST_ID.get(),
+        deadline=gateway.deadline(request.state.arrived, parameters.deadline_s),
+    )
+    answer = await until(lambda: upload.gone(request), work)
+    if answer is None:
+        raise upload.ClientGone("analyze")
+    return answers.video_response(*answer)
 
 
 async def _read(
@@ -112,4 +144,4 @@ def _accept(request: Request) -> str:
 
 
 def _offers(gateway: Gateway) -> tuple[str, ...]:
-    return (answers.JSON, *(form for form in gateway.renderers if ";" not in form), answers.EVENT_STREAM)
+    return (answers.JSON, *plain(gateway.renderers), answers.EVENT_STREAM, answers.VIDEO)

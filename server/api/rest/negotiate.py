@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 from server.api.rest.problems import ProtocolError, option_error
 from server.types import CsvColumns
@@ -18,8 +18,13 @@ def choose(accept: str, offers: Sequence[str]) -> str:
     return offer
 
 
+def plain(forms: Iterable[str]) -> tuple[str, ...]:
+    """The media types among the names of forms, of which some have parameters."""
+    return tuple(form for form in forms if ";" not in form)
+
+
 def with_columns(media_type: str, columns: CsvColumns, forms: Container[str]) -> str:
-    """The name of what was chosen among the gateway's `forms`. Raises `OptionError` for columns that it does not have."""
+    """The name of the form among `forms` of the gateway. Raises `OptionError` for columns that are not there."""
     wanted = media_type if columns == "glimpse" else f"{media_type};columns={columns}"
     if wanted != media_type and wanted not in forms:
         raise option_error([("columns", "belongs to Accept: text/csv")])

@@ -45,6 +45,12 @@ class Ready(BaseModel):
 
 
 _BINARY = {"type": "string", "contentMediaType": "application/octet-stream", "format": "binary"}
+_TEXTS = {
+    "text/csv": {"schema": {"type": "string", "description": "The events, in the columns that `columns` chooses."}},
+    "text/x-eaf+xml": {"schema": {"type": "string", "description": "ELAN Annotation Format 3.0."}},
+    "application/x-ndjson": {"schema": {"type": "string", "description": "The events as JSON, one a line."}},
+}
+_PICTURES = ("image/png", "image/svg+xml", "application/pdf")
 _HEADERS = {
     "X-Request-ID": {"description": "The id of this request: the caller's or a new one.", "schema": {"type": "string"}},
     "Glimpse-Model": {"description": "Model, version and backend that answered.", "schema": {"type": "string"}},
@@ -133,10 +139,8 @@ ANALYZE: dict[str, Any] = {
             Report,
             _REPORT_EXAMPLE,
             {
-                "text/csv": {"schema": {"type": "string"}},
-                "image/png": {"schema": _BINARY},
-                "text/x-eaf+xml": {"schema": {"type": "string", "description": "ELAN Annotation Format 3.0."}},
-                "application/x-ndjson": {"schema": {"type": "string", "description": "An event a line."}},
+                **_TEXTS,
+                **{kind: {"schema": _BINARY} for kind in (*_PICTURES, "video/mp4")},
                 "text/event-stream": {
                     "schema": {"type": "string", "description": "Events `progress`, then one `report` or `problem`."},
                     "example": 'event: progress\ndata: {"stage": "decode", "done": 50, "total": 200}\n\n',
@@ -148,6 +152,24 @@ ANALYZE: dict[str, Any] = {
     "openapi_extra": _body(
         _form({"clip": "The video file."}, AnalyzeParameters), "video/mp4", "video/*", "application/octet-stream"
     ),
+}
+RENDER: dict[str, Any] = {
+    "responses": {
+        200: {
+            "description": "The report in the form that was asked for.",
+            "content": {
+                **_TEXTS,
+                **{kind: {"schema": _BINARY} for kind in _PICTURES},
+            },
+        },
+        **_problem_responses((401, 403, 406, 408, 413, 415, 422, 429, 500, 503, 504)),
+    },
+    "openapi_extra": {
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Report"}}},
+        }
+    },
 }
 CLASSIFY: dict[str, Any] = {
     "responses": {

@@ -12,10 +12,15 @@ from server.api.rest.problems import option_error
 from server.errors import OptionError
 from server.pipeline.base import MODEL_NAME, MODEL_VERSION, check_options
 from server.types import AnalyzeOptions, CsvColumns, Detail, EventKind, FaceChoice
+from server.visuals import Extra
 
 _KINDS: tuple[EventKind, ...] = ("micro", "macro")
+_EXTRAS: tuple[Extra, ...] = ("signals", "pictures")
 
 Moment = Annotated[float, Field(ge=0, le=86400)]
+Columns = Annotated[
+    CsvColumns, Field(description="Of text/csv; casme2 and samm are those of the coding sheets of these corpora.")
+]
 
 
 class ModelParameters(BaseModel):
@@ -44,12 +49,17 @@ class AnalyzeParameters(ModelParameters):
     kinds: str = Field(
         default="micro,macro", pattern=r"^(micro|macro)(,(micro|macro))?$", description="Events to report."
     )
-    columns: CsvColumns = Field(
-        default="glimpse", description="Of text/csv; casme2 and samm are those of the coding sheets of these corpora."
+    columns: Columns = "glimpse"
+    include: str = Field(
+        default="",
+        pattern=r"^((signals|pictures)(,(signals|pictures))?)?$",
+        description="What to tell besides events: signals (the motion of each face), pictures (of each event).",
     )
     explain: bool = Field(
         default=False, description="Ask for an explanation; answered with a warning until models give one."
     )
+
+    slow: float = Field(default=1.0, ge=1, le=20, description="How much slower events play in an annotated video.")
 
     def options(self) -> AnalyzeOptions:
         """The same without the protocol. Raises `OptionError` for a combination that cannot be answered."""
@@ -61,9 +71,19 @@ class AnalyzeParameters(ModelParameters):
             apex_s=self.apex_s,
             kinds=frozenset(kind for kind in _KINDS if kind in self.kinds.split(",")),
             detail=self.detail,
+            include=frozenset(extra for extra in _EXTRAS if extra in self.include.split(",")),
+            explain=self.explain,
         )
         check_options(options)
         return options
+
+
+class CsvParameters(BaseModel):
+    """Options of `POST /v1/render`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    columns: Columns = "glimpse"
 
 
 P = TypeVar("P", bound=ModelParameters)

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from server.access.guard import Guard
 from server.api.gateway import Telemetry
 from server.api.hosts import ANY, Hosts
-from server.api.rest import docs, inference, live, models, openapi, probes, problems
+from server.api.rest import docs, inference, live, models, openapi, probes, problems, rendering
 from server.api.rest.access import AccessMiddleware
 from server.api.rest.headers import SecurityHeaders
 from server.api.rest.hosts import HostCheck
@@ -29,7 +29,7 @@ def install(
     """Add REST to `app`, whose lifespan yields `{"gateway": Gateway}` as state, for those who ask under one of `hosts`
     and whom `guard` lets in; pages of `allowed_origins` may read its answers.
     """
-    served = (inference.router(), live.router(), models.router(), probes.router(telemetry))
+    served = (inference.router(), rendering.router(), live.router(), models.router(), probes.router(telemetry))
     for router in (*served, problems.router(), docs.router()):
         app.include_router(router)
 

@@ -66,8 +66,7 @@ async def read(
     `upload`), `ProtocolError` (400, 408, 415) and `ClientGone`.
     """
     media_type, parameters = parse_options_header(request.headers.get("content-type"))
-    if (length := request.headers.get("content-length", "")).isdecimal() and int(length) > gateway.limits.upload_bytes:
-        raise upload_too_large(gateway.limits)
+    _check_length(request, gateway)
     pieces = _pieces(request, gateway, ticket, deadline)
     if media_type == b"multipart/form-data":
         form = await _multipart(pieces, parameters.get(b"boundary", b""), files, fields)
@@ -80,10 +79,26 @@ async def read(
     return form
 
 
+async def whole(request: Request, gateway: Gateway, ticket: Ticket, *, deadline: float) -> bytearray:
+    """Read a body that is one document, and raise what `read` raises for its size and pace; its type is not looked at.
+
+    Afterwards the ticket's place is among the requests that wait or are worked on.
+    """
+    _check_length(request, gateway)
+    content = await _whole(_pieces(request, gateway, ticket, deadline))
+    ticket.uploaded()
+    return content
+
+
 async def gone(request: Request) -> None:
     """Return when the client has closed the connection. Only after the whole body was read."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
+
+
+def _check_length(request: Request, gateway: Gateway) -> None:
+    if (length := request.headers.get("content-length", "")).isdecimal() and int(length) > gateway.limits.upload_bytes:
+        raise upload_too_large(gateway.limits)
 
 
 async def _pieces(request: Request, gateway: Gateway, ticket: Ticket, deadline: float) -> AsyncIterator[bytes]:

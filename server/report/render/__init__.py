@@ -1,0 +1,1 @@
+"""A report as pictures: a timeline, and a sheet for each event, as PNG, SVG and PDF."""
