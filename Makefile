@@ -19,7 +19,7 @@ $(VENV)/.runtime: pyproject.toml constraints.txt | $(BIN)/python
 	touch $@
 
 $(VENV)/.all: pyproject.toml constraints.txt | $(BIN)/python
-	$(INSTALL) '.[runtime,export,batch,dev]'
+	$(INSTALL) '.[runtime,export,batch,compare,dev]'
 	$(COMPILE)
 	touch $@ $(VENV)/.runtime
 

@@ -28,7 +28,9 @@ from server.guarded import guard_of, reloader_of
 from server.notice import NOTICE
 from server.pipeline.base import Analyzer, LiveAnalyzer
 from server.pipelines import open_service
-from server.report.export import events_csv
+from server.report import elan
+from server.report.coder_tables import table_csv
+from server.report.json_lines import events_json_lines
 from server.settings import Settings
 from server.telemetry.loop import watched_loop
 from server.telemetry.metrics import Metrics
@@ -149,9 +151,13 @@ async def _grpc(settings: Settings, gateway: Gateway, certificates: Certificates
 
 
 def renderers() -> Mapping[str, Callable[[Report], bytes]]:
-    """The forms of a report other than JSON, by media type."""
+    """The forms of a report other than JSON, by media type; with a parameter where an option chooses among several."""
     return {
-        "text/csv": lambda report: events_csv(report).encode(),
+        "text/csv": lambda report: table_csv(report).encode(),
+        "text/csv;columns=casme2": lambda report: table_csv(report, "casme2").encode(),
+        "text/csv;columns=samm": lambda report: table_csv(report, "samm").encode(),
+        elan.MEDIA_TYPE: elan.elan_document,
+        "application/x-ndjson": lambda report: events_json_lines(report).encode(),
         "image/png": Drawn(partial(_drawn, "report_png")),
         "image/svg+xml": Drawn(partial(_drawn, "report_svg")),
         "application/pdf": Drawn(partial(_drawn, "report_pdf")),

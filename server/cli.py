@@ -1,4 +1,4 @@
-"""The command line: `glimpse serve | analyze | batch | live | models | keys | triton | health | settings`."""
+"""The command line: `glimpse serve | analyze | batch | compare | live | models | keys | triton | health | settings`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ import typer
 
 from server import __version__, console
 from server.cli_batch import batch
+from server.cli_compare import compare
+from server.cli_forms import Forms
 from server.cli_health import health
 from server.cli_keys import keys
 from server.cli_live import live
@@ -23,7 +25,7 @@ from server.errors import ConfigurationError, GlimpseError, OptionError
 from server.notice import NOTICE
 from server.settings import Settings, load, rows
 from server.settings.asking import ClientSettings
-from server.types import AnalyzeOptions, Report
+from server.types import AnalyzeOptions, CsvColumns, Report
 
 if TYPE_CHECKING:
     from client import Tls
@@ -130,6 +132,9 @@ def analyze(  # noqa: PLR0917 - each is an option of the command line
     clips: Annotated[list[Path], typer.Argument(metavar="CLIP...", help="Video files.")],
     json: Annotated[bool, typer.Option("--json", help="One JSON report per line.")] = False,
     csv: Annotated[bool, typer.Option("--csv", help="The events as CSV.")] = False,
+    columns: Annotated[CsvColumns, typer.Option(help="Of the CSV: ours, or those of a coding sheet.")] = "glimpse",
+    jsonl: Annotated[bool, typer.Option("--jsonl", help="The events as JSON, one a line.")] = False,
+    eaf: Annotated[Path | None, typer.Option(help="Write the events of the only clip for ELAN.")] = None,
     plot: Annotated[
         Path | None, typer.Option(help="Draw the only clip's timeline and events: a .png, .svg or .pdf.")
     ] = None,
@@ -154,12 +159,12 @@ def analyze(  # noqa: PLR0917 - each is an option of the command line
     client_key: KeyOption = None,
 ) -> None:
     """Find and classify the expressions of clips, in this process or by a running service."""
-    if json and csv:
-        raise typer.BadParameter("choose one of --json and --csv")
+    forms = Forms(json, csv, jsonl, columns, eaf)
+    forms.check(len(clips))
     if include and not json:
         raise typer.BadParameter("--include is for --json, which alone can show it")
-    if explain and csv:
-        raise typer.BadParameter("--explain is for the table and for --json: CSV has no place for it")
+    if explain and forms.shown not in {"table", "json"}:
+        raise typer.BadParameter("--explain is for the table and for --json: nothing else has a place for it")
     pictures = Pictures(plot, annotate, slow)
     pictures.check(len(clips), detail.value)
     if url is not None and (backend or triton_address):
@@ -178,24 +183,13 @@ def analyze(  # noqa: PLR0917 - each is an option of the command line
     }
     options = pictures.asked({name: str(value) for name, value in given.items() if value is not None})
     settings = _settings(backend={"kind": backend, "triton_address": triton_address})
-    shown = "json" if json else "csv" if csv else "table"
     keep = partial(kept, include=include, explain=explain)
     reports, failed = asyncio.run(
-        _analyze_all(
-            clips,
-            options,
-            url,
-            tls,
-            settings,
-            pictures=pictures,
-            keep=keep,
-            shown=shown,
-        )
+        _analyze_all(clips, options, url, tls, settings, pictures=pictures, keep=keep, shown=forms.shown)
     )
     if reports:
         console.say(NOTICE)
-    if csv and reports:
-        _write_csv(reports)
+        forms.write(reports)
     if failed:
         raise typer.Exit(1)
 
@@ -245,13 +239,8 @@ def _bytes_of(clip: Path) -> bytes:
     return clip.read_bytes()
 
 
-def _write_csv(reports: list[tuple[str, Report]]) -> None:
-    from server.report.export import events_csv
-
-    console.data(events_csv(reports if len(reports) > 1 else reports[0][1]))
-
-
 app.command()(batch)
+app.command()(compare)
 app.command()(live)
 app.command()(health)
 app.add_typer(keys)

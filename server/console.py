@@ -114,6 +114,16 @@ def show_models(models: Sequence[ModelInfo]) -> None:
     _show(table)
 
 
+def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A title, a table below it, and a blank line."""
+    table = _table(*columns)
+    for row in rows:
+        table.add_row(*row)
+    data(f"{title}\n")
+    _show(table)
+    data("\n")
+
+
 def show_counts(counts: Sequence[tuple[str, str]]) -> None:
     """A line per count."""
     table = _table("what", "how many")

@@ -25,6 +25,8 @@ Encoded: TypeAlias = bytes | bytearray
 """A clip or a picture as it was sent; a bytearray is wiped by whoever holds it, once it was looked at."""
 EventKind: TypeAlias = Literal["micro", "macro"]
 FaceChoice: TypeAlias = Literal["largest", "all"]
+CsvColumns: TypeAlias = Literal["glimpse", "casme2", "samm"]
+"""Of events as CSV: our own, or those of the coding sheets of CASME II or SAMM."""
 Detail: TypeAlias = Literal["full", "minimal"]
 """How much of a face an answer tells; `minimal` leaves out whatever measures it (docs/privacy.md)."""
 Grade: TypeAlias = Literal["good", "fair", "poor"]

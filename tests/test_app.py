@@ -117,8 +117,9 @@ async def test_what_live_streams_may_send_is_measured_unless_it_is_set():
 
 
 def test_reports_are_rendered_as_the_document_says():
-    """CSV and PNG."""
-    assert set(renderers()) == {"text/csv", "image/png"}
+    """CSV, with columns of coding sheets too, PNG, ELAN and JSON Lines."""
+    columns = {"text/csv;columns=casme2", "text/csv;columns=samm"}
+    assert set(renderers()) == {"text/csv", *columns, "image/png", "text/x-eaf+xml", "application/x-ndjson"}
 
 
 def test_the_commands_are_installed():

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from server.bulk.errors import writing
 from server.bulk.lines import replace
 from server.errors import ConfigurationError
+from server.report.json_lines import event_rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -52,21 +53,12 @@ COLUMNS = (
     Column("model", "string", "which answered"),
     Column("model_version", "string", "and in which version"),
 )
-_OF_THE_EVENT = {column.name for column in COLUMNS[2:16]}
 
 
 def rows_of(report: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """A row for each event of a line of `reports.jsonl`."""
-    for event in report["events"]:
-        yield {
-            "path": report["path"],
-            "sha256": report["sha256"],
-            **{name: value for name, value in event.items() if name in _OF_THE_EVENT},
-            "evidence_grade": event["evidence"]["grade"],
-            "evidence_reasons": event["evidence"]["reasons"],
-            "model": report["model"]["name"],
-            "model_version": report["model"]["version"],
-        }
+    for row in event_rows(report):
+        yield {"path": report["path"], "sha256": report["sha256"], **row}
 
 
 def write_json_lines(rows: Iterable[Mapping[str, Any]], path: Path) -> None:

@@ -9,7 +9,8 @@ from dataclasses import asdict
 from typing import Any
 
 from server.documents import report_dict
-from server.types import Classification, Report
+from server.report.names import cell
+from server.types import Classification, Event, Report
 
 _COLUMNS = (
     "track_id",
@@ -35,6 +36,7 @@ def events_csv(reports: Sequence[tuple[str, Report]] | Report) -> str:
     """The events as CSV with a header line; for several reports a first column `clip` tells them apart.
 
     Probabilities have a column per label, `action_units` is like `12 both 0.61; 6 left 0.40`: unit, side, intensity.
+    Names that a spreadsheet would run as formulas begin with an apostrophe.
     """
     named = [("", reports)] if isinstance(reports, Report) else list(reports)
     first = () if isinstance(reports, Report) else ("clip",)
@@ -47,8 +49,8 @@ def events_csv(reports: Sequence[tuple[str, Report]] | Report) -> str:
             units = "; ".join(f"{a.au} {a.side} {a.intensity:.2f}" for a in event.action_units)
             writer.writerow(
                 [
-                    *((name,) if first else ()),
-                    *(getattr(event, column) for column in _COLUMNS),
+                    *((cell(name),) if first else ()),
+                    *(_cell(event, column) for column in _COLUMNS),
                     *(event.probabilities.get(label, "") for label in labels),
                     units,
                     event.evidence.grade,
@@ -57,3 +59,8 @@ def events_csv(reports: Sequence[tuple[str, Report]] | Report) -> str:
                 ]
             )
     return text.getvalue()
+
+
+def _cell(event: Event, column: str) -> object:
+    value = getattr(event, column)
+    return cell(value) if isinstance(value, str) else value

@@ -145,9 +145,7 @@ def _compare(expected: str | None, said: str, where: str) -> None:
         return
     checker = doctest.OutputChecker()
     example = doctest.Example("", expected)
-    assert checker.check_output(expected, said, OUTPUT), (
-        f"{where}\n{checker.output_difference(example, said, OUTPUT)}"
-    )
+    assert checker.check_output(expected, said, OUTPUT), f"{where}\n{checker.output_difference(example, said, OUTPUT)}"
 
 
 def _listening(program: subprocess.Popen[str], says: re.Pattern[str], where: str) -> tuple[str, ...]:

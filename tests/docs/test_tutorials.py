@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import sync_playwright
 
-from tests.docs.blocks import blocks_of
 from tests.docs.reader import ROOT, Reader, file_server
 from tests.end_to_end.conftest import Service, serving
 from tests.page.conftest import chromium

@@ -25,10 +25,10 @@ def classification_response(answer: Classification) -> Response:
 
 
 async def report_response(gateway: Gateway, report: Report, media_type: str, deadline: float) -> Response:
-    """A report in the negotiated form. Raises `DeadlineExceeded` (stage `rendering`)."""
-    with span("report", {"glimpse.media_type": media_type}):
+    """A report in the negotiated form, which may have parameters. Raises `DeadlineExceeded` (stage `rendering`)."""
+    with span("report", {"glimpse.media_type": media_type.partition(";")[0]}):
         body = report_json(report) if media_type == JSON else await gateway.render(report, media_type, deadline)
-    return Response(body, headers=_headers(report), media_type=media_type)
+    return Response(body, headers=_headers(report), media_type=media_type.partition(";")[0])
 
 
 def video_response(report: Report, clip: bytes) -> Response:

@@ -14,7 +14,7 @@ from server.api.gateway import Gateway, until
 from server.api.limits import Ticket
 from server.api.rest import answers, openapi, upload
 from server.api.rest.events import EventStream
-from server.api.rest.negotiate import choose
+from server.api.rest.negotiate import choose, plain, with_columns
 from server.api.rest.options import AnalyzeParameters, ModelParameters, merged
 from server.errors import OptionError
 from server.pipeline.base import OnProgress, with_all
@@ -37,6 +37,7 @@ def router() -> APIRouter:
             form = await _read(request, gateway, ticket, ("clip",), query)
             holding.callback(form.wipe)
             parameters = merged(AnalyzeParameters, request, form.fields)
+            chosen = with_columns(media_type, parameters.columns, gateway.renderers)
             if media_type == answers.VIDEO:
                 return await _annotated(request, gateway, ticket, form.files["clip"], parameters)
             work = _Analysis(request, gateway, ticket, form.files["clip"], parameters, drawn=gateway.draws(media_type))
@@ -45,7 +46,7 @@ def router() -> APIRouter:
             report = await until(lambda: upload.gone(request), work())
             if report is None:
                 raise upload.ClientGone("analyze")
-            return await answers.report_response(gateway, report, media_type, work.deadline)
+            return await answers.report_response(gateway, report, chosen, work.deadline)
 
     @routes.post("/v1/classify", summary="Classify the movement between two pictures", **openapi.CLASSIFY)
     async def classify(request: Request, query: Annotated[ModelParameters, Query()]) -> Response:
@@ -141,4 +142,4 @@ def _accept(request: Request) -> str:
 
 
 def _offers(gateway: Gateway) -> tuple[str, ...]:
-    return (answers.JSON, *gateway.renderers, answers.EVENT_STREAM, answers.VIDEO)
+    return (answers.JSON, *plain(gateway.renderers), answers.EVENT_STREAM, answers.VIDEO)

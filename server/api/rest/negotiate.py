@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Iterable, Sequence
 
-from server.api.rest.problems import ProtocolError
+from server.api.rest.problems import ProtocolError, option_error
+from server.types import CsvColumns
 
 
 def choose(accept: str, offers: Sequence[str]) -> str:
@@ -15,6 +16,19 @@ def choose(accept: str, offers: Sequence[str]) -> str:
     if quality <= 0:
         raise ProtocolError(406, f"this address offers {', '.join(offers)}", offers=list(offers))
     return offer
+
+
+def plain(forms: Iterable[str]) -> tuple[str, ...]:
+    """The media types among the names of forms, of which some have parameters."""
+    return tuple(form for form in forms if ";" not in form)
+
+
+def with_columns(media_type: str, columns: CsvColumns, forms: Container[str]) -> str:
+    """The name of the form among `forms` of the gateway. Raises `OptionError` for columns that are not there."""
+    wanted = media_type if columns == "glimpse" else f"{media_type};columns={columns}"
+    if wanted != media_type and wanted not in forms:
+        raise option_error([("columns", "belongs to Accept: text/csv")])
+    return wanted
 
 
 def _parsed(item: str) -> tuple[str, float]:

@@ -45,6 +45,11 @@ class Ready(BaseModel):
 
 
 _BINARY = {"type": "string", "contentMediaType": "application/octet-stream", "format": "binary"}
+_TEXTS = {
+    "text/csv": {"schema": {"type": "string", "description": "The events, in the columns that `columns` chooses."}},
+    "text/x-eaf+xml": {"schema": {"type": "string", "description": "ELAN Annotation Format 3.0."}},
+    "application/x-ndjson": {"schema": {"type": "string", "description": "The events as JSON, one a line."}},
+}
 _PICTURES = ("image/png", "image/svg+xml", "application/pdf")
 _HEADERS = {
     "X-Request-ID": {"description": "The id of this request: the caller's or a new one.", "schema": {"type": "string"}},
@@ -134,7 +139,7 @@ ANALYZE: dict[str, Any] = {
             Report,
             _REPORT_EXAMPLE,
             {
-                "text/csv": {"schema": {"type": "string"}},
+                **_TEXTS,
                 **{kind: {"schema": _BINARY} for kind in (*_PICTURES, "video/mp4")},
                 "text/event-stream": {
                     "schema": {"type": "string", "description": "Events `progress`, then one `report` or `problem`."},
@@ -153,7 +158,7 @@ RENDER: dict[str, Any] = {
         200: {
             "description": "The report in the form that was asked for.",
             "content": {
-                "text/csv": {"schema": {"type": "string"}},
+                **_TEXTS,
                 **{kind: {"schema": _BINARY} for kind in _PICTURES},
             },
         },

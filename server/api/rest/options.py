@@ -11,13 +11,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from server.api.rest.problems import option_error
 from server.errors import OptionError
 from server.pipeline.base import MODEL_NAME, MODEL_VERSION, check_options
-from server.types import AnalyzeOptions, Detail, EventKind, FaceChoice
+from server.types import AnalyzeOptions, CsvColumns, Detail, EventKind, FaceChoice
 from server.visuals import Extra
 
 _KINDS: tuple[EventKind, ...] = ("micro", "macro")
 _EXTRAS: tuple[Extra, ...] = ("signals", "pictures")
 
 Moment = Annotated[float, Field(ge=0, le=86400)]
+Columns = Annotated[
+    CsvColumns, Field(description="Of text/csv; casme2 and samm are those of the coding sheets of these corpora.")
+]
 
 
 class ModelParameters(BaseModel):
@@ -46,6 +49,7 @@ class AnalyzeParameters(ModelParameters):
     kinds: str = Field(
         default="micro,macro", pattern=r"^(micro|macro)(,(micro|macro))?$", description="Events to report."
     )
+    columns: Columns = "glimpse"
     include: str = Field(
         default="",
         pattern=r"^((signals|pictures)(,(signals|pictures))?)?$",
@@ -72,6 +76,14 @@ class AnalyzeParameters(ModelParameters):
         )
         check_options(options)
         return options
+
+
+class CsvParameters(BaseModel):
+    """Options of `POST /v1/render`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    columns: Columns = "glimpse"
 
 
 P = TypeVar("P", bound=ModelParameters)

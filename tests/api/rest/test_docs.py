@@ -70,6 +70,7 @@ def test_the_document_tells_what_the_code_does(gateway):
     assert form["required"] == ["clip"]
     assert {"model", "faces", "onset_s", "apex_s", "kinds", "deadline_s"} <= set(form["properties"])
     representations = {"application/json", "text/csv", "image/png", "text/event-stream"}
+    representations |= {"text/x-eaf+xml", "application/x-ndjson"}
     assert set(analyze["responses"]["200"]["content"]) == representations
     for status in ("413", "415", "422", "429", "503", "504"):
         assert set(analyze["responses"][status]["content"]) == {"application/problem+json"}

@@ -1,0 +1,1 @@
+"""Annotations of expressions, by people or machines, as other programs write them."""
