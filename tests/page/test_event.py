@@ -236,6 +236,7 @@ def test_what_drove_the_class_is_said_in_a_sentence(show: Show) -> None:
         {"name": "mouth_corner", "side": "left", "drop": 0.3},
         {"name": "lips", "side": "both", "drop": 0.1},
         {"name": "brow", "side": "both", "drop": -0.05},
+        {"name": "chin", "side": "both", "drop": 0.001},
     ]
     units = [{"name": "AU12", "side": "both", "drop": 0.5}]
     found = {"method": "occlusion", "label": "positive", "probability": 0.9, "regions": regions, "action_units": units}
@@ -247,6 +248,7 @@ def test_what_drove_the_class_is_said_in_a_sentence(show: Show) -> None:
         "lips (0.10 lost when hidden). Of the action units, AU 12, lip corner puller counts most (0.50)."
     )
     assert why.locator("li .event-number").all_inner_texts() == ["−0.60", "−0.10", "+0.05", "−0.50"]
+    assert "Less than 0.005: chin." in why.inner_text()
     assert plate(page, "What the class rests on").locator(".event-ticks span").all_inner_texts() == [
         "−0.40",
         "0",
