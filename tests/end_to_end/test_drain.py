@@ -10,6 +10,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.grpc_calls import connected, options, parts, told
 from tests.live_frames import SAMPLES, sample
+from tests.processes import children, standing_still
 from tests.ws_calls import socket, types
 from tests.ws_calls import told as heard
 
@@ -52,7 +53,7 @@ async def analyzed(stub):
 async def test_nothing_accepted_is_lost(start_service):
     """At SIGTERM requests that are worked on or wait for their turn get their reports, by REST, as events and by gRPC;
     live streams of both protocols get the answers to their frames and their statistics; health says so first; nobody
-    new is let in; and the process ends with status 0.
+    new is let in; and the process ends with status 0. Its workers stand still until all is under way.
     """
     with start_service() as service:
         base = str(service.client.base_url)
@@ -72,16 +73,17 @@ async def test_nothing_accepted_is_lost(start_service):
             for frame in frames:
                 await live.write(pb.LiveRequest(frame=frame))
             files = {"clip": ("x.mp4", CLIP, "video/mp4")}
-            plain = [asyncio.create_task(client.post("/v1/analyze", files=files)) for _ in range(2)]
-            events = asyncio.create_task(client.post("/v1/analyze", files=files, headers=EVENTS))
-            called = asyncio.create_task(analyzed(stub))
 
             async def all_inside():
                 return await inflight(service) == 4
 
-            await until(all_inside)
-            service.process.send_signal(signal.SIGTERM)
-            await until(lambda: refused(service))
+            with standing_still(children(service.process.pid)):
+                plain = [asyncio.create_task(client.post("/v1/analyze", files=files)) for _ in range(2)]
+                events = asyncio.create_task(client.post("/v1/analyze", files=files, headers=EVENTS))
+                called = asyncio.create_task(analyzed(stub))
+                await until(all_inside)
+                service.process.send_signal(signal.SIGTERM)
+                await until(lambda: refused(service))
             assert (await watching.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
             answers, error = await told(live)
             assert (parts(answers)[-1], answers[-1].stats.received) == ("stats", len(frames))
@@ -104,15 +106,16 @@ async def test_the_second_signal_ends_the_wait(start_service):
             connected(service.grpc) as stub,
         ):
             files = {"clip": ("x.mp4", (SAMPLES / "interview.mp4").read_bytes(), "video/mp4")}
-            waiting = [asyncio.create_task(client.post("/v1/analyze", files=files)) for _ in range(6)]
-            called = asyncio.create_task(analyzed(stub))
 
             async def all_inside():
                 return await inflight(service) == 7
 
-            await until(all_inside)
-            service.process.send_signal(signal.SIGTERM)
-            await until(lambda: refused(service))
+            with standing_still(children(service.process.pid)):
+                waiting = [asyncio.create_task(client.post("/v1/analyze", files=files)) for _ in range(6)]
+                called = asyncio.create_task(analyzed(stub))
+                await until(all_inside)
+                service.process.send_signal(signal.SIGTERM)
+                await until(lambda: refused(service))
             service.process.send_signal(signal.SIGTERM)
             answers = await asyncio.gather(*waiting)
             assert {answer.status_code for answer in answers} <= {200, 429}

@@ -15,6 +15,7 @@ from glimpse.v1 import micro_expressions_pb2 as pb
 
 from tests.grpc_calls import connected, facts, options, told
 from tests.live_frames import SAMPLES, WAIT, answers_to_frames, changed, sample
+from tests.processes import children
 
 PATIENCE_S = 10
 CRASHED = ("worker-crashed", "crash")
@@ -143,12 +144,7 @@ async def _processes(service, count):
 
 
 def _children(service):
-    found = {}
-    for thread in Path(f"/proc/{service.process.pid}/task").iterdir():
-        with suppress(FileNotFoundError):
-            for child in (thread / "children").read_text("ascii").split():
-                found[int(child)] = _ticks(int(child))
-    return found
+    return {child: _ticks(child) for child in children(service.process.pid)}
 
 
 def _ticks(pid):

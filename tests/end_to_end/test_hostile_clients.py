@@ -4,7 +4,6 @@ import asyncio
 import struct
 import zlib
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 
 import grpc
 import numpy as np
@@ -25,6 +24,7 @@ from tests.live_frames import (
     sample,
     then_silence,
 )
+from tests.processes import children
 from tests.silent_network import network_to
 
 LIVE = "/glimpse.v1.MicroExpressions/Live"
@@ -63,7 +63,7 @@ def alone(service, pictures):
     seen = asyncio.run(_watch(service, pictures, enough))
     assert [kind for kind, _ in seen][-1] == "event"
     asyncio.run(_given_back(service, None))
-    return seen, _processes(service)
+    return seen, children(service.process.pid)
 
 
 @pytest.fixture
@@ -131,21 +131,12 @@ async def _given_back(service, processes):
     async with asyncio.timeout(20):
         while await asyncio.to_thread(service.metric, "glimpse_live_streams"):
             pass
-        while len(now := _processes(service)) != 2:
+        while len(now := children(service.process.pid)) != 2:
             await asyncio.to_thread(service.metric, "glimpse_live_streams")
     assert processes is None or now[0] == processes[0]
     assert service.metric("glimpse_worker_restarts_total") == 0
     async with connected(service.grpc) as stub:
         assert (await stub.GetServerInfo(pb.GetServerInfoRequest())).live_streams == 0
-
-
-def _processes(service):
-    """Those that the service has started, the oldest first."""
-    found = []
-    for thread in Path(f"/proc/{service.process.pid}/task").iterdir():
-        with suppress(FileNotFoundError):
-            found += [int(child) for child in (thread / "children").read_text("ascii").split()]
-    return sorted(found)
 
 
 async def _live(service, messages, **how):

@@ -30,6 +30,7 @@ from tests.openai_endpoint import (
     pictures,
     texts,
 )
+from tests.processes import children
 
 CLIP = (SAMPLES / "positive.mp4").read_bytes()
 KEY = "sk-very-secret-0123456789"
@@ -215,13 +216,7 @@ def test_neither_pixels_nor_the_key_are_kept(start_service, tmp_path):
         for _ in range(2):
             assert running.analyze(CLIP, model="mllm").status_code == 200
         shown = running.client.get("/v1/models").text + running.client.get("/metrics").text
-        gateway = running.process.pid
-        workers = Path(f"/proc/{gateway}/task/{gateway}/children").read_text(encoding="utf-8").split()
-        workers += [
-            child
-            for task in Path(f"/proc/{gateway}/task").iterdir()
-            for child in (task / "children").read_text(encoding="utf-8").split()
-        ]
+        workers = children(running.process.pid)
         assert workers
         for worker in workers:
             assert b"GLIMPSE_" not in Path(f"/proc/{worker}/environ").read_bytes()
