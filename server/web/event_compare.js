@@ -46,17 +46,16 @@ function overlay(before, after, size, ended) {
     return source;
   });
   const caption = ": onset left of the line, apex right of it";
-  const { figure, canvas } = plate("One over the other", { size, text: "", caption }, () => draw(0.5));
+  const words = (share) => `The onset on the left ${Math.round(100 * share)} % of the picture, the apex on the rest`;
+  const { figure, canvas } = plate("One over the other", { size, text: words(0.5), caption }, () => draw(0.5));
   const draw = (share) => {
     const context = canvas.getContext("2d");
     const at = Math.round(share * size);
-    const mixed = at > 0 && at < size;
     context.drawImage(apex, 0, 0);
     if (at > 0) context.drawImage(onset, 0, 0, at, size, 0, 0, at, size);
     context.fillStyle = "#fff";
-    if (mixed) context.fillRect(at - 1, 0, 2, size);
-    const shown = `The onset on the left ${Math.round(100 * share)} % of the picture, the apex on the rest`;
-    canvas.setAttribute("aria-label", mixed ? shown : `The whole ${at ? "onset" : "apex"}`);
+    if (at > 0 && at < size) context.fillRect(at - 1, 0, 2, size);
+    canvas.setAttribute("aria-label", words(share));
   };
   const wipe = slider("Line", { min: 0, max: 100, value: 50 }, (x) => `at ${x} %`, (x) => {
     blink(false);

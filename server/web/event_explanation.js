@@ -11,6 +11,7 @@ import { regionName } from "./words.js";
 const SIZE = 512;
 const CROP_PX = 256;
 const LITTLE = 0.02;
+const NOTHING = 0.005;
 
 /** The panel of `event.explanation`; where there are pictures, its maps lie on the face. */
 export function explanationPanel(event) {
@@ -64,7 +65,8 @@ function nameOf({ name, side }, parts) {
 function losses(title, parts) {
   if (parts.length === 0) return null;
   const widest = Math.max(...parts.map(({ drop }) => Math.abs(drop)), LITTLE);
-  const rows = whole(parts).map((part) => {
+  const shown = whole(parts);
+  const rows = shown.filter(counts).map((part) => {
     const bar = el("span", { class: part.drop < 0 ? "event-against" : "event-for" });
     bar.style.setProperty("--share", Math.abs(part.drop) / widest);
     const sides = parts.filter(({ name, side }) => name === part.name && side !== part.side && part.side === "both");
@@ -78,12 +80,18 @@ function losses(title, parts) {
     );
   });
   const about = el("p", { class: "event-note" }, "Change of the score when hidden; hatched where it rises");
-  return el("div", { class: "event-losses" }, el("h4", {}, title), about, el("ol", { class: "event-bars" }, rows));
+  const others = shown.filter((part) => !counts(part)).map((part) => nameOf({ ...part, side: "both" }, []));
+  const rest = others.length ? el("p", { class: "event-note" }, `Less than ${NOTHING}: ${others.join("; ")}.`) : null;
+  return el("div", { class: "event-losses" }, el("h4", {}, title), about, el("ol", { class: "event-bars" }, rows), rest);
+}
+
+/** Whether a drop shows with two decimals. */
+function counts({ drop }) {
+  return Math.abs(drop) >= NOTHING;
 }
 
 function change(drop) {
-  const size = Math.abs(drop).toFixed(2);
-  return size === "0.00" ? size : `${drop < 0 ? "+" : "−"}${size}`;
+  return counts({ drop }) ? `${drop < 0 ? "+" : "−"}${Math.abs(drop).toFixed(2)}` : "0.00";
 }
 
 function lossMap(event, field) {

@@ -17,6 +17,13 @@ from tests.end_to_end.conftest import SAMPLES, decode, encode
 # Those of 60 frames a second differ in nothing that the page shows; the service answers them in test_verdicts.py.
 NAMES = sorted(path.stem for path in SAMPLES.glob("*.mp4") if "60fps" not in path.stem)
 SHORT = "positive"
+FACE = """async () => {
+  const context = document.querySelector('.aligned canvas').getContext('2d');
+  const drawn = () => context.getImageData(128, 128, 1, 1).data[3] === 255;
+  while (!drawn()) await new Promise(requestAnimationFrame);
+  return Array.from(context.getImageData(0, 0, 256, 256).data);
+}"""
+"""Pixels of the level face, once it is drawn."""
 
 
 def choose(page, name, content=None):
@@ -78,10 +85,7 @@ def test_the_answer_shows_the_clip_the_face_and_what_moved(open_page):
     page.keyboard.press("]")
     expect(page.get_by_role("button", name="Open event 1")).to_be_focused()
     expect(page.locator(".clock")).to_contain_text("1.0")
-    face = "document.querySelector('.aligned canvas')"
-    page.wait_for_function(f"{face}.getContext('2d').getImageData(128, 128, 1, 1).data[3] === 255")
-    eyes = page.evaluate(f"Array.from({face}.getContext('2d').getImageData(0, 0, 256, 256).data)")
-    gray = np.array(eyes, np.uint8).reshape(256, 256, 4)[..., :3].mean(2)
+    gray = np.array(page.evaluate(FACE), np.uint8).reshape(256, 256, 4)[..., :3].mean(2)
     # Eyes are darker than the cheeks below them.
     assert gray[88:104, 60:82].mean() + 15 < gray[140:156, 60:82].mean()
     band = page.locator(".band.micro")
