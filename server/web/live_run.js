@@ -51,7 +51,6 @@ export function openRun({ view, timeline, source, credential, faces, over }) {
   view.form.hidden = true;
   view.gap.hidden = true;
   for (const panel of [view.running, view.motion, view.seen]) panel.hidden = false;
-  view.stage.style.aspectRatio = `${view.video.videoWidth} / ${view.video.videoHeight}`;
   view.face.textContent = view.rateSays.textContent = "";
   timeline.recolour();
   view.stop.focus();

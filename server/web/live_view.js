@@ -15,6 +15,12 @@ const SIZES = [
   ["1920x1080", "1920 × 1080"],
 ];
 
+const SPEEDS = [
+  [1, "as it was filmed"],
+  [0.5, "half"],
+  [0.25, "a quarter"],
+];
+
 const options = (pairs) => pairs.map(([value, text]) => el("option", { value }, text));
 
 function field(id, label, control, note) {
@@ -36,6 +42,7 @@ function setup(view) {
   view.rate = el("select", {}, ...options(RATES));
   view.faces = el("select", {}, ...options([["largest", "the largest"], ["all", "all of them"]]));
   view.sample = el("select");
+  view.speed = el("select", {}, ...options(SPEEDS));
   view.sampleText = el("p", { class: "muted small" });
   view.agree = el("input", { type: "checkbox", id: "live-agree" });
   view.start = el("button", { type: "submit", class: "primary" }, "Start the camera");
@@ -45,10 +52,13 @@ function setup(view) {
     field("live-rate", "Pictures a second", view.rate, "More show quicker movements."),
     field("live-faces", "Faces", view.faces),
   );
-  view.sampleFields = el("div", { class: "options" }, field("live-sample", "Sample", view.sample), view.sampleText);
+  view.sampleFields = el("div", { class: "options" },
+    el("div", {}, field("live-sample", "Sample", view.sample), view.sampleText),
+    field("live-speed", "Speed", view.speed, "Slowly, eyes can follow, and slow machines too. What is found stays the same."),
+  );
   view.consent = el("div", { class: "callout consent" },
     el("p", {}, "Pictures of the camera go to this service alone. It looks at them in its memory and forgets them after seconds. ",
-      el("strong", {}, "Nothing is recorded"), ", here or there. Stop, or close the page, and the camera is off."),
+      el("strong", {}, "Nothing is recorded"), ", here or there. Stop, go elsewhere, or close the page, and the camera is off."),
     el("label", { for: "live-agree" }, view.agree, " I know this, and everybody who is in view knows and agrees."),
   );
   view.form = el("form", { class: "panel", novalidate: true },
@@ -69,6 +79,11 @@ function preview(view) {
   view.video.muted = true;
   view.overlay = el("canvas", { "aria-hidden": "true" });
   view.stage = el("div", { class: "stage" }, view.video, view.overlay);
+  // A phone that is turned over gives another picture.
+  view.video.addEventListener("resize", () => {
+    const { videoWidth, videoHeight } = view.video;
+    if (videoWidth) view.stage.style.aspectRatio = `${videoWidth} / ${videoHeight}`;
+  });
   view.status = el("p", { class: "status", "data-state": "connecting" });
   view.face = el("p", { class: "says" });
   view.rateSays = el("p", { class: "says" });
