@@ -10,12 +10,12 @@ from typing import Any, Self
 from pydantic import TypeAdapter
 
 import client
+from server.documents import REPORT
 from server.errors import GlimpseError
 from server.pipeline.base import OnProgress
 from server.settings.asking import ClientSettings
 from server.types import AnalyzeOptions, ModelInfo, Progress, Report
 
-_REPORT: TypeAdapter[Report] = TypeAdapter(Report)
 _MODELS: TypeAdapter[list[ModelInfo]] = TypeAdapter(list[ModelInfo])
 
 
@@ -47,7 +47,7 @@ class RemoteService:
 
         async with _asking():
             report = await self._client.analyze(clip, client.AnalyzeOptions(**asdict(options)), on_progress=tell)
-        return _REPORT.validate_python(asdict(report))
+        return REPORT.validate_python(asdict(report))
 
     async def models(self) -> list[ModelInfo]:
         """What the service can be asked for. Raises `RemoteProblem`."""

@@ -49,10 +49,7 @@ def align_to(
     Raises `NoFace` when the anchor shows no face, and `FaceLost` when another frame does not show it: the message
     says which, and `details["frame"]` holds its index.
     """
-    face = _anchor_face(anchor, landmarker, detector, near)
-    if face is None:
-        raise NoFace(f"no face was found in frame {anchor.index}", stage="faces", frame=anchor.index)
-    made = make_anchor(anchor.luma, face)
+    made = _anchor(anchor, landmarker, detector, near)
     fits = [_fit(made, frame, landmarker, detector, near) for frame in frames]
     return AlignedSet(
         anchor=Crop(warp(anchor.luma, made.transform), anchor.time_s, made.transform),
@@ -64,6 +61,34 @@ def align_to(
         residuals_iod=tuple(fit.residual_iod for fit in fits),
         quality=assess(anchor.luma, made.transform, made.landmarks_crop),
     )
+
+
+def align_those_seen(
+    anchor: Frame,
+    frames: Sequence[tuple[Frame, Float64Array]],
+    landmarker: FaceLandmarker,
+    detector: FaceDetector,
+    near: Float64Array,
+) -> list[Crop]:
+    """Crops of those of `frames` that show the face of `anchor`, aligned with it, in the same order.
+
+    With each frame comes the frame -> crop transform near which the face is looked for; `near` is that of `anchor`.
+    Raises `NoFace` when the anchor shows no face.
+    """
+    made = _anchor(anchor, landmarker, detector, near)
+    fits = [(frame, locate(made, frame.luma, guess, rounds=_ROUNDS)) for frame, guess in frames]
+    return [
+        Crop(warp(frame.luma, fit.transform), frame.time_s, fit.transform)
+        for frame, fit in fits
+        if fit is not None and not is_lost(fit)
+    ]
+
+
+def _anchor(frame: Frame, landmarker: FaceLandmarker, detector: FaceDetector, near: Float64Array | None) -> Anchor:
+    face = _anchor_face(frame, landmarker, detector, near)
+    if face is None:
+        raise NoFace(f"no face was found in frame {frame.index}", stage="faces", frame=frame.index)
+    return make_anchor(frame.luma, face)
 
 
 def _anchor_face(

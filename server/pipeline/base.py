@@ -39,6 +39,11 @@ def check_options(options: AnalyzeOptions) -> None:
         raise OptionError(f"apex_s ({apex_s:g}) must be later than onset_s ({onset_s:g})", option="apex_s")
     if not options.kinds:
         raise OptionError("kinds names no kind of event: give micro, macro or both", option="kinds")
+    if options.detail == "minimal":
+        if options.include:
+            raise OptionError("include shows the face, which detail=minimal leaves out", option="include")
+        if options.explain:
+            raise OptionError("explain shows what the face did, which detail=minimal leaves out", option="explain")
 
 
 def check_stream_options(options: StreamOptions) -> None:

@@ -109,6 +109,7 @@ class ClipPipeline:
             onset_s=options.onset_s,
             apex_s=options.apex_s,
             shadow=shadowed.job if shadowed else None,
+            include=options.include,
         )
         found = cast("ClipFindings", await self._looked(job, deadline, on_progress))
         if on_progress is not None and found.findings:
@@ -120,12 +121,13 @@ class ClipPipeline:
             clip=found.clip,
             faces=found.faces,
             events=[
-                event(finding.track_id, finding.interval, finding.evidence, prediction)
+                event(finding.track_id, finding.interval, finding.evidence, prediction, finding.pictures)
                 for finding, prediction in zip(found.findings, answer.predictions, strict=True)
             ],
             model=served.reference,
             timings_ms=_milliseconds({**found.timings_s, "inference": answer.seconds}, started),
             warnings=(*found.warnings, *(served.info.warnings if found.findings else ())),
+            signals=found.signals,
         )
         self._observe(found.timings_s, answer.seconds)
         if options.detail == "minimal":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -18,8 +18,9 @@ _AVERAGE_S = 0.0101
 @dataclass(frozen=True, slots=True)
 class EventFrames:
     """The frames of the clip that one movement is measured on, the onset and the apex themselves first; `course` are
-    those between which the picture at each of `times_s` lies, and `shadow` those of `shadow_times_s`, which a second
-    model wants. `near` is the frame-to-crop transform float64 [2, 3] of the face at the onset.
+    those between which the picture at each of `times_s` lies, `shadow` those of `shadow_times_s`, which a second model
+    wants, and `shown` those that the caller wants to see. `near` is the frame-to-crop transform float64 [2, 3] of the
+    face at the onset.
     """
 
     log: FaceLog
@@ -31,6 +32,7 @@ class EventFrames:
     shadow: list[int]
     shadow_times_s: list[float]
     near: Float64Array
+    shown: list[int] = field(default_factory=list)
 
     @classmethod
     def of(cls, log: FaceLog, interval: Interval, times_s: list[float], shadow_times_s: list[float]) -> EventFrames:
@@ -45,7 +47,7 @@ class EventFrames:
     @property
     def frames(self) -> list[int]:
         """All of them, some twice."""
-        return [*self.onset, *self.apex, *self.course, *self.shadow]
+        return [*self.onset, *self.apex, *self.course, *self.shadow, *self.shown]
 
     @property
     def first(self) -> int:

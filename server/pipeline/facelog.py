@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 
 import numpy as np
@@ -183,6 +183,14 @@ class FaceLog:
         after = min(bisect_left(self._times, time_s), len(self) - 1)
         before = after if self._times[after] <= time_s else max(after - 1, 0)
         return self._frames[before], self._frames[after]
+
+    def within(self, start_s: float, stop_s: float) -> list[int]:
+        """The frames from one time to another in which the face was in view."""
+        return self._frames[bisect_left(self._times, start_s) : bisect_right(self._times, stop_s)].tolist()
+
+    def transforms(self) -> Float64Array:
+        """The frame-to-crop transforms of all logged frames, float64 [T, 2, 3]."""
+        return np.array(self._transforms, dtype=np.float64).reshape(-1, 2, 3)
 
     def transform_at(self, frame: int) -> Float64Array:
         """The frame-to-crop transform of a logged frame, float64 [2, 3]."""

@@ -20,6 +20,7 @@ from server.types import (
     Interval,
     ReportWarning,
 )
+from server.visuals import EventPictures, Extra, FaceSignals
 
 ShadowInputs: TypeAlias = Mapping[str, Float32Array] | Literal["failed", "dropped"] | None
 """A second model's tensors of one movement, or why there are none; None where nobody asked for them."""
@@ -62,6 +63,7 @@ class ClipJob:
     onset_s: float | None
     apex_s: float | None
     shadow: ShadowJob | None = None
+    include: frozenset[Extra] = frozenset()
 
     @property
     def given(self) -> bool:
@@ -107,7 +109,7 @@ class Movement(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One movement of a clip (see `Movement`): where it is, and how good the picture is."""
+    """One movement of a clip (see `Movement`): where it is, how good the picture is, and its pictures if wanted."""
 
     track_id: int
     interval: Interval
@@ -116,12 +118,14 @@ class Finding:
     inputs: Mapping[str, Float32Array]
     contraction: Contraction
     shadow: ShadowInputs = None
+    pictures: EventPictures | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ClipFindings:
     """All that the pixels said. `coverage` is the share of frames with a face; `timings_s` the cost of each stage,
-    `shadow_s` that of a second model's inputs, and `timeline` when it all was.
+    `shadow_s` that of a second model's inputs, and `timeline` when it all was. `signals` are those of each face, where
+    they were wanted.
     """
 
     clip: ClipInfo
@@ -133,6 +137,7 @@ class ClipFindings:
     timings_s: Mapping[str, float]
     shadow_s: float = 0.0
     timeline: tuple[StageTime, ...] = ()
+    signals: tuple[FaceSignals, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,17 +15,19 @@ from server.contract import FlowMethod
 from server.errors import FaceLost
 from server.faces.detect import FaceDetector
 from server.faces.landmarks import FaceLandmarker
-from server.faces.pair import AlignedSet, align_to
+from server.faces.pair import AlignedSet, align_those_seen, align_to
 from server.flow.contraction import contraction
 from server.flow.derive import flow_field
 from server.flow.estimate import estimate
 from server.pipeline.caveats import evidence_of
 from server.pipeline.event_frames import EventFrames, at_times
+from server.pipeline.event_pictures import event_pictures
 from server.pipeline.jobs import StageTime
 from server.recipes.registry import RECIPES
 from server.spotting.intervals import STILL_IOD
 from server.spotting.signal import displacement_between
 from server.types import Contraction, EventSample, Evidence, Float32Array, Float64Array, Frame, Interval
+from server.visuals import EventPictures
 
 
 class StageClock:
@@ -188,6 +190,13 @@ class Measurer:
     def align(self, anchor: Frame, frames: Sequence[Frame], *, near: Float64Array | None = None) -> AlignedSet:
         """`faces.pair.align_to` with the networks at hand."""
         return align_to(anchor, frames, self._landmarker, self._detector, near=near)
+
+    def pictures(self, plan: EventFrames, pictures: Pictures, sample: EventSample) -> EventPictures:
+        """What can be seen of a movement that was measured as `sample`."""
+        onset, *_ = pictures.there(plan.onset)
+        course = [(frame, plan.log.transform_at(frame.index)) for frame in pictures.there(plan.shown)]
+        crops = align_those_seen(onset, course, self._landmarker, self._detector, plan.near)
+        return event_pictures(sample, crops)
 
 
 def _mean(pictures: list[Float32Array]) -> Float32Array:

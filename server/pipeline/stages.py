@@ -19,6 +19,8 @@ from server.media.decode import ClipDecoder, open_clip, probe
 from server.media.image import read_image
 from server.pipeline.caveats import absences, evidence_of, poor, spoken, unmeasured
 from server.pipeline.event_frames import EventFrames
+from server.pipeline.event_pictures import MOST_EVENTS, course_frames, left_out
+from server.pipeline.face_signals import face_signals
 from server.pipeline.facelog import FaceLog
 from server.pipeline.following import Following
 from server.pipeline.jobs import ClipFindings, ClipJob, Finding, PairFindings, PairJob
@@ -31,6 +33,7 @@ from server.spotting.given import given
 from server.spotting.intervals import moved, spot
 from server.spotting.signal import displacement_between
 from server.types import Interval, Progress, ReportWarning
+from server.visuals import CandidateOutcome, FaceSignals
 
 OnProgress = Callable[[Progress], None]
 
@@ -78,11 +81,14 @@ class Stages:
             raise NoFace(message, stage="faces", frames=clip.frames, damaged_frames=decoder.damaged)
         on_progress(Progress("spotting", 0, len(logs)))
         with clock.time("spotting"):
-            movements = _movements(logs, job, clip.duration_s)
+            spotted = _spotted(logs, job, clip.duration_s)
+            movements = [(log, interval) for log, interval in spotted if job.given or interval.kind in job.kinds]
             speech = [] if job.given else spoken(logs)
         shadow = ShadowMaker(job.shadow, job.recipe, job.flow)
         with clock.part(SECOND_PASS):
             findings, warnings = self._measure(decoder, movements, job, clock, on_progress, shadow=shadow)
+        if "pictures" in job.include:
+            warnings += left_out([finding.pictures for finding in findings])
         faces = tuple(log.summary(clip.fps) for log in logs)
         return ClipFindings(
             clip=clip,
@@ -94,6 +100,7 @@ class Stages:
             timings_s=dict(clock.seconds),
             shadow_s=shadow.seconds,
             timeline=clock.timeline,
+            signals=_signals(logs, spotted, findings, job) if "signals" in job.include else (),
         )
 
     def _follow(
@@ -137,6 +144,10 @@ class Stages:
             EventFrames.of(log, each, recipe.times_s(each.onset_s, each.offset_s), shadow.times_s(each))
             for log, each in movements
         ]
+        if "pictures" in job.include:
+            plans.sort(key=lambda plan: plan.interval.onset_s)
+            first = plans[:MOST_EVENTS]
+            plans[:MOST_EVENTS] = [replace(plan, shown=course_frames(plan.log, plan.interval)) for plan in first]
         plans.sort(key=lambda plan: plan.last)
         pictures = SecondPass(decoder, plans)
         findings: list[Finding] = []
@@ -156,7 +167,12 @@ class Stages:
             align = partial(self._measurer.align, onset, near=plan.near)
             second = shadow.make(found.measured.sample, align, pictures.there(plan.shadow), plan.shadow_times_s)
             measured = (found.measured.inputs, found.measured.contraction)
-            findings.append(Finding(plan.log.track_id, plan.interval, found.evidence, found.still, *measured, second))
+            seen = None
+            if plan.shown:
+                with clock.time("pictures"):
+                    seen = self._measurer.pictures(plan, pictures, found.measured.sample)
+            what = (plan.log.track_id, plan.interval, found.evidence, found.still)
+            findings.append(Finding(*what, *measured, second, seen))
         return sorted(findings, key=lambda finding: (finding.interval.onset_s, finding.track_id)), warnings
 
     def _pair(self, job: PairJob, on_progress: OnProgress) -> PairFindings:
@@ -194,16 +210,28 @@ def _largest(logs: Iterable[FaceLog]) -> list[FaceLog]:
     return chosen
 
 
-def _movements(logs: list[FaceLog], job: ClipJob, duration_s: float) -> list[tuple[FaceLog, Interval]]:
+def _spotted(logs: list[FaceLog], job: ClipJob, duration_s: float) -> list[tuple[FaceLog, Interval]]:
+    """Every movement, of whatever kind."""
     if job.given:
         return [(log, given(log.signal(), job.onset_s, job.apex_s, duration_s)) for log in _in_view(logs, job)]
-    return [
-        (log, interval)
-        for log in logs
-        for signal in log.signals()
-        for interval in spot(signal)
-        if interval.kind in job.kinds
-    ]
+    return [(log, interval) for log in logs for signal in log.signals() for interval in spot(signal)]
+
+
+def _signals(
+    logs: list[FaceLog], spotted: list[tuple[FaceLog, Interval]], findings: list[Finding], job: ClipJob
+) -> tuple[FaceSignals, ...]:
+    """The signals of each face, with what became of what was spotted in it."""
+    reported = {(finding.track_id, finding.interval) for finding in findings}
+    told = []
+    for log in logs:
+        outcomes: dict[CandidateOutcome, list[Interval]] = {"reported": [], "withdrawn": [], "other-kind": []}
+        for owner, interval in spotted:
+            if owner is log:
+                wanted = job.given or interval.kind in job.kinds
+                found = (log.track_id, interval) in reported
+                outcomes["reported" if found else "withdrawn" if wanted else "other-kind"].append(interval)
+        told.append(face_signals(log, *outcomes.values()))
+    return tuple(told)
 
 
 def _in_view(logs: list[FaceLog], job: ClipJob) -> list[FaceLog]:

@@ -34,6 +34,7 @@ _MODULES = frozenset(
         "server.sandbox.confinement",
         "server.streams",
         "server.types",
+        "server.visuals",
         __name__,
     }
 )

@@ -8,6 +8,7 @@ import numpy as np
 
 from server.contract import PROBABILITIES, ModelContract
 from server.types import ActionUnit, Contraction, Event, Evidence, Float32Array, Interval, Prediction, Side
+from server.visuals import EventPictures
 
 ACTION_UNITS = "action_units"
 _AU_VISIBLE = 0.5
@@ -64,8 +65,14 @@ def _side(left: float, right: float) -> Side:
     return "left" if left > right else "right"
 
 
-def event(track_id: int, interval: Interval, evidence: Evidence, prediction: Prediction) -> Event:
-    """One classified event."""
+def event(
+    track_id: int,
+    interval: Interval,
+    evidence: Evidence,
+    prediction: Prediction,
+    pictures: EventPictures | None = None,
+) -> Event:
+    """One classified event, with `pictures` where they are wanted."""
     return Event(
         track_id=track_id,
         kind=interval.kind,
@@ -82,4 +89,5 @@ def event(track_id: int, interval: Interval, evidence: Evidence, prediction: Pre
         regions=interval.regions,
         action_units=prediction.action_units,
         evidence=evidence,
+        pictures=pictures,
     )

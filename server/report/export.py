@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from server.documents import report_dict
 from server.types import Classification, Report
 
 _COLUMNS = (
@@ -27,7 +28,7 @@ _COLUMNS = (
 
 def as_dict(report: Report | Classification) -> dict[str, Any]:
     """The report as plain, JSON-able data."""
-    return asdict(report)
+    return report_dict(report) if isinstance(report, Report) else asdict(report)
 
 
 def events_csv(reports: Sequence[tuple[str, Report]] | Report) -> str:

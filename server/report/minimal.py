@@ -25,13 +25,14 @@ _LEFT_OUT = "left out of a minimal report"
 
 
 def minimal_report(report: Report) -> Report:
-    """The same answer without size, pose and sharpness of faces, regions that moved, and reasons of grades."""
+    """The same answer without size, pose and sharpness of faces, their motion and pictures, and reasons of grades."""
     return replace(
         report,
         faces=tuple(_face(face) for face in report.faces),
         events=tuple(minimal_event(event) for event in report.events),
         warnings=tuple(_warning(warning) for warning in report.warnings),
         detail="minimal",
+        signals=(),
     )
 
 
@@ -43,7 +44,7 @@ def minimal_classification(answer: Classification) -> Classification:
 
 def minimal_event(event: Event) -> Event:
     """The same of one movement."""
-    return replace(event, regions=(), evidence=_evidence(event.evidence))
+    return replace(event, regions=(), evidence=_evidence(event.evidence), pictures=None, explanation=None)
 
 
 def _face(face: FaceSummary) -> FaceSummary:

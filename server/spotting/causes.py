@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 import numpy as np
 
@@ -14,10 +15,13 @@ _UNSURE = ("brow_outer", "cheek", "chin", "lip_lower")
 _SUPPORT_SHARE = 0.5
 _STEP_SHARE = 0.7
 _STAYS_SHARE = 0.8
-_BLINK_IOD = 0.03
+BLINK_IOD = 0.03
+"""How far a lid goes down at least when an eye closes."""
 _BLINK_SHARE = 0.35
 _BLINK_TIME_SHARE = 0.25
 _UNSTEADY_SHARE = 0.5
+
+Cause: TypeAlias = Literal["", "blink", "cut", "head-turn"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,18 +38,18 @@ class Scene:
     lowered: Float32Array
     signal: MotionSignal
 
-    def is_otherwise(
+    def cause_of(
         self, window: slice, members: list[int], moments_s: tuple[float, float, float], peak_iod: float
-    ) -> bool:
-        """Whether something else explains what `members` do from onset to offset, the samples of `window`."""
+    ) -> Cause:
+        """What else explains what `members` do from onset to offset, the samples of `window`; empty where nothing."""
         onset_s, _, offset_s = moments_s
         times_s, unsteady = self.signal.times_s, self.signal.unsteady
+        if _is_blink(self.lowered[window], peak_iod):
+            return "blink"
+        if self._stays(members, peak_iod) and _is_step(self.signal, members, moments_s, peak_iod):
+            return "cut"
         during = (times_s >= onset_s) & (times_s <= offset_s)
-        return (
-            _is_blink(self.lowered[window], peak_iod)
-            or (self._stays(members, peak_iod) and _is_step(self.signal, members, moments_s, peak_iod))
-            or (bool(during.any()) and float(np.mean(unsteady[during])) > _UNSTEADY_SHARE)
-        )
+        return "head-turn" if bool(during.any()) and float(np.mean(unsteady[during])) > _UNSTEADY_SHARE else ""
 
     def _stays(self, members: list[int], peak_iod: float) -> bool:
         """Whether the face is not on its way back at the end, as far as it is seen."""
@@ -70,7 +74,7 @@ def _is_blink(lowered: Float32Array, peak_iod: float) -> bool:
     What lasts far longer than they were down is not their doing.
     """
     lids = float(lowered.max())
-    if lids < _BLINK_IOD or peak_iod >= _BLINK_SHARE * lids:
+    if lids < BLINK_IOD or peak_iod >= _BLINK_SHARE * lids:
         return False
     return float(np.mean(lowered.max(axis=1) >= lids / 2)) >= _BLINK_TIME_SHARE
 

@@ -7,13 +7,14 @@ following its rise down to a tenth and extrapolating the sin^2 shape that such m
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Literal, TypeAlias
 
 import numpy as np
 
 from server.spotting.baseline import MAX_RATE_HZ, BoolArray, at_rest, lengths, regular
-from server.spotting.causes import Scene, is_supported
+from server.spotting.causes import Cause, Scene, is_supported
 from server.spotting.movements import Movement, group, movements_in
 from server.spotting.signal import LIDS, REGIONS, MotionSignal
 from server.spotting.speech import JAW, speech_in
@@ -58,6 +59,8 @@ _SINE_QUARTER = 1.5
 codecs lengthen the tail: without one, onsets come late and offsets early by up to 8 ms (`python -m bench.spotting`)."""
 _RISE_AGAIN = 0.33
 
+Verdict: TypeAlias = Cause | Literal["length", "small", "unsupported"]
+
 
 def spot(signal: MotionSignal, max_rate_hz: float = MAX_RATE_HZ, *, goes_on: bool = False) -> list[Interval]:
     """Every expression in a clip, in order of onset.
@@ -70,9 +73,30 @@ def spot(signal: MotionSignal, max_rate_hz: float = MAX_RATE_HZ, *, goes_on: boo
     Returns:
         Intervals with frames of the clip. None for a face at rest, for blinks and for what the head did.
     """
+    seen = look_at(signal, max_rate_hz, goes_on=goes_on)
+    if seen is None:
+        return []
+    spans = (span_of(event, seen.scene) for event in group(seen.moving))
+    return _apart([interval_of(span, seen.scene) for span in spans if not verdict_on(span, seen.scene)])
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What moved: `moving` may be expressions, `spoken` is explained by speech."""
+
+    scene: Scene
+    moving: list[Movement]
+    spoken: list[Movement]
+
+
+def look_at(signal: MotionSignal, max_rate_hz: float = MAX_RATE_HZ, *, goes_on: bool = False) -> Seen | None:
+    """What moved how far, region by region; None where the face was not steady for two frames.
+
+    Arguments as of `spot`.
+    """
     steady = ~signal.unsteady
     if steady.sum() < 2:
-        return []
+        return None
     measured = np.concatenate([signal.displacement, signal.turn[:, None]], axis=1)
     grid, measured = regular(signal.times_s[steady], measured[steady], max_rate_hz)
     turn = measured[:, -1]
@@ -86,20 +110,12 @@ def spot(signal: MotionSignal, max_rate_hz: float = MAX_RATE_HZ, *, goes_on: boo
     # Syllables are far faster than turns, and a fit of turns to a mouth that speaks may blur them.
     speech = speech_in(grid, measured[:, :-1])
     jaw_moves = np.asarray(np.any(size[:, JAW] > thresholds[list(JAW)], axis=1))
-    movements = [
-        movement
-        for movement in movements_in(size, thresholds)
-        if not speech.explains(
-            movement.region,
-            float(grid[movement.apex]),
-            jaw_moves=bool(jaw_moves[movement.start : movement.stop].any()),
-        )
-    ]
-    events = group(movements)
-    scene = Scene(grid, ways, size, thresholds, (displacement - levels)[:, list(LIDS), 1], signal)
-    gap_s = float(np.median(np.diff(signal.times_s)))
-    found = (_interval(event, scene, gap_s) for event in events)
-    return _apart([interval for interval in found if interval is not None])
+    moving: list[Movement] = []
+    spoken: list[Movement] = []
+    for movement in movements_in(size, thresholds):
+        time_s, moves = float(grid[movement.apex]), bool(jaw_moves[movement.start : movement.stop].any())
+        (spoken if speech.explains(movement.region, time_s, jaw_moves=moves) else moving).append(movement)
+    return Seen(Scene(grid, ways, size, thresholds, (displacement - levels)[:, list(LIDS), 1], signal), moving, spoken)
 
 
 def _apart(intervals: list[Interval]) -> list[Interval]:
@@ -165,43 +181,74 @@ def _medians(size: Float32Array, resting: BoolArray) -> Float32Array:
     return np.where(counts > 0, both.mean(axis=0), 0).astype(np.float32)
 
 
-def _interval(together: list[Movement], scene: Scene, gap_s: float) -> Interval | None:
-    grid, size, signal = scene.grid_s, scene.size, scene.signal
+@dataclass(frozen=True, slots=True)
+class Span:
+    """What moved together, from when to when. `members` are regions, strongest first, and `excess` float32 [R] how far
+    each region is beyond its threshold at the apex of the strongest movement, whose own is `strongest`; `moments_s` are
+    onset, apex and offset, between which the samples of `window` lie. `peak_iod` is the largest displacement, and
+    `clear_iod` what of it no turn of the head puts in doubt.
+    """
+
+    members: list[int]
+    excess: Float32Array
+    strongest: float
+    moments_s: tuple[float, float, float]
+    window: slice
+    peak_iod: float
+    clear_iod: float
+
+
+def span_of(together: list[Movement], scene: Scene) -> Span:
+    """The bounds of movements that are one event, the strongest first."""
+    grid, size = scene.grid_s, scene.size
     lead = together[0]
     excess = size[lead.apex] / scene.thresholds
     members = sorted({m.region for m in together}, key=lambda r: -float(excess[r]))
     wave = (scene.ways[:, members] / scene.thresholds[members]).sum(axis=1)
     step = float(grid[1] - grid[0])
     start, stop = min(m.start for m in together), max(m.stop for m in together)
-    onset, apex, offset = _boundaries(wave, start, stop)
+    onset, apex, offset = boundaries(wave, start, stop)
     onset_s, apex_s, offset_s = (float(grid[0] + x * step) for x in (onset, apex, offset))
-    length = offset_s - onset_s
     window = slice(int(onset), int(offset) + 2)
     peak, clear = (float(x[window, members].max()) for x in (scene.ways, size))
-    if (
-        not _SHORTEST_S <= length <= MACRO_S
-        or (length > _SLOW_S and clear < _SLOW_IOD and not any(_OTHER_SIDE.get(r) in members for r in members))
-        or clear < STILL_IOD
-        or not is_supported(excess, members)
-        or scene.is_otherwise(window, members, (onset_s, apex_s, offset_s), peak)
-    ):
-        return None
-    frames = [int(signal.frames[np.argmin(np.abs(signal.times_s - t))]) for t in (onset_s, apex_s, offset_s)]
+    return Span(members, excess, lead.excess, (onset_s, apex_s, offset_s), window, peak, clear)
+
+
+def verdict_on(span: Span, scene: Scene) -> Verdict:
+    """Why it is no expression; empty where it is one."""
+    members, length = span.members, span.moments_s[2] - span.moments_s[0]
+    if not _SHORTEST_S <= length <= MACRO_S:
+        return "length"
+    if length > _SLOW_S and span.clear_iod < _SLOW_IOD and not any(_OTHER_SIDE.get(r) in members for r in members):
+        return "head-turn"
+    if span.clear_iod < STILL_IOD:
+        return "small"
+    if not is_supported(span.excess, members):
+        return "unsupported"
+    return scene.cause_of(span.window, members, span.moments_s, span.peak_iod)
+
+
+def interval_of(span: Span, scene: Scene) -> Interval:
+    """The same in frames of the clip."""
+    signal = scene.signal
+    gap_s = float(np.median(np.diff(signal.times_s)))
+    frames = [int(signal.frames[np.argmin(np.abs(signal.times_s - t))]) for t in span.moments_s]
+    onset_s, apex_s, offset_s = span.moments_s
     return Interval(
-        kind=kind_of(length, gap_s),
+        kind=kind_of(offset_s - onset_s, gap_s),
         onset_frame=frames[0],
         apex_frame=frames[1],
         offset_frame=frames[2],
         onset_s=onset_s,
         apex_s=apex_s,
         offset_s=offset_s,
-        peak_iod=peak,
-        score=score_of(lead.excess),
-        regions=tuple(REGIONS[r] for r in members),
+        peak_iod=span.peak_iod,
+        score=score_of(span.strongest),
+        regions=tuple(REGIONS[r] for r in span.members),
     )
 
 
-def _boundaries(wave: Float32Array, start: int, stop: int) -> tuple[float, float, float]:
+def boundaries(wave: Float32Array, start: int, stop: int) -> tuple[float, float, float]:
     """Onset, apex and offset of one movement in (fractional) grid samples."""
     apex = start + int(np.argmax(wave[start:stop]))
     floor = float(wave.min())

@@ -29,10 +29,10 @@ function largest(values) {
   return values.reduce((most, value) => (value !== null && (most === null || value > most) ? value : most), null);
 }
 
-/** The height of all lanes, so that they can be compared: a little above the largest motion. */
+/** The height of all lanes, so that they can be compared: above the largest motion, with room for names. */
 export function top(signals) {
   const all = signals.flatMap(({ motion_iod: motion }) => motion.map((values) => largest(values) ?? 0));
-  return Math.max(LEAST_TOP_PERCENT, 130 * all.reduce((most, value) => Math.max(most, value), 0));
+  return Math.max(LEAST_TOP_PERCENT, 160 * all.reduce((most, value) => Math.max(most, value), 0));
 }
 
 /** Where the region that moved most in an event is at its apex: its name and its height; null where it is not known. */

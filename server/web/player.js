@@ -33,8 +33,10 @@ export class Player {
     const unplayable = el("p", { hidden: true, class: "unplayable" }, "This browser cannot play this kind of video. The face at each event is shown from the report.");
     panel.replaceChildren(
       el("h2", {}, "The clip"),
-      el("div", { class: "views" }, el("figure", {}, this.#video, unplayable, el("figcaption", { class: "muted small" }, "As it was sent")), this.#face.figure),
-      el("div", { class: "row no-print" }, ...buttons, el("label", { class: "hidden-text", for: "speed" }, "Speed"), speed, this.#clock));
+      el("div", { class: "views" },
+        el("figure", {}, this.#video, unplayable, el("figcaption", { class: "muted small" }, "As it was sent")),
+        this.#face.figure,
+        el("div", { class: "steps no-print" }, this.#clock, ...buttons, el("label", { class: "hidden-text", for: "speed" }, "Speed"), speed)));
     this.#video.addEventListener("error", () => {
       this.#video.hidden = true;
       unplayable.hidden = false;

@@ -84,31 +84,41 @@ export class Result {
 
   #table() {
     const { events, faces } = this.#report;
+    // What holds for the whole clip is said above.
+    const own = ({ track_id, evidence }) =>
+      evidence.reasons.filter((reason) => !faces.some((face) => face.track_id === track_id && face.evidence.reasons.includes(reason)));
     const many = faces.length > 1;
-    const heads = ["Event", ...(many ? ["Face"] : []), "Looks", "Onset", "Apex", "Offset", "Lasts", "Sure", "Action units", "Evidence"];
+    let heads = [];
     this.#rows = events.map((event, index) => {
       const name = `${words.capital(event.kind)} ${index + 1}`;
       const open = () => this.#openEvent(index);
       const button = el("button", { type: "button", class: `chip ${event.kind}`, "aria-label": `Open event ${index + 1}: ${said(event, many)}`, onclick: open }, name);
       this.#buttons.push(button);
-      return el("tr", {},
-        el("th", { scope: "row" }, button),
-        many ? el("td", {}, String(event.track_id)) : null,
-        el("td", {}, el("span", { class: `dot ${tone(event)}` }), words.labelName(event)),
-        ...[event.onset_s, event.apex_s, event.offset_s].map((time) => el("td", {}, `${words.seconds(time)} s`)),
-        el("td", {}, `${Math.round(1000 * (event.offset_s - event.onset_s))} ms`),
-        el("td", {}, `${Math.round(100 * event.confidence)} %, ${words.sureness(event)}`),
-        el("td", {}, units(event)),
-        el("td", {}, grade(event.evidence.grade), ...event.evidence.reasons.map((reason) => el("div", { class: "small muted" }, words.sentence(reason)))));
+      const cells = [
+        ...(many ? [["Face", String(event.track_id)]] : []),
+        ["Looks like", [el("span", { class: `dot ${tone(event)}` }), words.labelName(event)], "time"],
+        ["Onset", `${words.seconds(event.onset_s)} s`, "time"],
+        ["Apex", `${words.seconds(event.apex_s)} s`, "time"],
+        ["Offset", `${words.seconds(event.offset_s)} s`, "time"],
+        ["Lasts", `${Math.round(1000 * (event.offset_s - event.onset_s))} ms`, "time"],
+        ["Sure", `${Math.round(100 * event.confidence)} %, ${words.sureness(event)}`, event.abstained ? "" : "time"],
+        ["Action units", units(event), "units"],
+        ["Evidence", [grade(event.evidence.grade), ...own(event).map((reason) => el("div", { class: "small muted" }, words.sentence(reason)))]],
+      ];
+      heads = ["Event", ...cells.map(([head]) => head)];
+      // Roles are said, since narrow screens show the rows as blocks.
+      return el("tr", { role: "row" },
+        el("th", { scope: "row", role: "rowheader" }, button),
+        ...cells.map(([head, content, kind]) => el("td", { role: "cell", class: kind, "data-label": head }, content)));
     });
     return el("div", { class: "panel", id: "events" },
       el("h2", {}, "Events"),
       events.length > 0
         ? el("div", { class: "scroll", role: "region", "aria-label": "Table of events", tabindex: "0" },
-            el("table", {},
+            el("table", { role: "table" },
               el("caption", { class: "hidden-text" }, "Events of this clip; the button of a row opens the event"),
-              el("thead", {}, el("tr", {}, ...heads.map((head) => el("th", { scope: "col" }, head)))),
-              el("tbody", {}, ...this.#rows)))
+              el("thead", { role: "rowgroup" }, el("tr", { role: "row" }, ...heads.map((head) => el("th", { scope: "col", role: "columnheader" }, head)))),
+              el("tbody", { role: "rowgroup" }, ...this.#rows)))
         : el("p", {}, "None."),
       terms(),
       others(this.#report.signals ?? []));

@@ -41,7 +41,7 @@ export class Timeline {
     panel.replaceChildren(
       el("div", { class: "row spread" }, el("h2", {}, "Timeline"), this.#zoomButtons()),
       el("p", { class: "muted small" }, signals.length > 0
-        ? "How far each part of the face is from rest. Coloured bands are events; dashed ones were looked at and not reported. Drag to zoom, click to go there. The table below says the same in words."
+        ? "How far each part of the face is from rest, in percent of the distance between the eyes. Coloured bands are events; dashed ones were looked at and not reported. Drag to zoom, click to go there. The table below says the same in words."
         : "Coloured bands are events. Drag to zoom, click to go there. The table below says the same in words."),
       ...(signals.length > 0 ? [this.#legend()] : []),
       ...hosts,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from glimpse.v1 import micro_expressions_pb2 as pb
-from pydantic import TypeAdapter
 
 from server.api.facts import ServerFacts
+from server.documents import REPORT
 from server.notice import NOTICE
 from server.pipeline.base import LiveAnalyzer, OpenStream
 from server.streams import (
@@ -35,8 +35,6 @@ from server.types import (
     Report,
 )
 
-_REPORT: TypeAdapter[Report] = TypeAdapter(Report)
-
 
 def progress(done: Progress) -> pb.AnalyzeResponse:
     """How far an analysis is."""
@@ -46,7 +44,7 @@ def progress(done: Progress) -> pb.AnalyzeResponse:
 def report(found: Report | dict[str, object]) -> pb.AnalyzeResponse:
     """The answer to a clip, also as the JSON-able mapping that an error carries."""
     if isinstance(found, dict):
-        found = _REPORT.validate_python(found)
+        found = REPORT.validate_python(found)
     clip = found.clip
     return pb.AnalyzeResponse(
         report=pb.Report(

@@ -9,13 +9,13 @@ from pydantic import TypeAdapter
 from starlette.responses import Response
 
 from server.api.gateway import Gateway
+from server.documents import report_json
 from server.spans import span
 from server.types import Classification, ModelRef, Report, ReportWarning
 
 JSON = "application/json"
 EVENT_STREAM = "text/event-stream"
 
-REPORT: TypeAdapter[Report] = TypeAdapter(Report)
 CLASSIFICATION: TypeAdapter[Classification] = TypeAdapter(Classification)
 
 _UNEXPLAINED = ReportWarning("explain-unavailable", "this model gives no explanations; the option had no effect")
@@ -34,7 +34,7 @@ def classification_response(answer: Classification) -> Response:
 async def report_response(gateway: Gateway, report: Report, media_type: str, deadline: float) -> Response:
     """A report in the negotiated form. Raises `DeadlineExceeded` (stage `rendering`)."""
     with span("report", {"glimpse.media_type": media_type}):
-        body = REPORT.dump_json(report) if media_type == JSON else await gateway.render(report, media_type, deadline)
+        body = report_json(report) if media_type == JSON else await gateway.render(report, media_type, deadline)
     return Response(body, headers=_headers(report), media_type=media_type)
 
 

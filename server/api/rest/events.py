@@ -14,7 +14,8 @@ from starlette.types import Receive, Scope, Send
 from server.api.gateway import Telemetry, until
 from server.api.progress import Pending
 from server.api.rest import problems
-from server.api.rest.answers import EVENT_STREAM, REPORT
+from server.api.rest.answers import EVENT_STREAM
+from server.documents import report_json
 from server.pipeline.base import OnProgress
 from server.spans import span
 from server.types import Report
@@ -80,7 +81,7 @@ class EventStream(Response):
         error = task.exception()
         if error is None:
             with span("report", {"glimpse.media_type": EVENT_STREAM}):
-                return _event("report", REPORT.dump_json(task.result()))
+                return _event("report", report_json(task.result()))
         if not isinstance(error, Exception):
             raise error
         return _event("problem", problems.encode(problems.noted(error, path, self._telemetry)))

@@ -12,8 +12,10 @@ from server.api.rest.problems import option_error
 from server.errors import OptionError
 from server.pipeline.base import MODEL_NAME, MODEL_VERSION, check_options
 from server.types import AnalyzeOptions, Detail, EventKind, FaceChoice
+from server.visuals import Extra
 
 _KINDS: tuple[EventKind, ...] = ("micro", "macro")
+_EXTRAS: tuple[Extra, ...] = ("signals", "pictures")
 
 Moment = Annotated[float, Field(ge=0, le=86400)]
 
@@ -44,6 +46,11 @@ class AnalyzeParameters(ModelParameters):
     kinds: str = Field(
         default="micro,macro", pattern=r"^(micro|macro)(,(micro|macro))?$", description="Events to report."
     )
+    include: str = Field(
+        default="",
+        pattern=r"^((signals|pictures)(,(signals|pictures))?)?$",
+        description="What to tell besides events: signals (the motion of each face), pictures (of each event).",
+    )
     explain: bool = Field(
         default=False, description="Ask for an explanation; answered with a warning until models give one."
     )
@@ -58,6 +65,8 @@ class AnalyzeParameters(ModelParameters):
             apex_s=self.apex_s,
             kinds=frozenset(kind for kind in _KINDS if kind in self.kinds.split(",")),
             detail=self.detail,
+            include=frozenset(extra for extra in _EXTRAS if extra in self.include.split(",")),
+            explain=self.explain,
         )
         check_options(options)
         return options

@@ -13,6 +13,7 @@ from starlette.responses import FileResponse, Response
 
 from server.errors import ConfigurationError
 
+_NAMED = 2
 _CACHED = {"Cache-Control": "max-age=3600"}
 
 
@@ -86,5 +87,5 @@ def router(folder: Path | None) -> APIRouter:
 
 def _text(truth: _Truth) -> str:
     shown = [f"{event.label} ({event.kind}) at {event.apex_s:.1f} s" for event in truth.events]
-    what = ", ".join(shown) or "no expression: the person blinks"
+    what = f"{len(shown)} expressions" if len(shown) > _NAMED else ", ".join(shown) or "no expression, blinks alone"
     return f"{what}; {truth.fps:g} frames per second"

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import socket
-from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -159,8 +158,8 @@ def test_connections_are_counted(start):
 def test_who_does_not_read_its_answer_is_given_up(start, monkeypatch, accept):
     """Whatever form it has; nothing is held for such a client, and others are served meanwhile."""
     large = "x" * 2**24
-    monkeypatch.setattr("server.api.rest.answers.REPORT", SimpleNamespace(dump_json=lambda _: large.encode()))
-    monkeypatch.setattr("server.api.rest.events.REPORT", SimpleNamespace(dump_json=lambda _: large.encode()))
+    monkeypatch.setattr("server.api.rest.answers.report_json", lambda _: large.encode())
+    monkeypatch.setattr("server.api.rest.events.report_json", lambda _: large.encode())
     gateway = start(server={"answer_seconds": 0.2}, limits={"inflight": 1, "queued": 0})
     gateway.server.lifespan.state["gateway"].renderers["text/csv"] = lambda _: large.encode()
     with socket.socket() as connection:
@@ -182,7 +181,7 @@ def test_who_does_not_read_its_answer_is_given_up(start, monkeypatch, accept):
 def test_a_slow_reader_gets_all_of_its_answer(start, monkeypatch):
     """However long it takes, as long as it goes on."""
     large = b"x" * 2**23
-    monkeypatch.setattr("server.api.rest.answers.REPORT", SimpleNamespace(dump_json=lambda _: large))
+    monkeypatch.setattr("server.api.rest.answers.report_json", lambda _: large)
     gateway = start(server={"answer_seconds": 0.3})
     with socket.socket() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
