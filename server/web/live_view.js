@@ -25,7 +25,8 @@ const options = (pairs) => pairs.map(([value, text]) => el("option", { value }, 
 
 function field(id, label, control, note) {
   control.id = id;
-  return el("div", {}, el("label", { for: id }, label), control, note ? el("p", { class: "muted small" }, note) : null);
+  return el("div", {}, el("label", { for: id }, label), control,
+    typeof note === "string" ? el("p", { class: "muted small" }, note) : note);
 }
 
 function choice(value, title, text, checked) {
@@ -53,7 +54,7 @@ function setup(view) {
     field("live-faces", "Faces", view.faces),
   );
   view.sampleFields = el("div", { class: "options" },
-    el("div", {}, field("live-sample", "Sample", view.sample), view.sampleText),
+    field("live-sample", "Sample", view.sample, view.sampleText),
     field("live-speed", "Speed", view.speed, "Slowly, eyes can follow, and slow machines too. What is found stays the same."),
   );
   view.consent = el("div", { class: "callout consent" },
@@ -87,12 +88,13 @@ function preview(view) {
   view.status = el("p", { class: "status", "data-state": "connecting" });
   view.face = el("p", { class: "says" });
   view.rateSays = el("p", { class: "says" });
+  view.behind = el("p", { class: "says", hidden: true });
   view.gap = el("p", { class: "says", hidden: true });
   view.stop = el("button", { type: "button", class: "primary" }, "Stop");
   view.figures = el("dl", { class: "figures" });
   view.running = el("div", { class: "panel", hidden: true },
     el("div", { class: "row spread" }, view.status, view.stop),
-    view.stage, view.face, view.rateSays, view.gap,
+    view.stage, view.face, view.rateSays, view.behind, view.gap,
     el("details", {}, el("summary", {}, "Figures"), view.figures),
   );
   return view.running;
