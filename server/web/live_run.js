@@ -38,7 +38,7 @@ const GRADES = ["good", "fair", "poor"];
 export function openRun({ view, timeline, source, credential, faces, over }) {
   const rate = openRate();
   const delays = openDelays();
-  const movements = openMovements(view.movements, announce);
+  const movements = openMovements(view.movements, announce, (from, to) => motion.isGapped(from, to));
   let motion = null;
   let regions = [];
   let newest = { time: 0, at: performance.now() };

@@ -287,3 +287,16 @@ def test_the_page_judges_a_face_as_the_service_does(live):
         "inside": [quality.FAIR_INSIDE, quality.POOR_INSIDE],
         "fps": [quality.FAIR_FPS, quality.POOR_FPS],
     }
+
+
+def test_missing_pictures_make_a_movement_less_sure(live):
+    """A gap inside of it counts, wherever it begins; the usual time between pictures, and a gap elsewhere, do not."""
+    gapped = """async () => {
+        const { openMotion } = await import('/web/live_motion.js');
+        const motion = openMotion(['chin']);
+        for (const frame of [0, 1, 2, 3, 4, 5, 9, 10, 11, 12]) {
+            motion.add(frame / 30, { track_id: 1, motion_iod: [[0, 0]] });
+        }
+        return [[0, 0.15], [0.15, 0.2], [0.2, 0.4], [0.32, 0.4]].map(([from, to]) => motion.isGapped(from, to));
+    }"""
+    assert live().page.evaluate(gapped) == [False, True, True, False]
