@@ -72,7 +72,7 @@ export function mountLive(container, { credential }) {
     if (!canEncode()) throw { code: "no-encoder" };
     if (chosen() === "sample") {
       if (!view.sample.value) throw { code: "no-samples" };
-      return openSample(view.video, `/samples/${view.sample.value}`).catch(() => {
+      return openSample(view.video, `/samples/${view.sample.value}`, Number(view.speed.value)).catch(() => {
         throw { code: "unplayable" };
       });
     }
@@ -133,7 +133,9 @@ export function mountLive(container, { credential }) {
     void start();
   });
   view.stop.addEventListener("click", () => run?.stop());
+  // A camera that nobody sees the pictures of must not go on.
   window.addEventListener("pagehide", () => run?.stop());
+  new MutationObserver(() => container.hidden && run?.stop()).observe(container, { attributeFilter: ["hidden"] });
   window.addEventListener("themechange", () => {
     timeline.recolour();
     run?.redraw();

@@ -8,6 +8,8 @@ export const PARTS = ["Brows", "Eyelids", "Cheeks and nose", "Mouth", "Chin"];
 export const NOTABLE_IOD = 0.015;
 export const KEPT_S = 12;
 const REST_S = 4;
+/** A time between two pictures so many times as long as usual is a gap. */
+const MISSING = 2.5;
 const REST_ANEW_S = 0.25;
 
 /** @param {string[]} regions names in the order of `motion_iod` */
@@ -41,6 +43,13 @@ export function openMotion(regions) {
       const newest = samples.at(-1);
       newest.sizes = newest.motion.map(([x, y], region) => Math.hypot(x - rest[region][0], y - rest[region][1]) || 0);
       newest.parts = PARTS.map((_, part) => Math.max(0, ...newest.sizes.filter((_size, region) => partOf[region] === part)));
+    },
+
+    /** Whether pictures are missing between two times, which makes a movement there less sure. */
+    isGapped(from, to) {
+      const gaps = samples.slice(1).map((sample, at) => ({ at: sample.time, length: sample.time - samples[at].time }));
+      const usual = median(gaps.map((gap) => gap.length));
+      return gaps.some((gap) => gap.at > from && gap.at - gap.length < to && gap.length > MISSING * usual);
     },
 
     /** `{time, parts, sizes}`: how far each part and each region is away, in eye distances; oldest first. */

@@ -11,8 +11,9 @@ const SIDES = { left: "left of the picture", right: "right of the picture", both
 /**
  * @param {HTMLOListElement} list newest first
  * @param {(words: string) => void} tell for screen readers; events alone
+ * @param {(from: number, to: number) => boolean} isGapped whether pictures are missing between two times
  */
-export function openMovements(list, tell) {
+export function openMovements(list, tell, isGapped) {
   const movements = [];
   const events = [];
   const byKey = new Map();
@@ -62,6 +63,7 @@ export function openMovements(list, tell) {
         const movement = byKey.get(key) ?? begin({ ...reply, onset_s: event.onset_s });
         const { onset_s, apex_s, offset_s } = event;
         Object.assign(movement, { state: "event", event, onset_s, apex_s, offset_s, short: labelName(event) });
+        movement.gapped = isGapped(onset_s, offset_s);
         byKey.delete(key);
         events.push(event);
         show(movement);
@@ -83,7 +85,7 @@ function contents(movement) {
   const at = `${seconds(movement.onset_s)} s`;
   switch (movement.state) {
     case "event":
-      return told(movement.event);
+      return told(movement.event, movement.gapped);
     case "onset":
       return [el("p", {}, `Something began to move at ${at}.`)];
     case "candidate":
@@ -93,7 +95,7 @@ function contents(movement) {
   }
 }
 
-function told(event) {
+function told(event, gapped) {
   const percent = Math.round(100 * event.confidence);
   const share = el("span", { class: "share" });
   share.style.setProperty("--share", event.confidence);
@@ -113,7 +115,8 @@ function told(event) {
     el("p", { class: "small" },
       el("strong", { class: `grade ${event.evidence.grade}` }, `Evidence: ${event.evidence.grade}. `),
       event.evidence.reasons.map((reason) => `${capital(reason)}.`).join(" ") || gradeSentence(event.evidence.grade)),
-  ];
+    gapped ? el("p", { class: "small" }, "Pictures are missing within it, so its times, and with them its kind, are less sure.") : null,
+  ].filter((each) => each !== null);
 }
 
 function unit({ au, side }) {

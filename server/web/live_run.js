@@ -8,12 +8,14 @@ import { openMovements } from "./live_movements.js";
 import { clearFaces, drawFaces } from "./live_overlay.js";
 import { openSession } from "./live_session.js";
 import { showFigures } from "./live_view.js";
-import { faceSentence, lostWords, rateWords, slowerThanSaid } from "./live_words.js";
+import { behindWords, faceSentence, lostWords, rateWords, slowerThanSaid } from "./live_words.js";
 
 const STILL = matchMedia("(prefers-reduced-motion: reduce)");
 /** With reduced motion the timeline moves on in steps. */
 const STEP_MS = 1000;
 const FIGURES_MS = 500;
+/** Answers later than this do not fit the preview any more. */
+const BEHIND_MS = 400;
 /** A state of the face is shown, and one that is bad is told to screen readers, when it has lasted for so long. */
 const SHOWN_AFTER_MS = 400;
 const TOLD_AFTER_MS = 4000;
@@ -36,7 +38,7 @@ const GRADES = ["good", "fair", "poor"];
 export function openRun({ view, timeline, source, credential, faces, over }) {
   const rate = openRate();
   const delays = openDelays();
-  const movements = openMovements(view.movements, announce);
+  const movements = openMovements(view.movements, announce, (from, to) => motion.isGapped(from, to));
   let motion = null;
   let regions = [];
   let newest = { time: 0, at: performance.now() };
@@ -49,9 +51,8 @@ export function openRun({ view, timeline, source, credential, faces, over }) {
   view.nothing.hidden = false;
   view.save.disabled = true;
   view.form.hidden = true;
-  view.gap.hidden = true;
+  view.gap.hidden = view.behind.hidden = true;
   for (const panel of [view.running, view.motion, view.seen]) panel.hidden = false;
-  view.stage.style.aspectRatio = `${view.video.videoWidth} / ${view.video.videoHeight}`;
   view.face.textContent = view.rateSays.textContent = "";
   timeline.recolour();
   view.stop.focus();
@@ -146,8 +147,11 @@ export function openRun({ view, timeline, source, credential, faces, over }) {
       const { level, text } = rateWords(fps);
       say(view.rateSays, level, text + slowerThanSaid(fps, source.announcedFps));
     }
+    const delay = delays.median;
+    view.behind.hidden = delay === null || delay < BEHIND_MS;
+    if (!view.behind.hidden) say(view.behind, 1, behindWords(delay));
     const size = `${view.video.videoWidth} × ${view.video.videoHeight}`;
-    const figures = { counts: session.counts, rate, delay: delays.median, size, announced: source.announcedFps };
+    const figures = { counts: session.counts, rate, delay, size, announced: source.announcedFps };
     showFigures(view.figures, runningFigures(figures));
   }
 

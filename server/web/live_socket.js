@@ -4,7 +4,9 @@ const HEADER_BYTES = 16;
 const ANSWERS = new Set(["frame_result", "frame_dropped", "frame_refused"]);
 /** What a browser may hold unsent: beyond it the network is slower than the camera. */
 const MOST_UNSENT_BYTES = 1_000_000;
-const DEFAULT_WINDOW = 16;
+/** No more than a second of pictures is on its way, however many the service would hold: the reader watches. */
+const LONGEST_S = 1;
+const LEAST_WINDOW = 16;
 
 /**
  * Open one.
@@ -24,7 +26,7 @@ export function openSocket({ options, key, onReply, onClose }) {
   const underWay = new Map();
   let index = 0;
   let lastUs = -Infinity;
-  let room = DEFAULT_WINDOW;
+  let room = 0;
   let opened = false;
   let error = null;
 
@@ -33,7 +35,7 @@ export function openSocket({ options, key, onReply, onClose }) {
     let sentAt;
     if (reply.type === "opened") {
       opened = true;
-      room = reply.limits.live_buffer_frames;
+      room = Math.min(reply.limits.live_buffer_frames, Math.max(LEAST_WINDOW, LONGEST_S * options.frame_rate));
     } else if (reply.type === "error") {
       error = reply;
     } else if (ANSWERS.has(reply.type)) {

@@ -55,13 +55,17 @@ export async function openCamera(video, wish) {
   };
 }
 
-/** Show a clip of the service in `video`, once, from its start. Raises where the browser cannot play it. */
-export async function openSample(video, url) {
+/**
+ * Show a clip of the service in `video`, once, from its start, at `speed` times its own. Its times are those of the clip
+ * at any speed. Raises where the browser cannot play it.
+ */
+export async function openSample(video, url, speed) {
   video.src = url;
   await new Promise((resolve, reject) => {
     video.onloadeddata = resolve;
     video.onerror = () => reject(new Error("unplayable"));
   });
+  video.playbackRate = speed;
   return {
     kind: "sample",
     announcedFps: 0,

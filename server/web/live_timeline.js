@@ -38,17 +38,18 @@ export function openTimeline(canvas) {
       colours = Object.fromEntries(COLOURS.map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
     },
 
-    /** Draw what is known: `samples` of live_motion.js, `movements` of live_movements.js, `now` the time at the right. */
+    /** Draw what is known: `samples` of live_motion.js, `movements` of live_movements.js, `now` the time until which they are. */
     draw(samples, movements, now) {
       fit();
       const width = canvas.clientWidth;
-      const x = (time) => width - ((now - time) / KEPT_S) * width;
+      const end = Math.max(now, KEPT_S);
+      const x = (time) => width - ((end - time) / KEPT_S) * width;
       picture.clearRect(0, 0, width, TIMELINE_PX);
       picture.font = FONT;
       // Grows at once and shrinks slowly, so that heights can be compared.
       const highest = Math.max(LEAST_TOP_IOD, ...samples.flatMap((sample) => sample.parts));
       top = Math.max(highest, LEAST_TOP_IOD, top * 0.98);
-      seconds(picture, x, now, colours);
+      seconds(picture, x, end, colours);
       PARTS.forEach((name, part) => lane(picture, { name, part, samples, x, width, top, colours }));
       bands(picture, movements, x, now, width, colours);
     },
@@ -115,18 +116,18 @@ function bands(picture, movements, x, now, width, colours) {
   }
 }
 
-function seconds(picture, x, now, colours) {
+function seconds(picture, x, end, colours) {
   picture.fillStyle = colours.muted;
   picture.strokeStyle = colours.line;
   picture.lineWidth = 1;
   const every = 2;
-  for (let time = Math.ceil((now - KEPT_S) / every) * every; time <= now; time += every) {
+  for (let time = Math.ceil((end - KEPT_S) / every) * every; time <= end; time += every) {
     if (time < 0) continue;
     picture.globalAlpha = 0.5;
     line(picture, [[x(time), 0], [x(time), TIMELINE_PX - AXIS_PX]]);
     picture.globalAlpha = 1;
     const words = `${time} s`;
     const at = x(time) - picture.measureText(words).width / 2;
-    if (at > 0 && at + 24 < x(now)) picture.fillText(words, at, TIMELINE_PX - 5);
+    if (at > 0 && at + 24 < x(end)) picture.fillText(words, at, TIMELINE_PX - 5);
   }
 }

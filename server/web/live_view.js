@@ -15,11 +15,18 @@ const SIZES = [
   ["1920x1080", "1920 × 1080"],
 ];
 
+const SPEEDS = [
+  [1, "as it was filmed"],
+  [0.5, "half"],
+  [0.25, "a quarter"],
+];
+
 const options = (pairs) => pairs.map(([value, text]) => el("option", { value }, text));
 
 function field(id, label, control, note) {
   control.id = id;
-  return el("div", {}, el("label", { for: id }, label), control, note ? el("p", { class: "muted small" }, note) : null);
+  return el("div", {}, el("label", { for: id }, label), control,
+    typeof note === "string" ? el("p", { class: "muted small" }, note) : note);
 }
 
 function choice(value, title, text, checked) {
@@ -36,6 +43,7 @@ function setup(view) {
   view.rate = el("select", {}, ...options(RATES));
   view.faces = el("select", {}, ...options([["largest", "the largest"], ["all", "all of them"]]));
   view.sample = el("select");
+  view.speed = el("select", {}, ...options(SPEEDS));
   view.sampleText = el("p", { class: "muted small" });
   view.agree = el("input", { type: "checkbox", id: "live-agree" });
   view.start = el("button", { type: "submit", class: "primary" }, "Start the camera");
@@ -45,10 +53,13 @@ function setup(view) {
     field("live-rate", "Pictures a second", view.rate, "More show quicker movements."),
     field("live-faces", "Faces", view.faces),
   );
-  view.sampleFields = el("div", { class: "options" }, field("live-sample", "Sample", view.sample), view.sampleText);
+  view.sampleFields = el("div", { class: "options" },
+    field("live-sample", "Sample", view.sample, view.sampleText),
+    field("live-speed", "Speed", view.speed, "Slowly, eyes can follow, and slow machines too. What is found stays the same."),
+  );
   view.consent = el("div", { class: "callout consent" },
     el("p", {}, "Pictures of the camera go to this service alone. It looks at them in its memory and forgets them after seconds. ",
-      el("strong", {}, "Nothing is recorded"), ", here or there. Stop, or close the page, and the camera is off."),
+      el("strong", {}, "Nothing is recorded"), ", here or there. Stop, go elsewhere, or close the page, and the camera is off."),
     el("label", { for: "live-agree" }, view.agree, " I know this, and everybody who is in view knows and agrees."),
   );
   view.form = el("form", { class: "panel", novalidate: true },
@@ -69,15 +80,21 @@ function preview(view) {
   view.video.muted = true;
   view.overlay = el("canvas", { "aria-hidden": "true" });
   view.stage = el("div", { class: "stage" }, view.video, view.overlay);
+  // A phone that is turned over gives another picture.
+  view.video.addEventListener("resize", () => {
+    const { videoWidth, videoHeight } = view.video;
+    if (videoWidth) view.stage.style.aspectRatio = `${videoWidth} / ${videoHeight}`;
+  });
   view.status = el("p", { class: "status", "data-state": "connecting" });
   view.face = el("p", { class: "says" });
   view.rateSays = el("p", { class: "says" });
+  view.behind = el("p", { class: "says", hidden: true });
   view.gap = el("p", { class: "says", hidden: true });
   view.stop = el("button", { type: "button", class: "primary" }, "Stop");
   view.figures = el("dl", { class: "figures" });
   view.running = el("div", { class: "panel", hidden: true },
     el("div", { class: "row spread" }, view.status, view.stop),
-    view.stage, view.face, view.rateSays, view.gap,
+    view.stage, view.face, view.rateSays, view.behind, view.gap,
     el("details", {}, el("summary", {}, "Figures"), view.figures),
   );
   return view.running;

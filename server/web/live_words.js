@@ -110,6 +110,10 @@ export function rateWords(fps) {
 export const slowerThanSaid = (fps, said) =>
   said && fps < 0.8 * said ? ` The camera announced ${Math.round(said)}; dim light and high resolutions slow it down.` : "";
 
+/** Answers that come late. */
+export const behindWords = (delayMs) =>
+  `Answers come ${(delayMs / 1000).toFixed(1)} s after their picture, since the service or this machine has much to do. What is drawn over the face is as old.`;
+
 /** What became of a connection that broke. */
 export function lostWords(unanswered) {
   const frames = unanswered === 1 ? "1 picture has" : `${unanswered} pictures have`;
