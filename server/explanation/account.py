@@ -49,5 +49,5 @@ def field_of(values: Float32Array, scale: float) -> Field:
 
 
 def _strongest(told: Iterable[tuple[Part, float]]) -> tuple[Influence, ...]:
-    found = [Influence(part.name, part.side, round(drop, _DECIMALS)) for part, drop in told]
+    found = [Influence(part.name, part.side, round(drop, _DECIMALS) + 0.0) for part, drop in told]
     return tuple(sorted(found, key=lambda each: (-each.drop, each.name, each.side)))
