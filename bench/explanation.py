@@ -1,7 +1,7 @@
 """Are explanations true? `python -m bench.explanation [MODEL...]`.
 
-In rendered samples it is known what moved: the brows in negative and surprise, the corners of the mouth in positive, and
-nothing in the other half of the face. For each shipped model, over the events that it classes rightly:
+In rendered samples it is known what moved: the brows in negative and surprise, the corners of the mouth in positive,
+and nothing in the other half of the face. For each shipped model, over the events that it classes rightly:
 
 - holds: hiding the region that moved loses at least 0.1 of the label's probability or changes the label, and hiding the
   half of the face that did not move does neither. 0.1 was set beforehand, for all models alike;
@@ -56,9 +56,9 @@ _BATCH = 64
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One event that was classed rightly: drops of the region that moved, of its half of the face and of the other half,
-    whether hiding the region or the other half changed the label, whether the region is the first of the seven, and the
-    rank correlation with the shuffled network, NaN where there is none.
+    """One event that was classed rightly: drops of the region that moved, of its half of the face and of the other
+    half, whether hiding the region or the other half changed the label, whether the region is the first of the seven,
+    and the rank correlation with the shuffled network, NaN where there is none.
     """
 
     region: float

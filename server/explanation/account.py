@@ -25,7 +25,8 @@ def account(
     """The explanation of `label`, which was answered with `probability`.
 
     `answers` float32 [V] is the probability of `label` for each sample of `occlusion`, in its order. A drop is the
-    answer to the whole movement less that with the part hidden, both from the same batch.
+    answer to the whole movement less that with the part hidden, both from the same batch. There is no map where there
+    are no cells.
     """
     drops = answers[0] - answers[1:]
     parts, cells = occlusion.parts, occlusion.cells
@@ -36,7 +37,7 @@ def account(
         probability=probability,
         regions=_strongest((part, drop) for part, drop in told if part.kind == "region"),
         action_units=_strongest((part, drop) for part, drop in told if part.kind == "action-unit"),
-        map=field_of(drops[len(parts) :].reshape(cells, cells), _MAP_SCALE),
+        map=field_of(drops[len(parts) :].reshape(cells, cells), _MAP_SCALE) if cells else None,
         attention=attention,
     )
 
