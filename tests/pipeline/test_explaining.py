@@ -49,8 +49,7 @@ def predictor():
 
 
 async def _why(predictor, occlusion, label, model="glimpse_flow") -> Explanation:
-    outputs = await predictor.predict(model, occlusion.inputs, deadline=time.monotonic() + 60)
-    told = outputs["probabilities"]
+    told = (await predictor.predict(model, occlusion.inputs, deadline=time.monotonic() + 60))["probabilities"]
     assert LABELS[told[0].argmax()] == label
     return account(occlusion, told[:, LABELS.index(label)], label, float(told[0].max()))
 
@@ -71,7 +70,7 @@ async def test_hiding_what_moved_changes_the_answer_and_hiding_what_did_not_does
     occlusions, predictor, label, model
 ):
     """Without the half of the face that moved the label loses a fifth of its probability or more; without the other
-    half, less than a fiftieth.
+    half, less than a twentieth.
     """
     why = await _why(predictor, occlusions[label], label, model)
     half, region, _ = MOVED[label]
