@@ -151,8 +151,9 @@ class FakeAnalyzer:
             on_progress(progress)
         await self._work()
         found = report(request_id)
-        if "pictures" in options.include:
-            found = replace(found, events=(replace(EVENT, pictures=shown.PICTURES),))
+        pictures = shown.PICTURES if "pictures" in options.include else None
+        explanation = shown.EXPLANATION if options.explain else None
+        found = replace(found, events=(replace(EVENT, pictures=pictures, explanation=explanation),))
         return replace(found, signals=(shown.SIGNALS,)) if "signals" in options.include else found
 
     async def classify(

@@ -7,7 +7,7 @@ import base64
 import numpy as np
 
 from server.types import Report
-from server.visuals import Candidate, EventPictures, FaceSignals, Field, Picture
+from server.visuals import Candidate, EventPictures, Explanation, FaceSignals, Field, Influence, Picture
 
 
 def picture(side: int, first: int = 0) -> Picture:
@@ -45,6 +45,15 @@ SIGNALS = FaceSignals(
         Candidate("micro", 0.5, 0.6, 0.8, 0.04, ("brow_inner_left",), "reported"),
         Candidate("micro", 1.6, 1.7, 1.8, 0.04, ("brow_inner_left",), "withdrawn", "head-turn"),
     ),
+)
+
+EXPLANATION = Explanation(
+    method="occlusion",
+    label="positive",
+    probability=0.8,
+    regions=(Influence("mouth_corner", "both", 0.5), Influence("brow", "left", -0.125)),
+    action_units=(Influence("AU12", "right", 0.25),),
+    map=field(16, 1 / 32767),
 )
 
 

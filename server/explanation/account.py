@@ -25,7 +25,8 @@ def account(
     """The explanation of `label`, which was answered with `probability`.
 
     `answers` float32 [V] is the probability of `label` for each sample of `occlusion`, in its order. A drop is the
-    answer to the whole movement less that with the part hidden, both from the same batch.
+    answer to the whole movement less that with the part hidden, both from the same batch. There is no map where there
+    are no cells.
     """
     drops = answers[0] - answers[1:]
     parts, cells = occlusion.parts, occlusion.cells
@@ -36,7 +37,7 @@ def account(
         probability=probability,
         regions=_strongest((part, drop) for part, drop in told if part.kind == "region"),
         action_units=_strongest((part, drop) for part, drop in told if part.kind == "action-unit"),
-        map=field_of(drops[len(parts) :].reshape(cells, cells), _MAP_SCALE),
+        map=field_of(drops[len(parts) :].reshape(cells, cells), _MAP_SCALE) if cells else None,
         attention=attention,
     )
 
@@ -49,5 +50,5 @@ def field_of(values: Float32Array, scale: float) -> Field:
 
 
 def _strongest(told: Iterable[tuple[Part, float]]) -> tuple[Influence, ...]:
-    found = [Influence(part.name, part.side, round(drop, _DECIMALS)) for part, drop in told]
+    found = [Influence(part.name, part.side, round(drop, _DECIMALS) + 0.0) for part, drop in told]
     return tuple(sorted(found, key=lambda each: (-each.drop, each.name, each.side)))

@@ -23,7 +23,8 @@ class Occlusion:
     """The inputs that explain the answer to one movement.
 
     `inputs` are float32 [1 + P + G * G, ...] by name: first those of the movement as it is, then one for each of
-    `parts` that is hidden, then one for each place of a grid of `cells` = G a side on the crop, row by row.
+    `parts` that is hidden, then one for each place of a grid of `cells` = G a side on the crop, row by row; of no grid
+    where that is 0.
     """
 
     parts: tuple[Part, ...]

@@ -15,17 +15,23 @@ from server.types import Contraction, EventSample
 
 MOST_BYTES = 64 * 1024 * 1024
 """Of the inputs of all movements of a clip together; they cross the pipe to the gateway as one message."""
+_GRIDS = (0, 4, 8, 16)
 _FLOAT_BYTES = 4
 
 
 class Occluder:
-    """Makes what explains movements for `job`, with the inputs of `recipe`; nothing where none is `wanted`."""
+    """Makes what explains each of the `movements` of a clip for `job`, with the inputs of `recipe`; nothing where none
+    is `wanted`. Where a map of each would not fit, maps are coarser, or left out.
+    """
 
-    def __init__(self, job: ExplainJob | None, recipe: str) -> None:
+    def __init__(self, job: ExplainJob | None, recipe: str, movements: int = 1) -> None:
         self._until = (job.until if job else None) or 0.0
         self._recipe = RECIPES[recipe]
-        floats = sum(int(np.prod(dims)) for dims in self._recipe.dims.values())
-        self._each = _FLOAT_BYTES * floats * most_variants(self._recipe.cells)
+        one = _FLOAT_BYTES * sum(int(np.prod(dims)) for dims in self._recipe.dims.values())
+        finest = [cells for cells in _GRIDS if cells <= self._recipe.cells]
+        fitting = [cells for cells in finest if movements * one * most_variants(cells) <= MOST_BYTES]
+        self._cells = max(fitting, default=0)
+        self._each = one * most_variants(self._cells)
         self._room = MOST_BYTES
 
     @property
@@ -46,6 +52,6 @@ class Occluder:
             went,
             FULL_MOTION,
             MIRRORED,
-            cells=self._recipe.cells,
+            cells=self._cells,
             go_on=lambda: time.monotonic() < self._until,
         )

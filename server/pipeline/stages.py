@@ -162,7 +162,7 @@ class Stages:
         pictures = SecondPass(decoder, plans)
         findings: list[Finding] = []
         warnings: list[ReportWarning] = []
-        occluder = Occluder(job.explain, job.recipe)
+        occluder = Occluder(job.explain, job.recipe, len(plans))
         for number, plan in enumerate(plans):
             on_progress(Progress("flow", number, len(plans)))
             with clock.time("decode"):

@@ -31,8 +31,8 @@ class Recipe:
     `frames` is how many frames of the course from onset to offset it wants; none where onset and apex are enough, so
     that two pictures can be classified as well as a clip. `tracked`: whether it wants the displacement of the regions.
     A composed recipe gets the frames of its `parts` one after the other. `cells` is how fine the map of an explanation
-    is, a side: the inputs are made that often squared, and all of them are held at once. `within` is for recipes whose
-    scale depends on the sample: it takes that of another one.
+    is at most, a side: the inputs are made that often squared, and all of them are held at once. `within` is for
+    recipes whose scale depends on the sample: it takes that of another one.
     """
 
     make: Make

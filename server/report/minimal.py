@@ -10,7 +10,6 @@ _KEPT = frozenset(
     {
         "clip-short",
         "clip-truncated",
-        "explain-unavailable",
         "face-lost",
         "frames-corrupt",
         "frames-out-of-order",

@@ -1,11 +1,11 @@
-"""Signals and pictures, as the client has them by either protocol."""
+"""Signals, pictures and explanations, as the client has them by either protocol."""
 
 import base64
 
 import numpy as np
 
 from client import AnalyzeOptions, AsyncClient, AsyncRestClient
-from tests.shown import PICTURES, SIGNALS
+from tests.shown import EXPLANATION, PICTURES, SIGNALS
 
 ASKED = AnalyzeOptions(include=frozenset({"signals", "pictures"}))
 
@@ -26,8 +26,23 @@ async def test_both_protocols_bring_the_same(gateway):
     assert (strain.min(), strain.max()) == (-1024.0, 1023.875)
 
 
+async def test_both_protocols_bring_the_same_explanation(gateway):
+    """By itself too; what the network has no map for is None."""
+    asked = AnalyzeOptions(explain=True)
+    async with AsyncRestClient(gateway.url) as rest, AsyncClient(gateway.grpc) as grpc:
+        one, other = await rest.analyze(b"clip", asked), await grpc.analyze(b"clip", asked)
+    why = one.events[0].explanation
+    assert why == other.events[0].explanation
+    assert (why.method, why.label, why.probability) == ("occlusion", "positive", 0.8)
+    for told, parts in ((why.regions, EXPLANATION.regions), (why.action_units, EXPLANATION.action_units)):
+        assert [(part.name, part.side, part.drop) for part in told] == [(p.name, p.side, p.drop) for p in parts]
+    assert (why.map.values, why.map.scale) == (base64.b64decode(EXPLANATION.map.values), EXPLANATION.map.scale)
+    assert why.attention is None
+    assert one.events[0].pictures is None
+
+
 async def test_who_does_not_ask_gets_none(gateway):
     """By neither protocol."""
     async with AsyncRestClient(gateway.url) as rest, AsyncClient(gateway.grpc) as grpc:
         for report in (await rest.analyze(b"clip"), await grpc.analyze(b"clip")):
-            assert (report.events[0].pictures, report.signals) == (None, ())
+            assert (report.events[0].pictures, report.events[0].explanation, report.signals) == (None, None, ())

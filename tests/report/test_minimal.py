@@ -31,8 +31,8 @@ from server.types import (
     Report,
     ReportWarning,
 )
-from server.visuals import EventPictures, FaceSignals, Field, Picture
-from tests.shown import PICTURES, SIGNALS, shown
+from server.visuals import EventPictures, Explanation, FaceSignals, Field, Influence, Picture
+from tests.shown import EXPLANATION, PICTURES, SIGNALS, shown
 
 QUALITY = FaceQuality(91.5, 812.25, -7.75, 3.125, 2.625, 0.984375)
 FAIR = Evidence("fair", ("the face is small: 92 px between the eyes, 100 or more is good",))
@@ -90,7 +90,7 @@ def test_no_answer_holds_a_picture_landmarks_or_an_embedding_unless_asked():
                     lists.add(f"{holder.__name__}.{name}")
     assert plain <= {str, int, float, bool}
     assert lists == {"LiveFace.eyes", "LiveFace.motion"}
-    assert not unasked & {Picture, Field, EventPictures, FaceSignals}
+    assert not unasked & {Picture, Field, EventPictures, FaceSignals, Explanation, Influence}
     assert (REPORT.signals, EVENT.pictures, EVENT.explanation) == ((), None, None)
 
 
@@ -122,8 +122,9 @@ def test_no_message_of_an_answer_has_bytes_unless_asked():
 
 def test_a_minimal_report_shows_nothing():
     """Pictures and signals are not asked for together with it, and would not be in it if they were there."""
-    full = dataclasses.replace(REPORT, events=(dataclasses.replace(EVENT, pictures=PICTURES),), signals=(SIGNALS,))
-    assert shown(full) == [SIGNALS, PICTURES, None]
+    event = dataclasses.replace(EVENT, pictures=PICTURES, explanation=EXPLANATION)
+    full = dataclasses.replace(REPORT, events=(event,), signals=(SIGNALS,))
+    assert shown(full) == [SIGNALS, PICTURES, EXPLANATION]
     assert shown(minimal_report(full)) == [None, None]
     for more in ({"include": frozenset({"signals"})}, {"include": frozenset({"pictures"})}, {"explain": True}):
         check_options(AnalyzeOptions(**more))

@@ -102,12 +102,12 @@ def test_an_option_given_twice_is_refused(gateway):
     assert (answer.status_code, answer.json()["option"]) == (422, "faces")
 
 
-@pytest.mark.parametrize(("value", "warned"), [("true", True), ("false", False), ("0", False), ("1", True)])
-def test_explain_is_a_real_boolean(gateway, value, warned):
-    """The text false is false; true is answered with a warning, as no model explains."""
-    answer = gateway.client.post("/v1/analyze", files=clip(), data={"explain": value})
-    codes = [warning["code"] for warning in answer.json()["warnings"]]
-    assert codes == (["explain-unavailable"] if warned else [])
+@pytest.mark.parametrize(("value", "wanted"), [("true", True), ("false", False), ("0", False), ("1", True)])
+def test_explain_is_a_real_boolean(gateway, value, wanted):
+    """The text false is false; events are explained where it is true, and have no such member where it is not."""
+    (event,) = gateway.client.post("/v1/analyze", files=clip(), data={"explain": value}).json()["events"]
+    assert gateway.analyzer.calls[0]["options"].explain is wanted
+    assert ("explanation" in event) is wanted
 
 
 @pytest.mark.parametrize(
