@@ -17,12 +17,6 @@ BEGINNINGS = {"image/png": b"\x89PNG", "image/svg+xml": b"<?xml", "application/p
 
 
 @pytest.fixture(scope="module")
-def service(start_service):
-    """One for all tests of this file."""
-    return start_service()
-
-
-@pytest.fixture(scope="module")
 def report(service):
     """The report of a sample with all that can be drawn."""
     return service.analyze(CLIP, include="signals,pictures", explain="true").json()
@@ -85,7 +79,7 @@ def test_a_report_is_turned_into_another_form(service, report, accept):
 
 
 def test_hostile_reports_get_a_typed_error(service, report):
-    """Broken JSON, other members, wrong base64, endless lists, strange labels: told at once, or drawn, never a crash."""
+    """Broken JSON, other members, wrong base64, endless lists, strange labels: refused or drawn, never a crash."""
 
     def bent(change) -> dict:
         document = json.loads(json.dumps(report))
