@@ -156,6 +156,13 @@ class FakeAnalyzer:
         found = replace(found, events=(replace(EVENT, pictures=pictures, explanation=explanation),))
         return replace(found, signals=(shown.SIGNALS,)) if "signals" in options.include else found
 
+    async def annotate(
+        self, data: bytes, report: Report, slow: float, *, deadline: float, on_progress: OnProgress | None = None
+    ) -> bytes:
+        self.calls.append({"data": bytes(data), "report": report, "slow": slow, "deadline": deadline})
+        await self._work()
+        return b"annotated"
+
     async def classify(
         self, onset: bytes, apex: bytes, options: AnalyzeOptions, *, request_id: str, deadline: float
     ) -> Classification:
