@@ -151,6 +151,13 @@ class FakeAnalyzer:
         await self._work()
         return report(request_id)
 
+    async def annotate(
+        self, data: bytes, report: Report, slow: float, *, deadline: float, on_progress: OnProgress | None = None
+    ) -> bytes:
+        self.calls.append({"data": bytes(data), "report": report, "slow": slow, "deadline": deadline})
+        await self._work()
+        return b"annotated"
+
     async def classify(
         self, onset: bytes, apex: bytes, options: AnalyzeOptions, *, request_id: str, deadline: float
     ) -> Classification:

@@ -181,11 +181,10 @@ class ClipPipeline:
         job = AnnotateJob(data, self._policy.limits, replace(report, events=events), slow)
         started = time.monotonic()
         with span("worker") as work:
-            annotated = cast(
-                "bytes", await self._pool.run(job, deadline=deadline, on_progress=stage_events(work, on_progress))
-            )
+            told = stage_events(work, on_progress)
+            annotated = cast("Encoded", await self._pool.run(job, deadline=deadline, on_progress=told))
         self._observer.observe_stage("annotation", time.monotonic() - started)
-        return annotated
+        return bytes(annotated)
 
     async def models(self) -> Sequence[ModelInfo]:
         """Every model of the repository, sorted by name."""

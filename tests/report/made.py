@@ -1,7 +1,12 @@
-"""Reports with signals, pictures and explanations, made from formulas: nobody's face, and the same on every machine."""
+"""Reports with signals, pictures and explanations, made from formulas: nobody's face, and the same on every machine.
+
+`python -m tests.report.made` writes `looks.json`, to which tests compare drawings; look at them before.
+"""
 
 import base64
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -18,6 +23,7 @@ from server.types import (
 )
 from server.visuals import Candidate, EventPictures, Explanation, FaceSignals, Field, Influence, Picture
 
+LOOKS = Path(__file__).with_name("looks.json")
 _SIDED = ("brow_inner", "brow_middle", "brow_outer", "cheek", "nose_wing", "mouth_corner")
 REGIONS = (
     *(f"{name}_{side}" for name in _SIDED for side in ("left", "right")),
@@ -174,3 +180,26 @@ def states() -> dict[str, Report]:
         "strange": report(strange, warnings=(warning,)),
         "bare": report(bare, signals=()),
     }
+
+
+def look(png: bytes) -> np.ndarray:
+    """What a drawing looks like from afar: float [32, 32], 0..1, mean brightness of each part of the PNG."""
+    import cv2
+
+    image = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_GRAYSCALE)
+    return cv2.resize(image.astype(np.float32) / 255, (32, 32), interpolation=cv2.INTER_AREA)
+
+
+def main() -> None:
+    """Write what the drawings of today look like, for the tests of tomorrow."""
+    from server.report.render.documents import report_png
+
+    looks = {
+        name: "".join(f"{round(value * 255):02x}" for value in look(report_png(states()[name], threshold=0.5)).flat)
+        for name in ("none", "one", "several", "faces")
+    }
+    LOOKS.write_text(json.dumps(looks, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -182,7 +182,7 @@ def _draw_candidates(axes: Axes, candidates: Sequence[Candidate], duration_s: fl
         text = words.REASONS.get(candidate.reason, "withdrawn")
         half = 0.5 * len(text) * 0.006 * duration_s
         centre = candidate.onset_s + length / 2
-        if centre - half > end:
+        if half < centre < duration_s - half and centre - half > end:
             end = centre + half + 0.006 * duration_s
             axes.text(centre, 0.72, text, ha="center", va="center", fontsize=style.TINY_PT, color=style.MUTED)
 
@@ -248,10 +248,13 @@ def _legend(page: Page, report: Report, top: float) -> None:
     entries: list[tuple[str, dict[str, Any] | None, str]] = [
         ("face in view", {"facecolor": style.BAND}, ""),
         *((label, {"facecolor": style.colour_of(label)}, "") for label in _labels(report)),
-        ("macro-expression: paler", {"facecolor": style.colour_of(next(iter(_labels(report)), "")), "alpha": 0.55}, ""),
-        ("withheld", {"facecolor": style.OTHER}, "////"),
-        ("black line: apex", None, ""),
     ]
+    if any(event.kind == "macro" for event in report.events):
+        entries.append(("macro-expression: paler", {"facecolor": style.OTHER, "alpha": 0.55}, ""))
+    if any(event.abstained for event in report.events):
+        entries.append(("withheld", {"facecolor": style.OTHER}, "////"))
+    if report.events:
+        entries.append(("apex", None, ""))
     at = 0.0
     for text, look, hatch in entries:
         if look is None:
@@ -266,7 +269,7 @@ def _legend(page: Page, report: Report, top: float) -> None:
 
 
 def _labels(report: Report) -> list[str]:
-    found = {label for event in report.events[:_MOST_BANDS] for label in event.probabilities}
+    found = {event.label for event in report.events[:_MOST_BANDS] if not event.abstained}
     return [style.plain(label, 24) for label in sorted(found)[:4]]
 
 
