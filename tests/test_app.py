@@ -117,9 +117,10 @@ async def test_what_live_streams_may_send_is_measured_unless_it_is_set():
 
 
 def test_reports_are_rendered_as_the_document_says():
-    """CSV, with columns of coding sheets too, PNG, ELAN and JSON Lines."""
+    """CSV, with columns of coding sheets too, pictures, ELAN and JSON Lines."""
     columns = {"text/csv;columns=casme2", "text/csv;columns=samm"}
-    assert set(renderers()) == {"text/csv", *columns, "image/png", "text/x-eaf+xml", "application/x-ndjson"}
+    pictures = {"image/png", "image/svg+xml", "application/pdf"}
+    assert set(renderers()) == {"text/csv", *columns, *pictures, "text/x-eaf+xml", "application/x-ndjson"}
 
 
 def test_the_commands_are_installed():

@@ -20,8 +20,8 @@ def test_the_manual_tells_the_columns():
 
 
 def test_nothing_of_an_event_is_left_out():
-    """Each of its fields is a column, its evidence two."""
-    named = {field.name for field in fields(Event)} - {"evidence"}
+    """Each of its fields is a column, its evidence two; pictures and explanations, to be asked for, fit no cell."""
+    named = {field.name for field in fields(Event)} - {"evidence", "pictures", "explanation"}
     assert named < {column.name for column in COLUMNS}
 
 

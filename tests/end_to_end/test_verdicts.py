@@ -1,5 +1,6 @@
 """A clip in, a verdict out: every sample through the running service, the command line and a real Triton."""
 
+import contextlib
 import csv
 import functools
 import io
@@ -10,8 +11,10 @@ import sys
 
 import cv2
 import numpy as np
+import pympi
 import pytest
 
+from server.cli import main
 from tests.end_to_end.conftest import ROOT, SAMPLES
 
 STEMS = sorted(path.stem for path in SAMPLES.glob("*.mp4"))
@@ -141,6 +144,65 @@ def test_csv_and_picture(service):
     picture = service.analyze((SAMPLES / "surprise.mp4").read_bytes(), accept="image/png")
     image = cv2.imdecode(np.frombuffer(picture.content, np.uint8), cv2.IMREAD_COLOR)
     assert image.shape[1] > 600
+
+
+def test_forms_for_coders(service):
+    """Columns of CASME II with frames from 1, a document for ELAN, and an event a line, all of the same events."""
+    clip, truth = (SAMPLES / "surprise.mp4").read_bytes(), _truth("surprise")["events"]
+    [row] = csv.DictReader(io.StringIO(service.analyze(clip, accept="text/csv", columns="casme2").text))
+    assert (row["Estimated Emotion"], row["Filename"]) == ("surprise", "")
+    assert abs(int(row["OnsetFrame"]) - (truth[0]["onset_frame"] + 1)) <= 2
+    document = service.analyze(clip, accept="text/x-eaf+xml")
+    assert document.headers["content-type"].startswith("text/x-eaf+xml")
+    assert b"<ANNOTATION_VALUE>surprise</ANNOTATION_VALUE>" in document.content
+    assert b"private name" not in document.content
+    [line] = service.analyze(clip, accept="application/x-ndjson").text.splitlines()
+    assert json.loads(line)["onset_frame"] + 1 == int(row["OnsetFrame"])
+
+
+def test_a_coder_who_writes_the_truth_agrees_by_sheet_and_by_elan_as_by_hand(reported, tmp_path, capsys):
+    """Three real analyses against the truth as a sheet of frames and as documents that another library wrote.
+
+    Each clip has one event, which is found with its label: precision, recall, F1 and the kappa of three classes, one of
+    each, are 1. Mean IoU and the median difference of the onsets are worked out here from the report and the truth.
+    """
+    stems, ious, onsets = ("negative", "positive", "surprise"), [], []
+    sheet, folder = tmp_path / "truth.csv", tmp_path / "truth"
+    folder.mkdir()
+    rows = ["Filename,OnsetFrame,ApexFrame,OffsetFrame,Action Units,Estimated Emotion"]
+    reports = []
+    for stem in stems:
+        report, [true] = reported(stem).json(), _truth(stem)["events"]
+        reports.append(json.dumps({"file": f"{stem}.mp4", **report}))
+        frames = [true[f"{moment}_frame"] for moment in ("onset", "apex", "offset")]
+        units = "+".join(str(unit["au"]) for unit in true["action_units"])
+        rows.append(",".join([stem, *(str(frame + 1) for frame in frames), units, true["label"]]))
+        document = pympi.Eaf(author="coder")
+        begin, apex, end = (round(frame * 1000 / 30) for frame in frames)
+        coded = {"Event": (begin, end, true["label"]), "AU": (begin, end, units), "Apex": (apex, apex + 1, "")}
+        for tier, annotation in coded.items():
+            document.add_tier(tier)
+            document.add_annotation(tier, *annotation)
+        document.to_file(folder / f"{stem}.eaf")
+        [found] = report["events"]
+        onset, offset = frames[0] / 30, frames[2] / 30
+        shared = min(found["offset_s"], offset) - max(found["onset_s"], onset)
+        ious.append(shared / (max(found["offset_s"], offset) - min(found["onset_s"], onset)))
+        onsets.append(found["onset_s"] - onset)
+    (tmp_path / "reports.jsonl").write_text("\n".join(reports))
+    sheet.write_text("\n".join(rows))
+    tiers = ["--events-tier", "Event", "--units-tier", "AU", "--apex-tier", "Apex"]
+    for human, options in ((sheet, []), (folder, tiers)):
+        with contextlib.suppress(SystemExit):
+            main(["compare", str(tmp_path / "reports.jsonl"), str(human), "--json", *options])
+        pooled = json.loads(capsys.readouterr().out)["pooled"]
+        spotting = pooled["spotting"]
+        assert [spotting[name] for name in ("matched", "precision", "recall", "f1")] == [3, 1.0, 1.0, 1.0]
+        assert (pooled["class_kappa"]["value"], pooled["class_kappa"]["items"]) == (1.0, 3)
+        assert spotting["mean_iou"] == pytest.approx(sum(ious) / 3, abs=5e-3)
+        assert pooled["differences"]["onset"]["median_s"] == pytest.approx(sorted(onsets)[1], abs=1e-3)
+        assert pooled["differences"]["apex"]["matched"] == 3
+        assert pooled["frame_kappa"]["items"] == sum(json.loads(line)["clip"]["frames"] for line in reports)
 
 
 def test_progress_comes_before_the_report(service):

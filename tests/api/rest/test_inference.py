@@ -161,6 +161,14 @@ def test_the_client_chooses_the_representation(gateway, accept, content_type, st
     assert answer.content.startswith(start_of_body)
 
 
+@pytest.mark.parametrize("accept", ["application/json", "image/png"])
+def test_columns_belong_to_csv(gateway, accept):
+    """An option that could have no effect is refused, before the clip is looked at."""
+    answer = gateway.client.post("/v1/analyze?columns=samm", files=clip(), headers={"accept": accept})
+    assert (answer.status_code, answer.json()["option"]) == (422, "columns")
+    assert gateway.analyzer.calls == []
+
+
 @pytest.mark.parametrize("path", ["/v1/analyze", "/v1/classify"])
 def test_what_cannot_be_given_is_406(gateway, path):
     """The problem lists what there is, and the body is not even read."""
