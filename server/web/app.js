@@ -6,7 +6,7 @@ import { keys } from "./keys.js";
 import { Progress } from "./progress.js";
 import { Models } from "./models.js";
 import { offerFiles, offerSamples } from "./sources.js";
-import { capital, headline, problemWords } from "./words.js";
+import * as words from "./words.js";
 import { tabs } from "./tabs.js";
 
 const state = { credential: "", source: null, report: null, result: null, event: null, running: null };
@@ -85,7 +85,7 @@ async function show(report) {
   });
   byId("result").hidden = false;
   state.result.focus();
-  announce(headline(report));
+  announce(words.headline(report));
 }
 
 async function openEvent(index) {
@@ -95,7 +95,8 @@ async function openEvent(index) {
   const { showEvent } = await part("event");
   const section = byId("event");
   section.hidden = false;
-  const view = showEvent(section, { report: state.report, event, strings: await import("./words.js") });
+  const model = models.known(state.report.model.name);
+  const view = showEvent(section, { report: state.report, event, strings: words, model });
   // The view has a button of its own to close it, and leaves an empty section.
   const watch = new MutationObserver(() => section.childElementCount === 0 && state.event?.close());
   watch.observe(section, { childList: true });
@@ -139,26 +140,31 @@ function hideProblem() {
 function failed(problem) {
   byId("start").hidden = false;
   const source = state.source;
-  if (problem.code === "unauthenticated") askForKey(() => start(source));
-  const words = problemWords(problem);
-  const wait = words.wait_s > 1 ? ` It suggests to wait ${Math.ceil(words.wait_s)} seconds.` : "";
+  if (problem.code === "unauthenticated") {
+    askForKey(() => start(source));
+    return;
+  }
+  const { text, detail, wait_s: wait, again: retryable, request } = words.problemWords(problem);
+  const patience = wait > 1 ? ` It suggests to wait ${Math.ceil(wait)} seconds.` : "";
   const title = problem.code === "cancelled" ? "Cancelled" : "No answer to this clip";
   const again = el("button", { type: "button", class: "primary", onclick: () => start(source) }, "Try again");
   byId("problem").replaceChildren(
     el("h2", {}, source ? `${title}: ${source.name}` : title),
-    el("p", {}, words.text + wait),
-    words.detail && problem.code !== "cancelled" ? el("p", { class: "muted small" }, capital(words.detail)) : "",
-    words.request ? el("p", { class: "muted small" }, "Number of the request: ", el("code", {}, words.request)) : "",
-    words.again && source ? el("p", {}, again) : "",
+    el("p", {}, text + patience),
+    detail ? el("p", { class: "muted small" }, words.capital(detail)) : "",
+    request ? el("p", { class: "muted small" }, "Number of the request: ", el("code", {}, request)) : "",
+    retryable && source ? el("p", {}, again) : "",
   );
   byId("problem").hidden = false;
-  (words.again && source ? again : byId("choose")).focus();
+  (retryable && source ? again : byId("choose")).focus();
 }
 
 let retry = null;
 
 function askForKey(after) {
-  retry = after;
+  // The list of models asks as well, and must not put off a clip that waits.
+  retry = after ?? retry;
+  byId("key-refused").hidden = credential() === "";
   byId("key-form").hidden = false;
   byId("key").focus();
 }
@@ -181,7 +187,7 @@ async function loadModels() {
     if (bar.current() === "models") models.showAll(byId("models"));
   } catch (problem) {
     if (problem.code === "unauthenticated") askForKey(null);
-    models.failed(problemWords(problem).text);
+    models.failed(words.problemWords(problem).text);
   }
 }
 

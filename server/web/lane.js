@@ -21,7 +21,6 @@ export class Lane {
   #playhead = el("div", { class: "playhead" });
   #resizing;
   #zooming = false;
-  #parts = [];
   time = null;
 
   constructor(host, given) {
@@ -30,14 +29,9 @@ export class Lane {
   }
 
   draw() {
-    const { report, signals, top } = this.#given;
-    const lines = this.#lines(false);
-    this.#parts = lines.map(({ part }) => part);
-    this.#plot = new uPlot(this.#options(lines, top), this.#data(lines), this.#host);
-    this.#plot.over.append(this.#playhead, ...this.#marks(report, signals));
-    this.#place();
-    this.zoom(0, report.clip.duration_s);
-    this.#listen();
+    this.#bands = this.#marks(this.#given.report, this.#given.signals);
+    this.#build(this.#lines(false));
+    this.zoom(0, this.#given.report.clip.duration_s);
     this.#resizing = new ResizeObserver(() =>
       this.#plot.setSize({ width: this.#host.clientWidth, height: this.#height() }),
     );
@@ -51,11 +45,9 @@ export class Lane {
   /** Draw these parts of the face. */
   show(shown, { byRegion }) {
     if (!this.#given.signals) return;
-    const lines = this.#lines(byRegion);
     const span = this.span();
-    while (this.#plot.series.length > 1) this.#plot.delSeries(1);
-    lines.forEach((line) => this.#plot.addSeries({ ...this.#series(line), show: shown.has(line.part) }));
-    this.#plot.setData(this.#data(lines), false);
+    this.#plot.destroy();
+    this.#build(this.#lines(byRegion), shown);
     this.zoom(...span);
   }
 
@@ -86,6 +78,14 @@ export class Lane {
     this.#plot?.destroy();
   }
 
+  #build(lines, shown = new Set(PARTS)) {
+    const drawn = lines.filter(({ part }) => shown.has(part));
+    this.#plot = new uPlot(this.#options(drawn), this.#data(drawn), this.#host);
+    this.#plot.over.append(this.#playhead, ...this.#bands.map(({ element }) => element));
+    this.#place();
+    this.#listen();
+  }
+
   #height() {
     return this.#given.signals ? HEIGHT_PX.signals : HEIGHT_PX.bands;
   }
@@ -96,7 +96,7 @@ export class Lane {
 
   #data(lines) {
     const { report, signals } = this.#given;
-    if (!signals || lines.length === 0) return [[0, report.clip.duration_s], [null, null]];
+    if (lines.length === 0) return [[0, report.clip.duration_s], [null, null]];
     return [signals.times_s, ...lines.map(({ values }) => values)];
   }
 
@@ -105,7 +105,7 @@ export class Lane {
     return { label: name, scale: "y", width: 1.8, dash: DASHES[number], stroke: () => colour(`--part-${number + 1}`), points: { show: false } };
   }
 
-  #options(lines, top) {
+  #options(lines) {
     const axis = { stroke: () => colour("--muted"), grid: { stroke: () => colour("--line"), width: 1 }, ticks: { stroke: () => colour("--line") }, font: "12px system-ui, sans-serif" };
     const signals = Boolean(this.#given.signals);
     return {
@@ -114,12 +114,12 @@ export class Lane {
       legend: { show: false },
       padding: [8, 12, 0, 0],
       cursor: { y: false, points: { show: false }, drag: { x: true, y: false, dist: CLICK_PX } },
-      scales: { x: { time: false }, y: { range: [0, top] } },
+      scales: { x: { time: false }, y: { range: [0, this.#given.top] } },
       series: [{}, ...(lines.length > 0 ? lines.map((line) => this.#series(line)) : [{ scale: "y" }])],
       axes: [
         { ...axis, size: 32, values: (_, ticks) => ticks.map((tick) => `${+tick.toFixed(3)} s`) },
         signals
-          ? { ...axis, size: 44, values: (_, ticks) => ticks.map((tick) => `${+tick.toFixed(1)} %`) }
+          ? { ...axis, size: 54, values: (_, ticks) => ticks.map((tick) => `${+tick.toFixed(1)} %`) }
           : { ...axis, size: 12, values: () => [], grid: { show: false }, ticks: { show: false } },
       ],
       hooks: {
@@ -147,8 +147,7 @@ export class Lane {
     const candidates = (signals?.candidates ?? [])
       .filter(({ outcome }) => outcome !== "reported")
       .map((candidate) => ({ index: null, from: candidate.onset_s, to: candidate.offset_s, element: this.#withdrawn(candidate) }));
-    this.#bands = [...candidates, ...events];
-    return this.#bands.map(({ element }) => element);
+    return [...candidates, ...events];
   }
 
   #band(event, index) {

@@ -37,6 +37,11 @@ export class Models {
     this.#describe(this.#default);
   }
 
+  /** What is known of a model, or null. */
+  known(name) {
+    return this.#all.find((model) => model.name === name) ?? null;
+  }
+
   /** Say on the tab why there is no list. */
   failed(words) {
     this.#error = words;
@@ -61,7 +66,7 @@ export class Models {
   }
 
   #describe(name) {
-    const model = this.#all.find((each) => each.name === name);
+    const model = this.known(name);
     byId("model-card").hidden = !model;
     byId("model-note").textContent = model ? this.#short(model) : "";
     byId("model-card-body").replaceChildren(model ? card(model) : "");

@@ -101,7 +101,7 @@ export class Result {
         ["Apex", `${words.seconds(event.apex_s)} s`, "time"],
         ["Offset", `${words.seconds(event.offset_s)} s`, "time"],
         ["Lasts", `${Math.round(1000 * (event.offset_s - event.onset_s))} ms`, "time"],
-        ["Sure", `${Math.round(100 * event.confidence)} %, ${words.sureness(event)}`],
+        ["Sure", `${Math.round(100 * event.confidence)} %, ${words.sureness(event)}`, event.abstained ? "" : "time"],
         ["Action units", units(event), "units"],
         ["Evidence", [grade(event.evidence.grade), ...own(event).map((reason) => el("div", { class: "small muted" }, words.sentence(reason)))]],
       ];

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.end_to_end.conftest import Service, serving
 
@@ -39,6 +39,8 @@ def browser_options() -> list[str]:
 def browser(browser_options: list[str]) -> Iterator[Browser]:
     """One browser for a file of tests."""
     program = chromium()
+    # A busy machine takes its time; five seconds are the default.
+    expect.set_options(timeout=60_000)
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", *browser_options])
         try:
@@ -59,15 +61,16 @@ Open = Callable[..., Page]
 
 @pytest.fixture
 def open_page(browser: Browser, site: Service) -> Iterator[Open]:
-    """Opens an address of the service in a fresh profile; options are those of `Browser.new_context`.
+    """Opens an address of the service, or of another at `base`, in a fresh profile; options are those of
+    `Browser.new_context`.
 
     Whatever the page tells the console as an error, throws, or asks of another machine fails the test at its end.
     """
-    base = str(site.client.base_url).rstrip("/")
+    home = str(site.client.base_url).rstrip("/")
     wrong: list[str] = []
     contexts = []
 
-    def opened(path: str = "/", **options: object) -> Page:
+    def opened(path: str = "/", *, base: str = home, **options: object) -> Page:
         context = browser.new_context(base_url=base, accept_downloads=True, **options)
         contexts.append(context)
         page = context.new_page()
