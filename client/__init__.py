@@ -68,6 +68,7 @@ from client.types import (
     Side,
     Warned,
 )
+from client.visuals import EventPictures, Extra, FaceCandidate, FaceSignals, Field, Picture
 
 __all__ = [
     "AccessRefused",
@@ -90,10 +91,15 @@ __all__ = [
     "Encode",
     "Event",
     "EventKind",
+    "EventPictures",
     "Evidence",
+    "Extra",
+    "FaceCandidate",
     "FaceChoice",
+    "FaceSignals",
     "FaceState",
     "FaceSummary",
+    "Field",
     "ForeignAnswer",
     "Frame",
     "FrameDropped",
@@ -108,6 +114,7 @@ __all__ = [
     "ModelRef",
     "Onset",
     "Overloaded",
+    "Picture",
     "Prediction",
     "Progress",
     "Quality",

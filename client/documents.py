@@ -1,7 +1,12 @@
-"""JSON documents of the service as values: what is missing or of a wrong type is an error, what is unknown is not."""
+"""JSON documents of the service as values: what is missing or of a wrong type is an error, what is unknown is not.
+
+Bytes are base64 text in a document.
+"""
 
 from __future__ import annotations
 
+import base64
+import binascii
 import types
 import typing
 from collections.abc import Mapping
@@ -37,7 +42,16 @@ def _read(kind: Any, value: object, place: str) -> Any:
     if origin in {Union, types.UnionType}:
         [inner] = [each for each in get_args(kind) if each is not types.NoneType]
         return None if value is None else _read(inner, value, place)
+    if kind is bytes:
+        return _bytes(_scalar(str, value, place), place)
     return _scalar(kind, value, place)
+
+
+def _bytes(text: str, place: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except binascii.Error:
+        raise ForeignAnswer(f"the answer has no base64 at {place}") from None
 
 
 def _dataclass(kind: Any, value: object, place: str) -> Any:

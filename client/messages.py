@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from glimpse.v1 import micro_expressions_pb2 as pb
@@ -22,10 +23,12 @@ from client.types import (
     ServerInfo,
     Warned,
 )
+from client.visuals import EventPictures, Extra, FaceCandidate, FaceSignals, Field, Matrix, Picture
 
 FACES: Mapping[str, pb.FaceChoice.ValueType] = {"largest": pb.FACE_CHOICE_LARGEST, "all": pb.FACE_CHOICE_ALL}
 DETAILS: Mapping[str, pb.Detail.ValueType] = {"full": pb.DETAIL_FULL, "minimal": pb.DETAIL_MINIMAL}
 KINDS: Mapping[str, pb.EventKind.ValueType] = {"micro": pb.EVENT_KIND_MICRO, "macro": pb.EVENT_KIND_MACRO}
+EXTRAS: Mapping[Extra, pb.Extra.ValueType] = {"signals": pb.EXTRA_SIGNALS, "pictures": pb.EXTRA_PICTURES}
 
 
 class Enum(Protocol):
@@ -57,6 +60,7 @@ def analyze_options(options: AnalyzeOptions) -> pb.AnalyzeOptions:
         onset_s=options.onset_s,
         apex_s=options.apex_s,
         detail=DETAILS[options.detail],
+        include=[EXTRAS[extra] for extra in sorted(options.include)],
     )
 
 
@@ -81,7 +85,64 @@ def report(message: pb.Report) -> Report:
         warnings=tuple(Warned(warning.code, warning.message) for warning in message.warnings),
         detail="minimal" if message.detail == pb.DETAIL_MINIMAL else "full",
         notice=message.notice,
+        signals=tuple(_signals(each) for each in message.signals),
     )
+
+
+def _signals(message: pb.FaceSignals) -> FaceSignals:
+    return FaceSignals(
+        track_id=message.track_id,
+        every=message.every,
+        times_s=tuple(message.times_s),
+        regions=tuple(each.region for each in message.regions),
+        motion_iod=tuple(
+            tuple(None if math.isnan(value) else value for value in each.motion_iod) for each in message.regions
+        ),
+        transforms=_matrices(message.transforms),
+        candidates=tuple(
+            FaceCandidate(
+                kind=word(pb.EventKind, each.kind),
+                onset_s=each.onset_s,
+                apex_s=each.apex_s,
+                offset_s=each.offset_s,
+                peak_iod=each.peak_iod,
+                regions=tuple(each.regions),
+                outcome=word(pb.CandidateOutcome, each.outcome).replace("_", "-"),
+                reason=word(pb.CandidateReason, each.reason).replace("_", "-") if each.reason else "",
+            )
+            for each in message.candidates
+        ),
+    )
+
+
+def _matrices(numbers: Iterable[float]) -> tuple[Matrix, ...]:
+    one = iter(numbers)
+    return tuple(zip(one, one, one, one, one, one, strict=False))
+
+
+def _pictures(message: pb.Event) -> EventPictures | None:
+    if not message.HasField("pictures"):
+        return None
+    shown = message.pictures
+    coordinates = iter(shown.landmarks)
+    return EventPictures(
+        onset=_picture(shown.onset),
+        apex=_picture(shown.apex),
+        u=_field(shown.u),
+        v=_field(shown.v),
+        strain=_field(shown.strain),
+        course=tuple(_picture(picture) for picture in shown.course),
+        course_s=tuple(shown.course_s),
+        landmarks=tuple(zip(coordinates, coordinates, strict=False)),
+    )
+
+
+def _picture(message: pb.Picture) -> Picture:
+    return Picture(message.width, message.height, message.gray)
+
+
+def _field(message: pb.Field) -> Field:
+    return Field(message.width, message.height, message.scale, message.values)
 
 
 def quality(face: pb.FaceSummary | pb.LiveFace) -> Quality | None:
@@ -116,6 +177,7 @@ def event(message: pb.Event) -> Event:
         offset_frame=message.offset_frame,
         regions=tuple(message.regions),
         evidence=evidence(message.evidence),
+        pictures=_pictures(message),
     )
 
 

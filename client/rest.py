@@ -167,6 +167,8 @@ def _parameters(options: AnalyzeOptions) -> dict[str, str]:
         "kinds": ",".join(sorted(options.kinds)) or None,
         "onset_s": options.onset_s,
         "apex_s": options.apex_s,
+        "include": ",".join(sorted(options.include)) or None,
+        "explain": "true" if options.explain else None,
     }
     return {name: str(value) for name, value in given.items() if value is not None}
 

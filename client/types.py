@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
+from client.visuals import EventPictures, Extra, FaceSignals
+
 EventKind: TypeAlias = Literal["micro", "macro"]
 FaceChoice: TypeAlias = Literal["largest", "all"]
 Detail: TypeAlias = Literal["full", "minimal"]
@@ -18,6 +20,7 @@ FrameEncoding: TypeAlias = Literal["jpeg", "png", "gray8", "bgr8"]
 class AnalyzeOptions:
     """What a caller may choose. `model` None is the service's own, `version` None its newest; empty `kinds` are both.
     `onset_s` and `apex_s` fix one event instead of spotting. `detail` minimal leaves out whatever measures a face.
+    `include` asks for the motion of faces and for pictures of events, `explain` for what drove each class.
     """
 
     model: str | None = None
@@ -27,6 +30,8 @@ class AnalyzeOptions:
     onset_s: float | None = None
     apex_s: float | None = None
     detail: Detail = "full"
+    include: frozenset[Extra] = frozenset()
+    explain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +114,9 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event(Prediction):
-    """One micro- or macro-expression. `regions` are those that moved, strongest first."""
+    """One micro- or macro-expression. `regions` are those that moved, strongest first; `pictures` are there where they
+    were asked for.
+    """
 
     track_id: int
     kind: EventKind
@@ -121,6 +128,7 @@ class Event(Prediction):
     offset_frame: int
     regions: tuple[str, ...]
     evidence: Evidence
+    pictures: EventPictures | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +151,7 @@ class Warned:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The answer to a clip. No event is a valid answer."""
+    """The answer to a clip. No event is a valid answer. `signals` are there where they were asked for."""
 
     id: str
     clip: Clip
@@ -154,6 +162,7 @@ class Report:
     warnings: tuple[Warned, ...] = ()
     detail: Detail = "full"
     notice: str = ""
+    signals: tuple[FaceSignals, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -163,6 +163,7 @@ def analyze(  # noqa: PLR0917 - each is an option of the command line
     apex_s: Annotated[float | None, typer.Option(help="Fix the apex of one event.")] = None,
     kinds: Annotated[str, typer.Option(help="Events to report.")] = "micro,macro",
     detail: Annotated[HowMuch, typer.Option(help="With minimal, nothing that measures a face.")] = HowMuch.FULL,
+    include: Annotated[str, typer.Option(help="For --json: signals, pictures or both, as signals,pictures.")] = "",
     backend: BackendOption = None,
     triton_address: AddressOption = None,
     ca_file: CaFileOption = None,
@@ -172,6 +173,8 @@ def analyze(  # noqa: PLR0917 - each is an option of the command line
     """Find and classify the expressions of clips, in this process or by a running service."""
     if json and csv:
         raise typer.BadParameter("choose one of --json and --csv")
+    if include and not json:
+        raise typer.BadParameter("--include is for --json, which alone can show it")
     if plot is not None and len(clips) != 1:
         raise typer.BadParameter("--plot takes a single clip")
     if url is not None and (backend or triton_address):
@@ -185,6 +188,7 @@ def analyze(  # noqa: PLR0917 - each is an option of the command line
         "apex_s": apex_s,
         "kinds": kinds,
         "detail": detail.value,
+        "include": include,
     }
     options = {name: str(value) for name, value in given.items() if value is not None}
     settings = _settings(backend={"kind": backend, "triton_address": triton_address})

@@ -25,7 +25,13 @@ _TYPES: Mapping[type, str] = {
 def as_json(reply: client.StreamReply | client.StreamOpened) -> str | None:
     """One line of JSON; None for the result of a frame, of which there are as many as pictures."""
     kind = _TYPES.get(type(reply))
-    return None if kind is None else json.dumps({"type": kind, **asdict(reply)}, allow_nan=False) + "\n"
+    if kind is None:
+        return None
+    told = asdict(reply)
+    if isinstance(reply, client.StreamEvent):
+        # Streams show no pictures.
+        del told["event"]["pictures"]
+    return json.dumps({"type": kind, **told}, allow_nan=False) + "\n"
 
 
 def as_text(reply: client.StreamReply) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict
@@ -47,13 +48,20 @@ class RemoteService:
 
         async with _asking():
             report = await self._client.analyze(clip, client.AnalyzeOptions(**asdict(options)), on_progress=tell)
-        return REPORT.validate_python(asdict(report))
+        return REPORT.validate_python(asdict(report, dict_factory=_document))
 
     async def models(self) -> list[ModelInfo]:
         """What the service can be asked for. Raises `RemoteProblem`."""
         async with _asking():
             models = await self._client.models()
         return _MODELS.validate_python([asdict(model) for model in models])
+
+
+def _document(fields: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Pixels as text, as reports have them."""
+    return {
+        name: base64.b64encode(value).decode("ascii") if isinstance(value, bytes) else value for name, value in fields
+    }
 
 
 def credential_of(asking: ClientSettings) -> dict[str, Any]:

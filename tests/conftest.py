@@ -10,7 +10,7 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ from server.types import (
     Progress,
     Report,
 )
+from tests import shown
 from tests.fake_live import FakeLive
 
 MODEL = ModelInfo("ststnet", ("1",), "flow_uvs_28", ("negative", "positive", "surprise"), "fake", servable=True)
@@ -149,7 +150,10 @@ class FakeAnalyzer:
         for progress in self.progress if on_progress else ():
             on_progress(progress)
         await self._work()
-        return report(request_id)
+        found = report(request_id)
+        if "pictures" in options.include:
+            found = replace(found, events=(replace(EVENT, pictures=shown.PICTURES),))
+        return replace(found, signals=(shown.SIGNALS,)) if "signals" in options.include else found
 
     async def classify(
         self, onset: bytes, apex: bytes, options: AnalyzeOptions, *, request_id: str, deadline: float

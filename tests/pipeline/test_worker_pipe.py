@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import threading
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from server.errors import FaceLost
 from server.pipeline.jobs import Finding
 from server.pipeline.worker_pipe import Done, MessagePipe, Refused
 from server.types import Evidence, Interval
+from tests.shown import PICTURES
 
 
 class Attack:
@@ -31,11 +33,16 @@ def test_findings_come_through_as_they_are(ends):
     """Nested values with arrays are equal on the other side."""
     interval = Interval("micro", 1, 2, 3, 0.1, 0.2, 0.3, 0.04, 0.5, ("chin",))
     tensor = np.arange(6, dtype=np.float32).reshape(2, 3)
-    ends[0].send(Done(7, Finding(1, interval, Evidence("fair", ("x",)), False, {"flow": tensor}, {12: (0.1, 0.2)})))
+    found = Finding(1, interval, Evidence("fair", ("x",)), False, {"flow": tensor}, {12: (0.1, 0.2)}, None, PICTURES)
+    # The whole of it is more than the pipe holds.
+    sender = threading.Thread(target=ends[0].send, args=(Done(7, found),))
+    sender.start()
     received = ends[1].receive()
     assert received.number == 7
     assert received.result.interval == interval
     assert np.array_equal(received.result.inputs["flow"], tensor)
+    assert received.result.pictures == PICTURES
+    sender.join()
 
 
 def test_errors_keep_their_details(ends):

@@ -3,15 +3,18 @@
 import csv
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from server.contract import ModelContract, Provenance, TensorSpec
+from server.documents import REPORT, event_dict, report_json
 from server.report.build import event, predictions
 from server.report.export import as_dict, events_csv
 from server.report.render import timeline_png
 from server.types import ClipInfo, Evidence, FaceQuality, FaceSummary, Interval, ModelRef, Report
+from tests.shown import PICTURES, SIGNALS
 
 
 def _contract(**changes):
@@ -75,6 +78,20 @@ def test_json_is_complete_and_strict():
     document = json.loads(json.dumps(as_dict(_report()), allow_nan=False))
     assert set(document) == {"id", "clip", "faces", "events", "model", "timings_ms", "warnings", "detail", "notice"}
     assert document["events"][0]["evidence"] == {"grade": "good", "reasons": []}
+
+
+def test_what_nobody_asked_for_is_not_in_the_document():
+    """Neither empty nor null; of several events, those have pictures that have some; what is sent is the same."""
+    plain = _report(2)
+    asked = replace(plain, events=(replace(plain.events[0], pictures=PICTURES), plain.events[1]), signals=(SIGNALS,))
+    for report, signals, pictures in ((plain, False, [False, False]), (asked, True, [True, False])):
+        document = json.loads(report_json(report))
+        assert document == json.loads(json.dumps(as_dict(report), allow_nan=False))
+        assert ("signals" in document) == signals
+        assert ["pictures" in each for each in document["events"]] == pictures
+        assert not [each for each in document["events"] if "explanation" in each]
+        assert report_json(REPORT.validate_json(report_json(report))) == report_json(report)
+    assert event_dict(plain.events[0]) == json.loads(report_json(plain))["events"][0]
 
 
 def test_csv_has_a_row_per_event():

@@ -15,11 +15,12 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from server import streams
 from server.errors import OptionError
 from server.notice import NOTICE
-from server.pipeline.base import check_stream_options
+from server.pipeline.base import check_options, check_stream_options
 from server.report.export import as_dict, events_csv
 from server.report.minimal import minimal_classification, minimal_event, minimal_report
 from server.types import (
     ActionUnit,
+    AnalyzeOptions,
     Classification,
     ClipInfo,
     Event,
@@ -30,6 +31,8 @@ from server.types import (
     Report,
     ReportWarning,
 )
+from server.visuals import EventPictures, FaceSignals, Field, Picture
+from tests.shown import PICTURES, SIGNALS, shown
 
 QUALITY = FaceQuality(91.5, 812.25, -7.75, 3.125, 2.625, 0.984375)
 FAIR = Evidence("fair", ("the face is small: 92 px between the eyes, 100 or more is good",))
@@ -51,6 +54,7 @@ REPORT = Report(
     WARNINGS,
 )
 CLASSIFICATION = Classification("id", "p", {"p": 1.0}, 1.0, False, (UNIT,), FAIR, REF, {}, WARNINGS)
+ON_REQUEST = frozenset({"Event.pictures", "Event.explanation", "Report.signals"})
 MEASURES = ("91.5", "812.25", "7.75", "3.125", "2.625", "0.984", "92 px", "17 px", "brow_left")
 
 
@@ -71,40 +75,61 @@ def _leaves(kind: object, place: str = "") -> Iterator[tuple[str, object]]:
         yield place, kind
 
 
-def test_no_answer_can_hold_a_picture_landmarks_or_an_embedding():
-    """Of all places in all answers, only the centres of the eyes and the motion of regions of a live face are lists of
-    numbers; nothing is bytes or an array.
+def test_no_answer_holds_a_picture_landmarks_or_an_embedding_unless_asked():
+    """Of all places in all answers but those that are empty unless somebody asks, only the centres of the eyes and the
+    motion of regions of a live face are lists of numbers, and none has room for a picture; nothing at all is bytes or
+    an array.
     """
-    lists, plain = set(), set()
+    lists, plain, unasked = set(), set(), set()
     for answer in (Report, Classification, *typing.get_args(streams.StreamReply)):
         plain |= {kind for _, kind in _leaves(answer, answer.__name__)}
         for holder in _dataclasses(answer):
+            unasked.add(holder)
             for name, hint in typing.get_type_hints(holder).items():
-                if "float" in str(hint) and "Sequence" in str(hint):
+                if "float" in str(hint) and "Sequence" in str(hint) and f"{holder.__name__}.{name}" not in ON_REQUEST:
                     lists.add(f"{holder.__name__}.{name}")
     assert plain <= {str, int, float, bool}
     assert lists == {"LiveFace.eyes", "LiveFace.motion"}
+    assert not unasked & {Picture, Field, EventPictures, FaceSignals}
+    assert (REPORT.signals, EVENT.pictures, EVENT.explanation) == ((), None, None)
 
 
 def _dataclasses(kind: object) -> Iterator[type]:
+    """Every type of a value in an answer to somebody who asked for nothing special."""
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         yield kind
-        for hint in typing.get_type_hints(kind).values():
-            yield from _dataclasses(hint)
+        for name, hint in typing.get_type_hints(kind).items():
+            if f"{kind.__name__}.{name}" not in ON_REQUEST:
+                yield from _dataclasses(hint)
     for argument in typing.get_args(kind):
         yield from _dataclasses(argument)
 
 
-def test_no_message_of_an_answer_has_bytes():
-    """Over gRPC neither: what has bytes is what clients send."""
+def test_no_message_of_an_answer_has_bytes_unless_asked():
+    """Over gRPC neither: what has bytes is what clients send, and the pictures and fields that they asked for."""
 
-    def holders(message: Descriptor) -> set[str]:
-        nested = {name for field in message.fields if field.message_type for name in holders(field.message_type)}
-        return nested | {message.name for field in message.fields if field.type == FieldDescriptor.TYPE_BYTES}
+    def holders(message: Descriptor, without: frozenset[str] = frozenset()) -> set[str]:
+        named = [field for field in message.fields if f"{message.name}.{field.name}" not in without]
+        nested = {name for each in named if each.message_type for name in holders(each.message_type, without)}
+        return nested | {message.name for each in named if each.type == FieldDescriptor.TYPE_BYTES}
 
     service = pb.DESCRIPTOR.services_by_name["MicroExpressions"]
-    assert {name for method in service.methods for name in holders(method.output_type)} == set()
+    outputs = [method.output_type for method in service.methods]
+    assert {name for message in outputs for name in holders(message, ON_REQUEST)} == set()
+    assert {name for message in outputs for name in holders(message)} == {"Picture", "Field"}
     assert {name for method in service.methods for name in holders(method.input_type)} == {"AnalyzeRequest", "Frame"}
+
+
+def test_a_minimal_report_shows_nothing():
+    """Pictures and signals are not asked for together with it, and would not be in it if they were there."""
+    full = dataclasses.replace(REPORT, events=(dataclasses.replace(EVENT, pictures=PICTURES),), signals=(SIGNALS,))
+    assert shown(full) == [SIGNALS, PICTURES, None]
+    assert shown(minimal_report(full)) == [None, None]
+    for more in ({"include": frozenset({"signals"})}, {"include": frozenset({"pictures"})}, {"explain": True}):
+        check_options(AnalyzeOptions(**more))
+        with pytest.raises(OptionError, match="detail=minimal") as caught:
+            check_options(AnalyzeOptions(detail="minimal", **more))
+        assert caught.value.details["option"] in more
 
 
 def test_a_minimal_report_measures_no_face():

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from glimpse.v1 import micro_expressions_pb2 as pb
 
 from server.api.facts import ServerFacts
+from server.api.grpc import visuals
 from server.documents import REPORT
 from server.notice import NOTICE
 from server.pipeline.base import LiveAnalyzer, OpenStream
@@ -73,6 +74,7 @@ def report(found: Report | dict[str, object]) -> pb.AnalyzeResponse:
             warnings=[pb.Warning(code=warning.code, message=warning.message) for warning in found.warnings],
             detail=pb.Detail.Value(f"DETAIL_{found.detail.upper()}"),
             notice=found.notice,
+            signals=[visuals.face_signals(each) for each in found.signals],
         )
     )
 
@@ -202,6 +204,7 @@ def _event(event: Event) -> pb.Event:
         prediction=_prediction(prediction),
         regions=event.regions,
         evidence=_evidence(event.evidence),
+        pictures=visuals.event_pictures(event.pictures),
     )
 
 

@@ -12,6 +12,7 @@ from server.errors import OptionError
 from server.pipeline.base import MODEL_NAME, MODEL_VERSION, check_options, check_stream_options
 from server.streams import FRAME_ENCODINGS, BufferPolicy, FrameEncoding, LiveFrame, StreamOptions
 from server.types import AnalyzeOptions, Detail, EventKind, FaceChoice
+from server.visuals import Extra
 
 T = TypeVar("T")
 
@@ -21,6 +22,7 @@ _POLICIES: dict[int, BufferPolicy] = {0: "drop_oldest", 1: "wait", 2: "drop_olde
 _ENCODINGS: dict[int, FrameEncoding] = {
     pb.FrameEncoding.Value(f"FRAME_ENCODING_{name.upper()}"): name for name in FRAME_ENCODINGS
 }
+_EXTRAS: dict[int, Extra] = {1: "signals", 2: "pictures"}
 _DETAILS: dict[int, Detail] = {0: "full", 1: "full", 2: "minimal"}
 _LATEST_S = 86400.0
 
@@ -35,6 +37,7 @@ def analyze_options(message: pb.AnalyzeOptions) -> AnalyzeOptions:
         apex_s=_moment("apex_s", message.apex_s) if message.HasField("apex_s") else None,
         kinds=_kinds(message.kinds),
         detail=_choice("detail", message.detail, _DETAILS),
+        include=frozenset(_choice("include", value, _EXTRAS) for value in message.include),
     )
     check_options(options)
     return options

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic_core import to_json
 
 from server.api.facts import ServerFacts
+from server.documents import event_dict
 from server.notice import NOTICE
 from server.pipeline.base import LiveAnalyzer, OpenStream
 from server.streams import (
@@ -34,7 +35,6 @@ _TYPES: Mapping[type, str] = MappingProxyType(
         FrameRefused: "frame_refused",
         Onset: "onset",
         Candidate: "candidate",
-        LiveEvent: "event",
         Withdrawn: "withdrawn",
         StreamStats: "stats",
     }
@@ -74,6 +74,8 @@ def reply(told: StreamReply) -> str:
             lag_s=_number(told.lag_s),
             faces=[_face(face) for face in told.faces],
         )
+    if isinstance(told, LiveEvent):
+        return _text("event", movement=told.movement, event=event_dict(told.event))
     members = {_NAMES.get(field.name, field.name): getattr(told, field.name) for field in fields(told)}
     return _text(_TYPES[type(told)], **members)
 

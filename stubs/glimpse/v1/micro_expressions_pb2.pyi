@@ -117,6 +117,86 @@ DETAIL_MINIMAL: Detail.ValueType  # 2
 """Nothing that measures a face: no size, pose or sharpness, no eyes, no regions, no reasons of grades."""
 Global___Detail: typing_extensions.TypeAlias = Detail
 
+class _Extra:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _ExtraEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_Extra.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    EXTRA_UNSPECIFIED: _Extra.ValueType  # 0
+    EXTRA_SIGNALS: _Extra.ValueType  # 1
+    """The motion of each face over the clip."""
+    EXTRA_PICTURES: _Extra.ValueType  # 2
+    """Pictures and flow of each event."""
+
+class Extra(_Extra, metaclass=_ExtraEnumTypeWrapper):
+    """What a report may hold besides its events."""
+
+EXTRA_UNSPECIFIED: Extra.ValueType  # 0
+EXTRA_SIGNALS: Extra.ValueType  # 1
+"""The motion of each face over the clip."""
+EXTRA_PICTURES: Extra.ValueType  # 2
+"""Pictures and flow of each event."""
+Global___Extra: typing_extensions.TypeAlias = Extra
+
+class _CandidateOutcome:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _CandidateOutcomeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_CandidateOutcome.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    CANDIDATE_OUTCOME_UNSPECIFIED: _CandidateOutcome.ValueType  # 0
+    CANDIDATE_OUTCOME_REPORTED: _CandidateOutcome.ValueType  # 1
+    """It is an event."""
+    CANDIDATE_OUTCOME_WITHDRAWN: _CandidateOutcome.ValueType  # 2
+    CANDIDATE_OUTCOME_OTHER_KIND: _CandidateOutcome.ValueType  # 3
+    """An expression of a kind that was not asked for."""
+
+class CandidateOutcome(_CandidateOutcome, metaclass=_CandidateOutcomeEnumTypeWrapper):
+    """What became of a movement that was looked at."""
+
+CANDIDATE_OUTCOME_UNSPECIFIED: CandidateOutcome.ValueType  # 0
+CANDIDATE_OUTCOME_REPORTED: CandidateOutcome.ValueType  # 1
+"""It is an event."""
+CANDIDATE_OUTCOME_WITHDRAWN: CandidateOutcome.ValueType  # 2
+CANDIDATE_OUTCOME_OTHER_KIND: CandidateOutcome.ValueType  # 3
+"""An expression of a kind that was not asked for."""
+Global___CandidateOutcome: typing_extensions.TypeAlias = CandidateOutcome
+
+class _CandidateReason:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _CandidateReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_CandidateReason.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    CANDIDATE_REASON_UNSPECIFIED: _CandidateReason.ValueType  # 0
+    """It is one."""
+    CANDIDATE_REASON_BLINK: _CandidateReason.ValueType  # 1
+    CANDIDATE_REASON_CUT: _CandidateReason.ValueType  # 2
+    CANDIDATE_REASON_HEAD_TURN: _CandidateReason.ValueType  # 3
+    CANDIDATE_REASON_SPEECH: _CandidateReason.ValueType  # 4
+    CANDIDATE_REASON_UNSUPPORTED: _CandidateReason.ValueType  # 5
+    """One region alone that is hard to measure moved."""
+    CANDIDATE_REASON_UNMEASURED: _CandidateReason.ValueType  # 6
+    """Its pictures could not be aligned."""
+    CANDIDATE_REASON_KIND: _CandidateReason.ValueType  # 7
+
+class CandidateReason(_CandidateReason, metaclass=_CandidateReasonEnumTypeWrapper):
+    """Why a movement is no event."""
+
+CANDIDATE_REASON_UNSPECIFIED: CandidateReason.ValueType  # 0
+"""It is one."""
+CANDIDATE_REASON_BLINK: CandidateReason.ValueType  # 1
+CANDIDATE_REASON_CUT: CandidateReason.ValueType  # 2
+CANDIDATE_REASON_HEAD_TURN: CandidateReason.ValueType  # 3
+CANDIDATE_REASON_SPEECH: CandidateReason.ValueType  # 4
+CANDIDATE_REASON_UNSUPPORTED: CandidateReason.ValueType  # 5
+"""One region alone that is hard to measure moved."""
+CANDIDATE_REASON_UNMEASURED: CandidateReason.ValueType  # 6
+"""Its pictures could not be aligned."""
+CANDIDATE_REASON_KIND: CandidateReason.ValueType  # 7
+Global___CandidateReason: typing_extensions.TypeAlias = CandidateReason
+
 class _FrameEncoding:
     ValueType = typing.NewType("ValueType", builtins.int)
     V: typing_extensions.TypeAlias = ValueType
@@ -286,6 +366,7 @@ class AnalyzeOptions(google.protobuf.message.Message):
     ONSET_S_FIELD_NUMBER: builtins.int
     APEX_S_FIELD_NUMBER: builtins.int
     DETAIL_FIELD_NUMBER: builtins.int
+    INCLUDE_FIELD_NUMBER: builtins.int
     model: builtins.str
     """The server's default where empty."""
     version: builtins.str
@@ -299,6 +380,10 @@ class AnalyzeOptions(google.protobuf.message.Message):
     def kinds(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[Global___EventKind.ValueType]:
         """Both where empty."""
 
+    @property
+    def include(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[Global___Extra.ValueType]:
+        """Minimal and these exclude each other."""
+
     def __init__(
         self,
         *,
@@ -309,10 +394,11 @@ class AnalyzeOptions(google.protobuf.message.Message):
         onset_s: builtins.float | None = ...,
         apex_s: builtins.float | None = ...,
         detail: Global___Detail.ValueType = ...,
+        include: collections.abc.Iterable[Global___Extra.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_apex_s", b"_apex_s", "_onset_s", b"_onset_s", "apex_s", b"apex_s", "onset_s", b"onset_s"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_apex_s", b"_apex_s", "_onset_s", b"_onset_s", "apex_s", b"apex_s", "detail", b"detail", "faces", b"faces", "kinds", b"kinds", "model", b"model", "onset_s", b"onset_s", "version", b"version"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_apex_s", b"_apex_s", "_onset_s", b"_onset_s", "apex_s", b"apex_s", "detail", b"detail", "faces", b"faces", "include", b"include", "kinds", b"kinds", "model", b"model", "onset_s", b"onset_s", "version", b"version"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__apex_s: typing_extensions.TypeAlias = typing.Literal["apex_s"]
     _WhichOneofArgType__apex_s: typing_extensions.TypeAlias = typing.Literal["_apex_s", b"_apex_s"]
@@ -406,6 +492,7 @@ class Report(google.protobuf.message.Message):
     WARNINGS_FIELD_NUMBER: builtins.int
     DETAIL_FIELD_NUMBER: builtins.int
     NOTICE_FIELD_NUMBER: builtins.int
+    SIGNALS_FIELD_NUMBER: builtins.int
     id: builtins.str
     detail: Global___Detail.ValueType
     notice: builtins.str
@@ -422,6 +509,10 @@ class Report(google.protobuf.message.Message):
     def timings_ms(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.float]: ...
     @property
     def warnings(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Warning]: ...
+    @property
+    def signals(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___FaceSignals]:
+        """Where they were asked for."""
+
     def __init__(
         self,
         *,
@@ -434,10 +525,11 @@ class Report(google.protobuf.message.Message):
         warnings: collections.abc.Iterable[Global___Warning] | None = ...,
         detail: Global___Detail.ValueType = ...,
         notice: builtins.str = ...,
+        signals: collections.abc.Iterable[Global___FaceSignals] | None = ...,
     ) -> None: ...
     _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["clip", b"clip", "model", b"model"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["clip", b"clip", "detail", b"detail", "events", b"events", "faces", b"faces", "id", b"id", "model", b"model", "notice", b"notice", "timings_ms", b"timings_ms", "warnings", b"warnings"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["clip", b"clip", "detail", b"detail", "events", b"events", "faces", b"faces", "id", b"id", "model", b"model", "notice", b"notice", "signals", b"signals", "timings_ms", b"timings_ms", "warnings", b"warnings"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___Report: typing_extensions.TypeAlias = Report
@@ -576,6 +668,7 @@ class Event(google.protobuf.message.Message):
     PREDICTION_FIELD_NUMBER: builtins.int
     REGIONS_FIELD_NUMBER: builtins.int
     EVIDENCE_FIELD_NUMBER: builtins.int
+    PICTURES_FIELD_NUMBER: builtins.int
     track_id: builtins.int
     kind: Global___EventKind.ValueType
     onset_s: builtins.float
@@ -592,6 +685,10 @@ class Event(google.protobuf.message.Message):
 
     @property
     def evidence(self) -> Global___Evidence: ...
+    @property
+    def pictures(self) -> Global___EventPictures:
+        """Where they were asked for; not in live streams."""
+
     def __init__(
         self,
         *,
@@ -606,13 +703,235 @@ class Event(google.protobuf.message.Message):
         prediction: Global___Prediction | None = ...,
         regions: collections.abc.Iterable[builtins.str] | None = ...,
         evidence: Global___Evidence | None = ...,
+        pictures: Global___EventPictures | None = ...,
     ) -> None: ...
-    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["evidence", b"evidence", "prediction", b"prediction"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["evidence", b"evidence", "pictures", b"pictures", "prediction", b"prediction"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["apex_frame", b"apex_frame", "apex_s", b"apex_s", "evidence", b"evidence", "kind", b"kind", "offset_frame", b"offset_frame", "offset_s", b"offset_s", "onset_frame", b"onset_frame", "onset_s", b"onset_s", "prediction", b"prediction", "regions", b"regions", "track_id", b"track_id"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["apex_frame", b"apex_frame", "apex_s", b"apex_s", "evidence", b"evidence", "kind", b"kind", "offset_frame", b"offset_frame", "offset_s", b"offset_s", "onset_frame", b"onset_frame", "onset_s", b"onset_s", "pictures", b"pictures", "prediction", b"prediction", "regions", b"regions", "track_id", b"track_id"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___Event: typing_extensions.TypeAlias = Event
+
+@typing.final
+class Picture(google.protobuf.message.Message):
+    """A gray picture: one byte a pixel, row by row."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    WIDTH_FIELD_NUMBER: builtins.int
+    HEIGHT_FIELD_NUMBER: builtins.int
+    GRAY_FIELD_NUMBER: builtins.int
+    width: builtins.int
+    height: builtins.int
+    gray: builtins.bytes
+    def __init__(
+        self,
+        *,
+        width: builtins.int = ...,
+        height: builtins.int = ...,
+        gray: builtins.bytes = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["gray", b"gray", "height", b"height", "width", b"width"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___Picture: typing_extensions.TypeAlias = Picture
+
+@typing.final
+class Field(google.protobuf.message.Message):
+    """Numbers on a grid: two bytes each, signed and little-endian, row by row; times `scale` they are in their unit."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    WIDTH_FIELD_NUMBER: builtins.int
+    HEIGHT_FIELD_NUMBER: builtins.int
+    SCALE_FIELD_NUMBER: builtins.int
+    VALUES_FIELD_NUMBER: builtins.int
+    width: builtins.int
+    height: builtins.int
+    scale: builtins.float
+    values: builtins.bytes
+    def __init__(
+        self,
+        *,
+        width: builtins.int = ...,
+        height: builtins.int = ...,
+        scale: builtins.float = ...,
+        values: builtins.bytes = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["height", b"height", "scale", b"scale", "values", b"values", "width", b"width"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___Field: typing_extensions.TypeAlias = Field
+
+@typing.final
+class EventPictures(google.protobuf.message.Message):
+    """An event as it was measured, in the aligned square crop of the face of 256 px."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ONSET_FIELD_NUMBER: builtins.int
+    APEX_FIELD_NUMBER: builtins.int
+    U_FIELD_NUMBER: builtins.int
+    V_FIELD_NUMBER: builtins.int
+    STRAIN_FIELD_NUMBER: builtins.int
+    COURSE_FIELD_NUMBER: builtins.int
+    COURSE_S_FIELD_NUMBER: builtins.int
+    LANDMARKS_FIELD_NUMBER: builtins.int
+    @property
+    def onset(self) -> Global___Picture:
+        """256 x 256."""
+
+    @property
+    def apex(self) -> Global___Picture: ...
+    @property
+    def u(self) -> Global___Field:
+        """Flow from onset to apex in pixels of the crop, to the right and down, 128 x 128."""
+
+    @property
+    def v(self) -> Global___Field: ...
+    @property
+    def strain(self) -> Global___Field:
+        """Its optical strain, in pixels per pixel."""
+
+    @property
+    def course(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Picture]:
+        """At most 24 pictures, 128 x 128, from just before the onset to just after the offset, aligned with the onset."""
+
+    @property
+    def course_s(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.float]:
+        """When each of them was, in seconds of the clip."""
+
+    @property
+    def landmarks(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.float]:
+        """The 468 points of the face at the onset in pixels of the crop, x and y in turn."""
+
+    def __init__(
+        self,
+        *,
+        onset: Global___Picture | None = ...,
+        apex: Global___Picture | None = ...,
+        u: Global___Field | None = ...,
+        v: Global___Field | None = ...,
+        strain: Global___Field | None = ...,
+        course: collections.abc.Iterable[Global___Picture] | None = ...,
+        course_s: collections.abc.Iterable[builtins.float] | None = ...,
+        landmarks: collections.abc.Iterable[builtins.float] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["apex", b"apex", "onset", b"onset", "strain", b"strain", "u", b"u", "v", b"v"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["apex", b"apex", "course", b"course", "course_s", b"course_s", "landmarks", b"landmarks", "onset", b"onset", "strain", b"strain", "u", b"u", "v", b"v"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___EventPictures: typing_extensions.TypeAlias = EventPictures
+
+@typing.final
+class FaceSignals(google.protobuf.message.Message):
+    """The motion of one face over the clip."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TRACK_ID_FIELD_NUMBER: builtins.int
+    EVERY_FIELD_NUMBER: builtins.int
+    TIMES_S_FIELD_NUMBER: builtins.int
+    REGIONS_FIELD_NUMBER: builtins.int
+    TRANSFORMS_FIELD_NUMBER: builtins.int
+    CANDIDATES_FIELD_NUMBER: builtins.int
+    track_id: builtins.int
+    every: builtins.int
+    """Of how many frames there is one time."""
+    @property
+    def times_s(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.float]: ...
+    @property
+    def regions(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___RegionMotion]: ...
+    @property
+    def transforms(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.float]:
+        """Six numbers for each time: a, b, c, d, e, f of the matrix [[a, b, c], [d, e, f]] that maps pixels of the frame to
+        those of the aligned crop of 256 px.
+        """
+
+    @property
+    def candidates(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___FaceCandidate]:
+        """In the order of their onsets."""
+
+    def __init__(
+        self,
+        *,
+        track_id: builtins.int = ...,
+        every: builtins.int = ...,
+        times_s: collections.abc.Iterable[builtins.float] | None = ...,
+        regions: collections.abc.Iterable[Global___RegionMotion] | None = ...,
+        transforms: collections.abc.Iterable[builtins.float] | None = ...,
+        candidates: collections.abc.Iterable[Global___FaceCandidate] | None = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["candidates", b"candidates", "every", b"every", "regions", b"regions", "times_s", b"times_s", "track_id", b"track_id", "transforms", b"transforms"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___FaceSignals: typing_extensions.TypeAlias = FaceSignals
+
+@typing.final
+class RegionMotion(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    REGION_FIELD_NUMBER: builtins.int
+    MOTION_IOD_FIELD_NUMBER: builtins.int
+    region: builtins.str
+    @property
+    def motion_iod(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.float]:
+        """How far it is from rest at each time, in eye distances; NaN where that is not known."""
+
+    def __init__(
+        self,
+        *,
+        region: builtins.str = ...,
+        motion_iod: collections.abc.Iterable[builtins.float] | None = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["motion_iod", b"motion_iod", "region", b"region"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___RegionMotion: typing_extensions.TypeAlias = RegionMotion
+
+@typing.final
+class FaceCandidate(google.protobuf.message.Message):
+    """A movement that was looked at."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: builtins.int
+    ONSET_S_FIELD_NUMBER: builtins.int
+    APEX_S_FIELD_NUMBER: builtins.int
+    OFFSET_S_FIELD_NUMBER: builtins.int
+    PEAK_IOD_FIELD_NUMBER: builtins.int
+    REGIONS_FIELD_NUMBER: builtins.int
+    OUTCOME_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    kind: Global___EventKind.ValueType
+    onset_s: builtins.float
+    apex_s: builtins.float
+    offset_s: builtins.float
+    peak_iod: builtins.float
+    """The largest displacement of a region, in eye distances."""
+    outcome: Global___CandidateOutcome.ValueType
+    reason: Global___CandidateReason.ValueType
+    @property
+    def regions(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Those that moved, strongest first."""
+
+    def __init__(
+        self,
+        *,
+        kind: Global___EventKind.ValueType = ...,
+        onset_s: builtins.float = ...,
+        apex_s: builtins.float = ...,
+        offset_s: builtins.float = ...,
+        peak_iod: builtins.float = ...,
+        regions: collections.abc.Iterable[builtins.str] | None = ...,
+        outcome: Global___CandidateOutcome.ValueType = ...,
+        reason: Global___CandidateReason.ValueType = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["apex_s", b"apex_s", "kind", b"kind", "offset_s", b"offset_s", "onset_s", b"onset_s", "outcome", b"outcome", "peak_iod", b"peak_iod", "reason", b"reason", "regions", b"regions"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___FaceCandidate: typing_extensions.TypeAlias = FaceCandidate
 
 @typing.final
 class Prediction(google.protobuf.message.Message):

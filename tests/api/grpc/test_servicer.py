@@ -126,6 +126,8 @@ async def test_a_lost_face_loses_nothing(start, fake_analyzer):
         (list(clip(b"x", version="one")), "version does not look like one"),
         (list(clip(b"x", faces=9)), "faces has no value 9"),
         (list(clip(b"x", kinds=[0])), "kinds has no value 0"),
+        (list(clip(b"x", include=[0])), "include has no value 0"),
+        (list(clip(b"x", include=[1], detail=2)), "include shows the face, which detail=minimal leaves out"),
         (list(clip(b"x", onset_s=-1)), "onset_s must be between"),
         (list(clip(b"x", apex_s=float("nan"))), "apex_s must be between"),
         (list(clip(b"x", onset_s=2, apex_s=1)), "must be later than"),

@@ -72,6 +72,10 @@ def test_without_options_the_defaults_hold(gateway):
         ({"onset_s": "2", "apex_s": "1"}, "apex_s"),
         ({"kinds": "nano"}, "kinds"),
         ({"kinds": ""}, "kinds"),
+        ({"include": "sound"}, "include"),
+        ({"include": "signals,"}, "include"),
+        ({"include": "pictures", "detail": "minimal"}, "include"),
+        ({"explain": "true", "detail": "minimal"}, "explain"),
         ({"explain": "maybe"}, "explain"),
         ({"deadline_s": "0"}, "deadline_s"),
         ({"model": "../etc"}, "model"),
@@ -104,6 +108,26 @@ def test_explain_is_a_real_boolean(gateway, value, warned):
     answer = gateway.client.post("/v1/analyze", files=clip(), data={"explain": value})
     codes = [warning["code"] for warning in answer.json()["warnings"]]
     assert codes == (["explain-unavailable"] if warned else [])
+
+
+@pytest.mark.parametrize(
+    ("given", "keys"),
+    [
+        ({}, set()),
+        ({"include": ""}, set()),
+        ({"include": "signals"}, {"signals"}),
+        ({"include": "pictures"}, {"pictures"}),
+        ({"include": "pictures,signals"}, {"signals", "pictures"}),
+    ],
+)
+def test_a_report_shows_what_was_asked_for(gateway, given, keys):
+    """And nothing else: what nobody asked for is not even empty. As JSON and as the last event of a stream."""
+    answer = gateway.client.post("/v1/analyze", files=clip(), params=given)
+    stream = gateway.client.post("/v1/analyze", files=clip(), data=given, headers={"accept": "text/event-stream"})
+    (_, streamed) = events(stream.text)[-1]
+    for report in (answer.json(), streamed):
+        assert {"signals", "pictures"} & {*report, *report["events"][0]} == keys
+    assert gateway.analyzer.calls[0]["options"].include == keys
 
 
 def test_deadlines_can_only_be_shortened(start):
