@@ -102,6 +102,12 @@ def event(page: Page) -> Locator:
     return opened
 
 
+def flow(page: Page) -> Locator:
+    """The same event, further down: flow, strain, action units."""
+    event(page)
+    return page.get_by_role("heading", name=re.compile("^Motion from onset"))
+
+
 def no_event(page: Page) -> None:
     """A face that blinks and shows no expression."""
     sample(page, "neutral_blink")
@@ -147,8 +153,9 @@ SCREENS = {
     "page": Screen(result, size=TALL),
     "dark": Screen(result, size=TALL, dark=True),
     "table": Screen(table),
-    "event": Screen(event, size=(1280, 1700)),
-    "event-dark": Screen(event, size=(1280, 1700), dark=True),
+    "event": Screen(event, size=(1280, 1200)),
+    "event-dark": Screen(event, size=(1280, 1200), dark=True),
+    "flow": Screen(flow, size=(1280, 1200)),
     "no-event": Screen(no_event),
     "error": Screen(error, size=(1280, 640)),
     "faces": Screen(faces),
@@ -190,18 +197,18 @@ def taken(browser: Browser, address: str, screen: Screen) -> bytes:
         page.set_default_timeout(PATIENCE_MS)
         page.goto("/")
         if shown := screen.act(page):
-            shown.evaluate("element => element.scrollIntoView({ block: 'start' })")
+            shown.evaluate("element => scrollBy(0, element.getBoundingClientRect().top - 12)")
         return page.screenshot()
     finally:
         context.close()
 
 
 def smaller(png: bytes) -> bytes:
-    """The picture with a palette of as many colours as fit into `MOST_BYTES`, PNG."""
+    """The picture with a palette of as many colours as fit into `MOST_BYTES`, PNG; rare ones are kept."""
     picture = Image.open(io.BytesIO(png)).convert("RGB")
     for colours in COLOURS:
         out = io.BytesIO()
-        few = picture.quantize(colours, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+        few = picture.quantize(colours, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
         few.save(out, "PNG", optimize=True)
         if out.tell() <= MOST_BYTES:
             break
