@@ -131,6 +131,15 @@ images:
 	    . || exit 1; \
 	done
 
+# The documentation as a site, in build/site. A link that leads nowhere is an error.
+.PHONY: docs screens
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+
+# Pictures of the page in each of its states, docs/screens/.
+screens: setup
+	$(BIN)/python -m bench.screens
+
 # What the images install: every package, with the hashes of its files. Wheels of torch come from a page of PyTorch.
 TORCH_WHEELS ?= https://download.pytorch.org/whl/cpu/torch/
 LOCK := $(BIN)/uv pip compile --quiet --generate-hashes --no-header --no-annotate --python-version 3.11 \

@@ -1,7 +1,7 @@
 """Documents that lie elsewhere in the repository become pages of the site, and links to them lead there.
 
-On a code host `../SECURITY.md` is a file; in the site it is the page `security.md`. A link to anything else outside of `docs/`
-would lead nowhere in the site, so that the strict build refuses it.
+On a code host `../SECURITY.md` is a file; in the site it is the page `security.md`. A link to anything else outside of
+`docs/` would lead nowhere in the site, so that the strict build refuses it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ ELSEWHERE = {
     "CHANGELOG.md": "changelog.md",
     "helm/glimpse/README.md": "chart.md",
 }
-"""Path in the repository to page of the site. The README's page is the site's first one, which says the same at less length."""
+"""Path in the repository to page of the site. The README's is the site's first one, which says the same in short."""
 _PAGES = {page: path for path, page in ELSEWHERE.items() if page != "index.md"}
 _LINK = re.compile(r"(?<=\]\()(?!\w+:|#)([^)#\s]+)")
 

@@ -2,7 +2,7 @@
 
 A document says what a reader need not see in comments of HTML:
 
-    <!-- not run: REASON -->           before the first heading's text: no block of the document is run, unless it says otherwise;
+    <!-- not run: REASON -->           below the title: no block of the document is run, unless it says otherwise;
                                        right before a block: that one is not run
     <!-- run by tests/FILE.py -->      the same, since another test runs it
     <!-- run -->                       right before a block: it is run although its document is not
@@ -24,8 +24,8 @@ _PAGE_COMMENT = re.compile(r"\A# [^\n]*\n<!-- ((?:not run|run by)\b.*?) -->", re
 
 @dataclass(frozen=True)
 class Block:
-    """One block: its first line, its language, the file that it is to be saved as (or ""), its text, what the comment before
-    it says (or ""), and the `text` that follows as its output (None where none does).
+    """One block: its first line, its language, the file that it is to be saved as (or ""), its text, what the comment
+    before it says (or ""), and the `text` that follows as its output (None where none does).
     """
 
     line: int
@@ -60,17 +60,20 @@ def blocks_of(document: Path) -> list[Block]:
         comment = " ".join(said[1].split()) if said and said.start() > (for_all.end() - 1 if for_all else -1) else ""
         if not comment and for_all and fence[2] in CODE:
             comment = " ".join(for_all[1].split())
-        indent = len(fence[1])
-        body = "".join(line[indent:] for line in fence[4].splitlines(keepends=True)) if indent else fence[4]
-        output = following[4] if is_output and following else None
+        output = _body(following) if is_output and following else None
         line = text.count("\n", 0, fence.start()) + 1
-        found.append(Block(line, fence[2], fence[3] or "", body, comment, output))
+        found.append(Block(line, fence[2], fence[3] or "", _body(fence), comment, output))
     return found
 
 
+def _body(fence: re.Match[str]) -> str:
+    """The text of a fence without its indent."""
+    return "".join(line[len(fence[1]) :] for line in fence[4].splitlines(keepends=True))
+
+
 def commands(block: Block) -> list[tuple[str, str | None]]:
-    """The shell commands of a block, each with the output that the block shows (None where it shows none). After a `$ ` comes a
-    command, until the line that does not end in a backslash; all else is output. Without a `$ ` the block is one script.
+    """The shell commands of a block, each with the output that it shows, or None. After a `$ ` comes a
+    command, until the line that does not end in a backslash; all else is output. A block without one is one script.
     """
     lines = block.text.splitlines(keepends=True)
     if not any(line.startswith("$ ") for line in lines):

@@ -39,8 +39,8 @@ OUTPUT = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
 class Reader:
-    """Reads documents in `folder`, in which the checkout's samples, default model and programs are. `addresses` are those of services that
-    run already, by the port that documents have for them.
+    """Reads documents in `folder`, in which samples, default model and programs are. `addresses` are those
+    of services that run already, by the port that documents have for them.
     """
 
     def __init__(self, folder: Path, addresses: Mapping[str, str] | None = None, **environment: str) -> None:
@@ -51,9 +51,9 @@ class Reader:
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("GLIMPSE_", "COVERAGE"))}
         path = f"{Path(sys.executable).parent}{os.pathsep}{clean['PATH']}"
         self._environment = {**clean, "PATH": path, "COLUMNS": "120", **environment}
+        (folder / "model_repository").mkdir(parents=True)
         for name in ("samples", "docs", "helm"):
             (folder / name).symlink_to(ROOT / name)
-        (folder / "model_repository").mkdir()
         for name in ("model_repository/glimpse_flow", ".triton"):
             (folder / name).symlink_to(ROOT / name)
         (folder / ".venv").symlink_to(Path(sys.executable).parent.parent)
@@ -110,7 +110,7 @@ class Reader:
                 _compare(output, self._ended(text, where), where)
 
     def _ended(self, script: str, where: str) -> str:
-        """What commands say on standard output; raises where one fails. Variables that they set outlive them, as in a terminal."""
+        """What commands say on standard output; raises where one fails. Variables outlive them, as in a terminal."""
         kept = self.folder / ".variables"
         ended = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", f"[ ! -e {kept} ] || . {kept}\n{script}\ndeclare -px > {kept}\n"],
@@ -165,7 +165,7 @@ def _listening(program: subprocess.Popen[str], says: re.Pattern[str], where: str
 
 
 class _Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         """Say nothing."""
 
 
