@@ -63,7 +63,6 @@ def test_a_first_visit_weighs_less_than_half_a_megabyte(open_page):
     assert "/web/app.js" in loaded
     whole = sum(path.stat().st_size for path in WEB.rglob("*") if path.is_file())
     assert whole < WEIGHT_BYTES
-    print(f"\nthe page and its parts: {whole / 1000:.0f} kB")
 
 
 def test_every_code_has_a_sentence(open_page):
