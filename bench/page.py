@@ -16,6 +16,7 @@ from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
 from tests.end_to_end.conftest import serving
 
+_FILES = Path(__file__).parents[1] / "server" / "web"
 _PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 _TIMES = """() => new Promise(resolve => new PerformanceObserver((list, observer) => {
   const [paint] = list.getEntriesByName('first-contentful-paint');
@@ -43,6 +44,8 @@ def main() -> None:
     ):
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         url = str(service.client.base_url)
+        whole = sum(path.stat().st_size for path in _FILES.rglob("*") if path.is_file())
+        print(f"all files of the page, those of events and live streams included: {whole / 1000:.0f} kB")
         print(f"{browser.version}, {visits} visits; milliseconds, median and worst")
         print(f"{'visit':<10}{'first contentful paint':>24}{'loaded':>16}{'kB':>8}{'files':>7}")
         _row("first", [_fresh(browser, url) for _ in range(visits)])

@@ -66,6 +66,7 @@ EVENT = Event(
 READY = Readiness(ready=True)
 LONG_FILES = (
     "tests/end_to_end/test_zoo.py",
+    "tests/page/test_clip.py",
     "tests/end_to_end/test_verdicts.py",
     "tests/end_to_end/test_mllm.py",
     "tests/test_adding_a_model.py",
@@ -94,6 +95,7 @@ LONG_FILES = (
     "tests/export/test_acceleration.py",
     "tests/export/synthesis/test_flow_fields.py",
     "tests/export/test_training_run.py",
+    "tests/page/test_page.py",
     "tests/pipeline/test_live_session.py",
     "tests/pipeline/test_stages.py",
     "tests/faces/test_track.py",
