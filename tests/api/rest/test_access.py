@@ -86,7 +86,7 @@ def test_each_address_has_its_scope(guarded, keys):
             else:
                 assert problem(answer, 403, "permission-denied")["scope"] == scope
                 assert answer.headers["www-authenticate"] == f'{CHALLENGE}, error="insufficient_scope", scope="{scope}"'
-    for path in ("/v1/analyze", "/v1/classify"):
+    for path in ("/v1/analyze", "/v1/classify", "/v1/render"):
         refused = guarded.client.post(path, content=b"x", headers={**VIDEO, **keys.bearer("models")})
         assert problem(refused, 403, "permission-denied")["scope"] == "analyze"
     answer = guarded.client.post("/v1/analyze", content=b"x", headers={**VIDEO, **keys.bearer("analyze")})
@@ -279,7 +279,7 @@ def test_the_document_says_how_to_say_who_asks(guarded, start):
     closed = {
         path for path, operations in document["paths"].items() for each in operations.values() if "security" in each
     }
-    assert closed == {"/v1/analyze", "/v1/classify", "/v1/models", "/v1/models/{name}", "/metrics"}
+    assert closed == {"/v1/analyze", "/v1/classify", "/v1/render", "/v1/models", "/v1/models/{name}", "/metrics"}
     for path in closed:
         for operation in document["paths"][path].values():
             assert {"401", "403", "429"} <= set(operation["responses"])
