@@ -70,7 +70,7 @@ def test_the_document_tells_what_the_code_does(gateway):
     assert form["required"] == ["clip"]
     assert {"model", "faces", "onset_s", "apex_s", "kinds", "deadline_s"} <= set(form["properties"])
     representations = {"application/json", "text/csv", "image/png", "text/event-stream"}
-    representations |= {"text/x-eaf+xml", "application/x-ndjson"}
+    representations |= {"image/svg+xml", "application/pdf", "video/mp4", "text/x-eaf+xml", "application/x-ndjson"}
     assert set(analyze["responses"]["200"]["content"]) == representations
     for status in ("413", "415", "422", "429", "503", "504"):
         assert set(analyze["responses"][status]["content"]) == {"application/problem+json"}
@@ -94,7 +94,7 @@ def test_random_requests_are_answered_as_the_document_says(start, mode):
     gateway = start(limits={"upload_bytes": 65536})
     schema = schemathesis.openapi.from_url(f"{gateway.url}/openapi.json")
     operations = [found.ok() for found in schema.get_all_operations()]
-    assert len(operations) == 8
+    assert len(operations) == 9
     for operation in operations:
         cases = operation.as_strategy(generation_mode=mode)
 
