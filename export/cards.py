@@ -11,7 +11,7 @@ from export.data.flow_images import RECIPE as FLOW_IMAGES_RECIPE
 from export.labels import LABELS
 from export.networks.outputs import ACTION_UNITS
 from export.networks.registry import find_network
-from server.contract import PROBABILITIES, FlowMethod, ModelContract, Provenance, TensorSpec
+from server.contract import ATTENTION, PROBABILITIES, FlowMethod, ModelContract, Provenance, TensorSpec
 
 FORMAT = "glimpse.card/1"
 SYNTHETIC_DATA = "synthetic: flow images made from action units, without any person's data"
@@ -50,6 +50,9 @@ _OUR_LICENCE = "Apache-2.0"
 _THEIR_LICENCE = "that of the imported checkpoint, which its holder must know; it is not redistributed here"
 
 
+_ATTENTION_MEANING = "how much each place of what the network sees counted, 0 to 1: row, column"
+
+
 def build_contract(checkpoint: Checkpoint, name: str, flow: FlowMethod, command: str) -> ModelContract:
     """The contract of a model called `name` that serves `checkpoint`.
 
@@ -61,6 +64,8 @@ def build_contract(checkpoint: Checkpoint, name: str, flow: FlowMethod, command:
     outputs = [TensorSpec(name=PROBABILITIES, dims=(len(LABELS),), meaning="probability of each label")]
     if network.units:
         outputs.append(TensorSpec(name=ACTION_UNITS, dims=(2, len(network.units)), meaning=_UNITS_MEANING))
+    if network.attention:
+        outputs.append(TensorSpec(name=ATTENTION, dims=network.attention, meaning=_ATTENTION_MEANING))
     return ModelContract(
         name=name,
         recipe=network.recipe,

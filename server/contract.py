@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 FORMAT: Literal["glimpse.model/1"] = "glimpse.model/1"
 PARAMETER = "contract"
 PROBABILITIES = "probabilities"
+ATTENTION = "attention"
+"""Output float32 [N, H, W], 0..1: how much each place of the recipe's square counted, where a network tells it."""
 
 FlowMethod = Literal["accurate", "fast", "tvl1"]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]

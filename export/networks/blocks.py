@@ -85,6 +85,15 @@ class Answer(NamedTuple):
     action_units: Tensor
 
 
+class Attended(NamedTuple):
+    """The answer of a network that weighs places: `probabilities` float32 [N, classes], and `attention` float32
+    [N, H, W], 0..1, over what the network sees.
+    """
+
+    probabilities: Tensor
+    attention: Tensor
+
+
 class FlowGraph(nn.Module):
     """`prepare`, `network`, softmax, the mean over members and, with `mirrored`, over the image and its mirror image.
 
@@ -136,10 +145,13 @@ class PlainGraph(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, *inputs: Tensor) -> Tensor:
-        """Probabilities float32 [N, classes] of `inputs`, float32 [N, ...] each, in the order of the registration."""
-        logits = as_outputs(self.network(*inputs)).logits
-        return torch.softmax(logits, dim=2).mean(0)
+    def forward(self, *inputs: Tensor) -> Tensor | Attended:
+        """Probabilities float32 [N, classes] of `inputs`, float32 [N, ...] each, in the order of the registration, with
+        the attention where the network tells it.
+        """
+        outputs = as_outputs(self.network(*inputs))
+        probabilities = torch.softmax(outputs.logits, dim=2).mean(0)
+        return probabilities if outputs.attention is None else Attended(probabilities, outputs.attention)
 
 
 _PREPARATIONS: dict[Preparation, tuple[Callable[[], nn.Module], bool]] = {

@@ -18,7 +18,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from export.networks.network import Network
-from export.networks.resnet10 import APEX_INPUT, FEATURES, ResNet10, dense_head, unit_length
+from export.networks.outputs import Outputs
+from export.networks.resnet10 import APEX_INPUT, ATTENTION_DIMS, FEATURES, ResNet10, dense_head, unit_length
 
 
 class MicroAttention(nn.Module):
@@ -31,16 +32,20 @@ class MicroAttention(nn.Module):
         self.trunk = ResNet10(attention=True, late_mask=l2_head)
         self.l2_head = l2_head
         self.head = dense_head(FEATURES, classes)
+        self.served = False
 
-    def forward(self, apex: Tensor) -> Tensor:
-        """Logits float32 [N, classes] of `apex` float32 [N, 1, 224, 224], 0..255."""
-        features = self.trunk(apex)
+    def forward(self, apex: Tensor) -> Tensor | Outputs:
+        """Logits float32 [N, classes] of `apex` float32 [N, 1, 224, 224], 0..255; served, with the attention of the
+        last block.
+        """
+        features, attention = self.trunk.attended(apex)
         logits: Tensor = self.head(unit_length(features) if self.l2_head else features)
-        return logits
+        return Outputs(logits[None], attention=attention) if self.served else logits
 
     def for_serving(self) -> MicroAttention:
         """The same function with one mixture in each attention. In evaluation mode; changes this network."""
         self.trunk.fold()
+        self.served = True
         return self.eval()
 
 
@@ -54,6 +59,7 @@ NETWORKS = (
         ),
         recipe="apex_gray_224",
         inputs=(APEX_INPUT,),
+        attention=ATTENTION_DIMS,
         eight_bits=True,
         samples=2_000,
         plan={"learning_rate": 1e-3, "batch_size": 64},

@@ -71,7 +71,8 @@ class Network:
     `trained` is how we train it, `published` how the weights that its authors released were made, where that
     differs. `samples` synthetic samples are what it is trained on unless told otherwise, by the synthetic plan but
     for what `plan` names; one that is `calibrated` gets further samples for that. `units` are those that its
-    action-unit head knows. `eight_bits` says that our trainings of it are published with rounded weights (see
+    action-unit head knows. `attention` are height and width of the map of places that it tells, where it has one.
+    `eight_bits` says that our trainings of it are published with rounded weights (see
     `export.eight_bits`). On rendered events `trainer` teaches it, with what `extras` tells of an event besides the
     inputs. `readings` tell what its sources are silent
     about, or wrong, and what is done here; `reported` is what they claim, and what is known against it.
@@ -90,6 +91,7 @@ class Network:
     samples: int = 28_500
     calibrated: bool = False
     units: tuple[int, ...] = ()
+    attention: tuple[int, int] | None = None
     eight_bits: bool = False
     plan: Mapping[str, float] = field(default_factory=dict)
     trainer: TrainerFactory = class_trainer

@@ -38,12 +38,14 @@ class Outputs(NamedTuple):
     """`logits` float32 [members, N, classes], and `units` float32 [heads, N, 2, units], the logits of each action unit
     on the image-left and the image-right side (columns as `synthesis.action_units.UNITS`), where there is a head: one
     for each member, or one apart from them. `proposals` float32 [members, N, classes] say of each class by itself
-    whether the sample shows it, where a network has a detector of each.
+    whether the sample shows it, where a network has a detector of each. `attention` float32 [N, H, W] is how much each
+    place counted, 0..1, where a network weighs places and says so.
     """
 
     logits: Tensor
     units: Tensor | None = None
     proposals: Tensor | None = None
+    attention: Tensor | None = None
 
 
 class Calibrated(nn.Module):

@@ -18,6 +18,8 @@ from server.contract import TensorSpec
 
 APEX_INPUT = TensorSpec(name="apex", dims=(1, 224, 224), meaning="the face square at the apex, grey, 0 to 255")
 FEATURES = 512
+ATTENTION_DIMS = (7, 7)
+"""Of the last block: each place stands for 32 x 32 px of the face."""
 _WIDTHS = (64, 64, 128, 256, FEATURES)
 _TINY = 1e-10
 
@@ -43,11 +45,18 @@ class ResNet10(nn.Module):
 
     def forward(self, faces: Tensor) -> Tensor:
         """float32 [N, 512] of `faces` float32 [N, 1, 224, 224]."""
+        return self.attended(faces)[0]
+
+    def attended(self, faces: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The same with the attention of the last block, float32 [N, 7, 7], 0..1, where it has one."""
         found = self.stem(self.scale(faces))
         # Caffe rounds sizes up. What is pooled is never negative, so a border of zeros does the same in every runtime.
         found = functional.max_pool2d(functional.pad(found, (0, 1, 0, 1)), 3, 2)
-        pooled: Tensor = self.last(self.blocks(found)).mean((2, 3))
-        return pooled
+        mask: Tensor | None = None
+        for block in self.blocks:
+            assert isinstance(block, Block)
+            found, mask = block.attended(found)
+        return self.last(found).mean((2, 3)), None if mask is None else mask.squeeze(1)
 
     def fold(self) -> None:
         """Replace the attention of every block by its equal with a single channel."""
@@ -77,14 +86,18 @@ class Block(nn.Module):
 
     def forward(self, found: Tensor) -> Tensor:
         """float32 [N, width, H', W'] of `found` float32 [N, inputs, H, W], half as high and wide where it grows."""
+        return self.attended(found)[0]
+
+    def attended(self, found: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The same with its attention, float32 [N, 1, H', W'], where it has one."""
         active = self.before(found)
         shortcut, first = self.shortcut(active), self.first(active)
         second = self.second(first)
         total: Tensor = self.finish(shortcut + second)
         if self.attention is None:
-            return total
-        weighed: Tensor = total + total * self.attention(shortcut, first, second)
-        return weighed
+            return total, None
+        mask = self.attention(shortcut, first, second)
+        return total + total * mask, mask
 
 
 class Attention(nn.Module):

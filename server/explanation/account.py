@@ -9,14 +9,16 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterable
 
+import cv2
 import numpy as np
 
 from server.explanation.parts import Occlusion, Part
-from server.types import Float32Array
+from server.types import CROP_SIZE_PX, Float32Array
 from server.visuals import Explanation, Field, Influence
 
 _DECIMALS = 4
 _MAP_SCALE = 1 / 32767
+_ATTENTION_CELLS = 32
 
 
 def account(
@@ -40,6 +42,18 @@ def account(
         map=field_of(drops[len(parts) :].reshape(cells, cells), _MAP_SCALE) if cells else None,
         attention=attention,
     )
+
+
+def attention_field(attention: Float32Array, shows: tuple[slice, slice]) -> Field:
+    """What a network says it looked at, float32 [H, W], 0..1, on the rows and columns of the crop that it `shows`:
+    32 x 32, each for 8 x 8 px of the crop, 0 where the network sees nothing.
+    """
+    rows, columns = shows
+    crop = np.zeros((CROP_SIZE_PX, CROP_SIZE_PX), np.float32)
+    size = (columns.stop - columns.start, rows.stop - rows.start)
+    crop[rows, columns] = cv2.resize(attention, size, interpolation=cv2.INTER_LINEAR)
+    grid = cv2.resize(crop, (_ATTENTION_CELLS, _ATTENTION_CELLS), interpolation=cv2.INTER_AREA)
+    return field_of(np.asarray(grid, dtype=np.float32), _MAP_SCALE)
 
 
 def field_of(values: Float32Array, scale: float) -> Field:

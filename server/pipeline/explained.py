@@ -6,14 +6,15 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from server.contract import PROBABILITIES
+from server.contract import ATTENTION, PROBABILITIES
 from server.errors import DeadlineExceeded, GlimpseError
-from server.explanation.account import account
+from server.explanation.account import account, attention_field
 from server.explanation.parts import Occlusion
 from server.pipeline.base import OnProgress
 from server.pipeline.jobs import ClipFindings, ClipJob, ExplainJob
 from server.pipeline.served import Served, inference_span
 from server.predict.base import Predictor
+from server.recipes.registry import RECIPES
 from server.types import AnalyzeOptions, Prediction, Progress, ReportWarning
 from server.visuals import Explanation
 
@@ -95,7 +96,11 @@ class Explainer:
                 contract.name, occlusion.inputs, version=served.version, deadline=until
             )
         answers = outputs[PROBABILITIES][:, contract.labels.index(answer.label)]
-        return account(occlusion, answers, answer.label, answer.probabilities[answer.label])
+        attention, shows = None, RECIPES[contract.recipe].shows
+        if ATTENTION in outputs and shows is not None:
+            # The first row is the movement as it is.
+            attention = attention_field(outputs[ATTENTION][0], shows)
+        return account(occlusion, answers, answer.label, answer.probabilities[answer.label], attention)
 
 
 def _incomplete(told: Sequence[Explanation | None], reason: str) -> tuple[ReportWarning, ...]:

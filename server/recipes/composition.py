@@ -32,7 +32,8 @@ class Recipe:
     that two pictures can be classified as well as a clip. `tracked`: whether it wants the displacement of the regions.
     A composed recipe gets the frames of its `parts` one after the other. `cells` is how fine the map of an explanation
     is at most, a side: the inputs are made that often squared, and all of them are held at once. `within` is for
-    recipes whose scale depends on the sample: it takes that of another one.
+    recipes whose scale depends on the sample: it takes that of another one. `shows` are the rows and columns of the
+    crop that its inputs show, where that is one square.
     """
 
     make: Make
@@ -42,6 +43,7 @@ class Recipe:
     parts: tuple[Recipe, ...] = ()
     cells: int = 8
     within: MakeWithin | None = None
+    shows: tuple[slice, slice] | None = None
 
     def make_within(self, sample: EventSample, whole: EventSample) -> Mapping[str, Float32Array]:
         """The inputs of `sample`, which is `whole` with a part of it hidden, on the scale of those of `whole`."""

@@ -8,7 +8,7 @@ from itertools import count
 import numpy as np
 import pytest
 
-from server.explanation.account import account
+from server.explanation.account import account, attention_field
 from server.explanation.occlude import MOST_UNITS, most_variants, occlude, region_parts, unit_parts
 from server.explanation.parts import Occlusion, Part
 from server.flow.contraction import FULL_MOTION, MIRRORED
@@ -48,6 +48,20 @@ def test_no_drop_is_minus_zero() -> None:
     why = account(Occlusion(PARTS, 0, {}), told, "negative", 0.9)
     assert [str(part.drop) for part in why.regions] == ["0.0", "0.0"]
     assert why.map is None
+
+
+def test_attention_lies_where_the_network_looks() -> None:
+    """On the square of the crop that the recipe shows, and 0 around it."""
+    attention = np.zeros((7, 7), np.float32)
+    attention[0, 0] = 1
+    shows = RECIPES["apex_gray_224"].shows
+    assert shows is not None
+    field = attention_field(attention, shows)
+    values = np.frombuffer(base64.b64decode(field.values), "<i2").reshape(field.height, field.width) * field.scale
+    assert values.shape == (32, 32)
+    assert values[6, 4] == pytest.approx(1, abs=0.01)
+    assert values[:6].max() == values[:, :4].max() == 0
+    assert values[20, 20] == 0
 
 
 def test_units_that_moved_are_asked_about_the_farthest_first() -> None:

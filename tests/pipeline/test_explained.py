@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from server.contract import TensorSpec
 from server.errors import BackendFailed, DeadlineExceeded
 from server.explanation.parts import Occlusion, Part
 from server.pipeline.explaining import MOST_BYTES, Occluder
@@ -54,6 +55,12 @@ class _Failing(FakePredictor):
         return outputs
 
 
+def _attending(contract):
+    """The same with a map of attention."""
+    outputs = (*contract.outputs, TensorSpec(name="attention", dims=(7, 7)))
+    return contract.model_copy(update={"outputs": outputs})
+
+
 def _codes(report):
     return [warning.code for warning in report.warnings if warning.code.startswith("explain")]
 
@@ -78,6 +85,14 @@ async def test_every_event_is_explained_by_one_question_to_the_model_that_answer
     assert progress[-1] == "explanation"
     assert _codes(report) == []
     assert time.monotonic() < pool.jobs[0].explain.until < _soon()
+
+
+async def test_what_the_network_says_it_looked_at_is_told():
+    """Where its contract has an output of that."""
+    looks = _attending(_contract())
+    pipeline, _, _ = _pipeline(_occluded(3), FakePredictor([looks]))
+    (event,) = (await pipeline.analyze(b"x", EXPLAIN, request_id="r", deadline=_soon())).events
+    assert (event.explanation.attention.width, event.explanation.attention.height) == (32, 32)
 
 
 async def test_nothing_is_made_or_asked_unless_asked_for():

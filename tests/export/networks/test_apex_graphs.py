@@ -8,9 +8,11 @@ import pytest
 import torch
 from torch import nn
 
+from export.cards import build_contract
+from export.checkpoint import Checkpoint
 from export.networks.blocks import graph_of
 from export.networks.registry import find_network
-from export.onnx import onnx_bytes
+from export.onnx import onnx_bytes, served_graph
 
 
 @pytest.mark.parametrize("name", ["atnet", "capsulenet", "icegan", "micro_attention"])
@@ -49,3 +51,27 @@ def _settle(network: nn.Module, inputs: list[torch.Tensor]) -> None:
     with torch.no_grad():
         network.train()(*inputs)
     network.eval()
+
+
+def test_attention_is_an_output_of_the_served_graph() -> None:
+    """The graph of Micro-Attention tells how much each place counted, as torch does, in the shape that its contract
+    promises; probabilities are what they are without.
+    """
+    torch.manual_seed(0)
+    registered = find_network("micro_attention")
+    network = registered.build()
+    _settle(network, [255 * torch.rand(4, 1, 224, 224)])
+    faces = (255 * np.random.default_rng(0).random((3, 1, 224, 224))).astype(np.float32)
+    state = network.state_dict()
+    checkpoint = Checkpoint("micro_attention", "trained", registered.trained, state, {"data": "none"}, sha256="0" * 64)
+    contract = build_contract(checkpoint, "mine", "accurate", "a test")
+    assert {spec.name: spec.dims for spec in contract.outputs} == {"probabilities": (3,), "attention": (7, 7)}
+    session = onnxruntime.InferenceSession(onnx_bytes(served_graph(checkpoint), contract.inputs))
+    probabilities, attention = session.run(["probabilities", "attention"], {"apex": faces})
+    with torch.inference_mode():
+        features, mask = network.trunk.attended(torch.from_numpy(faces))
+        expected = torch.softmax(network.head(features), dim=1)
+    assert mask is not None
+    np.testing.assert_allclose(probabilities, expected.numpy(), atol=1e-4)
+    np.testing.assert_allclose(attention, mask.numpy(), atol=1e-4)
+    assert 0 < attention.min() < attention.max() < 1
