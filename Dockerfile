@@ -161,7 +161,9 @@ LABEL org.opencontainers.image.title="glimpse-gateway" \
       org.opencontainers.image.description="Micro-expression recognition as a service: REST, WebSocket and gRPC"
 COPY --from=gateway-builder /opt/venv /opt/venv
 COPY --from=models /app/model_repository /app/model_repository
+COPY samples /app/samples
 ENV GLIMPSE_SERVER__HOST=0.0.0.0 \
+    GLIMPSE_SERVER__SAMPLES=/app/samples \
     GLIMPSE_BACKEND__REPOSITORY=/app/model_repository
 EXPOSE 8080 8081
 # Whether it lives: Swarm replaces what is unhealthy, and to do so while a backend is away would help nobody.

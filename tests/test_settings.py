@@ -106,6 +106,7 @@ def test_what_the_caller_gives_wins():
         ("GLIMPSE_BACKEND__PROVIDERS", ""),
         ("GLIMPSE_BACKEND__DEFAULT_MODEL", "../x"),
         ("GLIMPSE_BACKEND__REPOSITORY", ""),
+        ("GLIMPSE_SERVER__SAMPLES", "samples"),
         ("GLIMPSE_BACKEND__REQUIRED_MODELS", "good,../bad"),
         ("GLIMPSE_BACKEND__FALLBACK", "triton"),
         ("GLIMPSE_BACKEND__FALLBACK_AFTER_SECONDS", "0"),

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 from pydantic_settings import NoDecode
 
-from server.settings.group import MIB, Group, split
+from server.settings.group import ABSOLUTE_PATH, MIB, Group, split
 
 Origin = Annotated[str, Field(pattern=r"^(\*|null|[a-z][a-z0-9+.\-]*://[^\s/?#@,]+)$")]
 Host = Annotated[str, Field(pattern=r"^(\*|[A-Za-z0-9]([A-Za-z0-9_.\-]{0,252}))$")]
@@ -83,8 +83,9 @@ class ServerSettings(Group):
     )
     samples: str = Field(
         default_factory=default_samples,
-        description="Folder of clips that the page offers to everybody to try; by default those of the checkout. Empty:"
-        " none.",
+        pattern=ABSOLUTE_PATH,
+        description="Absolute path of a folder of clips that the page offers to everybody to try; by default that of"
+        " the checkout. Empty: none.",
     )
     grpc_idle_seconds: float = Field(
         default=300.0, ge=0.1, le=86400, description="After so long without a call a connection of gRPC is closed."

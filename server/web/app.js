@@ -17,13 +17,20 @@ const mounted = new Set();
 
 const bar = tabs(document.querySelector('[role="tablist"]'), (panel) => mount(panel));
 
+const parts = new Map();
+
 /** Load a part of the page, with its style sheet, when it is first wanted. */
-async function part(name) {
-  const href = `/web/${name}.css`;
-  if (!document.querySelector(`link[href="${href}"]`)) {
-    document.head.append(el("link", { rel: "stylesheet", href }));
-  }
-  return import(`./${name}.js`);
+function part(name) {
+  if (!parts.has(name)) parts.set(name, Promise.all([import(`./${name}.js`), styled(name)]).then(([module]) => module));
+  return parts.get(name);
+}
+
+/** Ends when the style sheet holds, since what is drawn measures itself by it. */
+function styled(name) {
+  return new Promise((resolve, reject) => {
+    const refused = () => reject({ code: "unreachable" });
+    document.head.append(el("link", { rel: "stylesheet", href: `/web/${name}.css`, onload: resolve, onerror: refused }));
+  });
 }
 
 async function mount(panel) {
@@ -73,7 +80,7 @@ function chosenOptions() {
 }
 
 async function show(report) {
-  const { Result } = await import("./result.js");
+  const { Result } = await part("result");
   state.report = report;
   state.result = new Result(byId("result"), {
     report,
@@ -89,14 +96,16 @@ async function show(report) {
 }
 
 async function openEvent(index) {
-  const event = state.report.events[index];
+  const { report } = state;
+  const event = report.events[index];
   const from = document.activeElement;
   state.event?.close();
   const { showEvent } = await part("event");
+  if (state.report !== report) return;
   const section = byId("event");
   section.hidden = false;
-  const model = models.known(state.report.model.name);
-  const view = showEvent(section, { report: state.report, event, strings: words, model });
+  const model = models.known(report.model.name);
+  const view = showEvent(section, { report, event, strings: words, model });
   // The view has a button of its own to close it, and leaves an empty section.
   const watch = new MutationObserver(() => section.childElementCount === 0 && state.event?.close());
   watch.observe(section, { childList: true });

@@ -50,6 +50,8 @@ const SENTENCES = {
   "frames-out-of-order": "Pictures without a time of their own were left out.",
   "resolution-changed": "The size of the picture changed within the clip.",
   "explain-unavailable": "This model does not tell what drove its answer.",
+  "explain-incomplete": "Not every event could be asked about what drove its answer.",
+  "pictures-left-out": "There are too many events to have pictures of all of them.",
   "mllm-weak": "The label comes from a language model that looks at pictures. Such models are not better than guessing at this.",
   fallback: "Another copy of the model answered, since the usual one did not.",
   // Movements that were looked at and are no events.

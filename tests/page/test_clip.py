@@ -237,4 +237,3 @@ def test_a_video_that_the_browser_cannot_play_is_analysed_all_the_same(open_page
     expect(page.get_by_text("cannot play this kind of video")).to_be_visible()
     page.keyboard.press("]")
     expect(page.locator(".aligned figcaption")).to_contain_text("from the report")
-
