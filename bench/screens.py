@@ -28,6 +28,8 @@ PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 PATIENCE_MS = 120_000
 HALF_PALETTES = (128, 96, 64, 48, 32)
 MOST_BYTES = 190_000
+FADES_MS = 1_000
+STILL = "[...document.querySelectorAll('video')].every(video => video.readyState > 2 && !video.seeking)"
 WIDE = (1280, 860)
 TALL = (1280, 1460)
 PHONE = (360, 780)
@@ -59,8 +61,6 @@ def headline(page: Page) -> Locator:
     """The answer, once it is there."""
     found = page.get_by_role("heading", name=re.compile(r"expression", re.IGNORECASE), level=2).first
     found.wait_for()
-    # Pictures of the clip are there after the words.
-    page.wait_for_function("[...document.querySelectorAll('video')].every(video => video.readyState > 2)")
     return found
 
 
@@ -198,6 +198,10 @@ def taken(browser: Browser, address: str, screen: Screen) -> bytes:
         page.goto("/")
         if shown := screen.act(page):
             shown.evaluate("element => scrollBy(0, element.getBoundingClientRect().top - 12)")
+        # Pictures of the clip are there after the words.
+        page.wait_for_function(STILL)
+        # The browser's own sign of waiting fades, and says to nobody when it has.
+        page.wait_for_timeout(FADES_MS)
         return page.screenshot()
     finally:
         context.close()

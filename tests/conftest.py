@@ -69,6 +69,7 @@ LONG_FILES = (
     "tests/page/test_clip.py",
     "tests/end_to_end/test_verdicts.py",
     "tests/end_to_end/test_mllm.py",
+    "tests/docs/test_tutorials.py",
     "tests/test_adding_a_model.py",
     "tests/end_to_end/test_wild.py",
     "tests/end_to_end/test_privacy.py",
