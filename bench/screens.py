@@ -29,7 +29,11 @@ PATIENCE_MS = 120_000
 HALF_PALETTES = (128, 96, 64, 48, 32)
 MOST_BYTES = 190_000
 FADES_MS = 1_000
-STILL = "[...document.querySelectorAll('video')].every(video => video.readyState > 2 && !video.seeking)"
+STILL = """async () => {
+  for (const video of document.querySelectorAll("video")) {
+    while (video.readyState < 3 || video.seeking) await new Promise(requestAnimationFrame);
+  }
+}"""
 WIDE = (1280, 860)
 TALL = (1280, 1460)
 PHONE = (360, 780)
@@ -199,7 +203,8 @@ def taken(browser: Browser, address: str, screen: Screen) -> bytes:
         if shown := screen.act(page):
             shown.evaluate("element => scrollBy(0, element.getBoundingClientRect().top - 12)")
         # Pictures of the clip are there after the words.
-        page.wait_for_function(STILL)
+        # Not `wait_for_function`, which the page's security policy forbids.
+        page.evaluate(STILL)
         # The browser's own sign of waiting fades, and says to nobody when it has.
         page.wait_for_timeout(FADES_MS)
         return page.screenshot()
