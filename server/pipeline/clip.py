@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 
-from server.errors import BackendError, FaceLost, GlimpseError, OptionError
+from server.errors import BackendError, GlimpseError, OptionError
 from server.media.limits import MediaLimits
 from server.pipeline.base import Observer, OnProgress, Readiness, check_options
+from server.pipeline.coverage import face_lost
+from server.pipeline.drawable import places_alone
 from server.pipeline.explained import Explainer
 from server.pipeline.jobs import AnnotateJob, ClipFindings, ClipJob, Movement, PairFindings, PairJob
 from server.pipeline.probing import Prober
@@ -22,20 +24,17 @@ from server.pipeline.workers import WorkerPool
 from server.predict.base import Predictor, StandIn
 from server.recipes.registry import RECIPES
 from server.report.build import event, predictions
-from server.report.export import as_dict
 from server.report.minimal import minimal_classification, minimal_report
 from server.spans import span
 from server.types import (
     AnalyzeOptions,
     Classification,
     Encoded,
-    Event,
     ModelInfo,
     Prediction,
     Progress,
     Report,
 )
-from server.visuals import EventPictures, Field, Picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +150,7 @@ class ClipPipeline:
         if options.detail == "minimal":
             report = minimal_report(report)
         if found.coverage < self._policy.min_face_coverage:
-            raise _face_lost(found, report)
+            raise face_lost(found, report)
         self._observer.observe_report(report)
         self._ask_shadow(shadowed, answer.predictions, found.findings, found.shadow_s)
         return report
@@ -193,9 +192,7 @@ class ClipPipeline:
         self, data: Encoded, report: Report, slow: float, *, deadline: float, on_progress: OnProgress | None = None
     ) -> bytes:
         """What `report` says drawn into its clip, as MP4. Raises any `GlimpseError`."""
-        # All that is drawn of the pictures are places: the rest need not travel.
-        events = [replace(event, explanation=None, pictures=_places(event)) for event in report.events]
-        job = AnnotateJob(data, self._policy.limits, replace(report, events=events), slow)
+        job = AnnotateJob(data, self._policy.limits, places_alone(report), slow)
         started = time.monotonic()
         with span("worker") as work:
             told = stage_events(work, on_progress)
@@ -283,29 +280,6 @@ class ClipPipeline:
     def _observe(self, timings_s: Mapping[str, float]) -> None:
         for stage, seconds in timings_s.items():
             self._observer.observe_stage(stage, seconds)
-
-
-def _face_lost(found: ClipFindings, report: Report) -> FaceLost:
-    details: dict[str, Any] = {
-        "coverage": round(found.coverage, 4),
-        "lost_at_s": round(found.last_face_s, 4),
-        "setting": "GLIMPSE_ANALYSIS__MIN_FACE_COVERAGE",
-        "report": as_dict(report),
-    }
-    return FaceLost(
-        f"a face is in view in only {found.coverage:.0%} of the frames (last at {found.last_face_s:.2f} s); "
-        "what was found until then is in `report`",
-        stage="faces",
-        **details,
-    )
-
-
-def _places(event: Event) -> EventPictures | None:
-    """The mesh of an event without its pictures."""
-    if event.pictures is None:
-        return None
-    none, nowhere = Picture(0, 0, ""), Field(0, 0, 1.0, "")
-    return EventPictures(none, none, nowhere, nowhere, nowhere, (), (), event.pictures.landmarks)
 
 
 def _milliseconds(timings_s: Mapping[str, float], started: float) -> dict[str, float]:
