@@ -19,18 +19,18 @@ _OVERLAP = 128
 _TABLE_BITS = 22
 
 
-def needles(secret: bytes, stride: int = 64) -> np.ndarray:
+def needles(secret: bytes, stride: int = 64, *, text: bool = False) -> np.ndarray:
     """Needles of `secret`, uint64: any run of `stride + 15` bytes of it holds one where an address divides by eight.
 
     Those of fewer than seven different bytes are left out, since headers, runs and smooth skin look like that anywhere,
-    and those that could be words.
+    and, unless the secret is a `text`, those that could be words.
     """
     blocks = np.frombuffer(secret[: len(secret) // stride * stride], dtype=np.uint8).reshape(-1, stride)
     shifts = [np.ascontiguousarray(blocks[:, shift : shift + WIDTH]) for shift in range(WIDTH)]
     every = np.concatenate(shifts)
     ordered = np.sort(every, axis=1)
     different = 1 + (ordered[:, 1:] != ordered[:, :-1]).sum(axis=1)
-    telling = (different >= _LEVELS) & (every >= 0x80).any(axis=1)
+    telling = (different >= _LEVELS) & (text | (every >= 0x80).any(axis=1))
     return np.unique(every[telling].view("<u8").ravel())
 
 

@@ -116,7 +116,10 @@ def _grid(height: int, width: int) -> Vectors:
 def _accurate(onset: Float32Array, apex: Float32Array) -> Vectors:
     start = np.zeros((*onset.shape, 2), dtype=np.float32)
     with _SEARCHING:
-        flow = np.asarray(_inverse_search().calc(_bytes(onset), _bytes(apex), start), dtype=np.float32)
+        search = _inverse_search()
+        flow = np.asarray(search.calc(_bytes(onset), _bytes(apex), start), dtype=np.float32)
+        # It would keep both pictures, and what it made of them, until the next two.
+        search.collectGarbage()
     return flow[..., 0].copy(), flow[..., 1].copy()
 
 

@@ -169,8 +169,12 @@ class WorkerProcess:
             process.kill()
         try:
             pipe.send(start)
-            while self._post(self._on_message, message := pipe.receive(self._bounds.memory_bytes)):
+            heard = True
+            while heard:
+                message = pipe.receive(self._bounds.memory_bytes)
                 ready = ready or isinstance(message, Ready)
+                heard = self._post(self._on_message, message)
+                del message  # an answer must not stay in memory while the next one is waited for
         except (EOFError, OSError):
             pass
         except Exception as error:  # noqa: BLE001 - an answer that cannot be read is a broken worker

@@ -2,110 +2,28 @@
 
 from __future__ import annotations
 
-import json
+import base64
 import os
 import re
 import select
 import signal
-import struct
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
-import grpc
 import httpx
+import numpy as np
 import pytest
-from glimpse.v1 import micro_expressions_pb2 as pb
-from glimpse.v1 import micro_expressions_pb2_grpc as pb_grpc
-from websockets.sync.client import connect
 
 from tests import residue
 from tests.end_to_end.conftest import ROOT, STARTUP_S, Service, serving
-from tests.otlp_sink import Sink, sinking
-from tests.secret_clip import FIELD_NAME, FILE_NAME, SecretClip, Secrets, secret_clip
+from tests.end_to_end.watched import Watched
+from tests.otlp_sink import sinking
+from tests.secret_clip import FIELD_NAME, FILE_NAME, Secrets, secret_clip
 
 SHARED = tuple(Path(place) for place in ("/tmp", "/var/tmp", "/dev/shm"))
-PIECE = 1 << 16
 SPELLED = 24
 """Bytes of a secret that would be recognised in a text."""
-
-
-@dataclass
-class Watched:
-    """A service that was asked everything once. `left` is what the memory of each kind of process still held."""
-
-    service: Service
-    folder: Path
-    since_ns: int
-    clip: SecretClip
-    live: SecretClip
-    secrets: Secrets
-    sink: Sink
-    told: list[bytes] = field(default_factory=list)
-    left: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def processes(self) -> list[int]:
-        return residue.family(self.service.process.pid)
-
-    def ask_rest(self) -> None:
-        """Whole clips in each form of answer, one that is cut off, none at all, unknown parts, stills."""
-        client, clip = self.service.client, self.clip
-        part = {"clip": (FILE_NAME, clip.data, "video/quicktime")}
-        for accept in ("application/json", "image/png", "text/csv", "text/event-stream"):
-            self._keep(client.post("/v1/analyze", files=part, headers={"accept": accept}), 200)
-        self._keep(client.post("/v1/analyze", content=clip.data, headers={"content-type": "video/quicktime"}), 200)
-        self._keep(client.post("/v1/analyze", files={"clip": (FILE_NAME, clip.data[: len(clip.data) // 2])}), 422)
-        self._keep(client.post("/v1/analyze", files={"clip": (FILE_NAME, clip.pictures[0])}), 422)
-        self._keep(client.post("/v1/analyze", files={FIELD_NAME: (FILE_NAME, clip.data)}), 422)
-        given = {"onset_s": "0.05", "apex_s": "0.12"}
-        self._keep(client.post("/v1/analyze", files=part, params=given), 200)
-        stills = {"onset": (FILE_NAME, clip.pictures[0]), "apex": (FILE_NAME, clip.pictures[12])}
-        self._keep(client.post("/v1/classify", files=stills), 200)
-
-    def ask_grpc(self) -> None:
-        """The clip in pieces, then a stream."""
-        with grpc.insecure_channel(self.service.grpc) as channel:
-            stub = pb_grpc.MicroExpressionsStub(channel)
-            *_, last = stub.Analyze(self._pieces())
-            assert last.HasField("report")
-            *_, stats = stub.Live(self._frames())
-            assert stats.stats.analysed == len(self.live.pictures)
-            self.told += [last.SerializeToString(), stats.SerializeToString()]
-
-    def ask_socket(self) -> None:
-        """The stream once more, from a page."""
-        url = str(self.service.client.base_url).replace("http", "ws")
-        with connect(f"{url}/v1/live?policy=wait", proxy=None, max_size=None) as socket:
-            for index, picture in enumerate(self.live.pictures):
-                socket.send(struct.pack(">qq", index, index * 33_333) + picture)
-            socket.send('{"type":"end"}')
-            answers = [str(message).encode() for message in socket]
-        assert json.loads(answers[-1])["type"] == "stats"
-        self.told += answers
-
-    def look(self, when: str) -> None:
-        """What memory holds now: of the gateway, and of all workers together."""
-        gateway, *workers = self.processes
-        self.left[f"{when}: gateway"] = self.secrets.pictures.of(residue.memory(gateway))
-        self.left[f"{when}: workers"] = sum(self.secrets.pictures.of(residue.memory(worker)) for worker in workers)
-
-    def _keep(self, answer: httpx.Response, status: int) -> None:
-        assert answer.status_code == status, answer.text
-        self.told += [answer.content, str(answer.headers).encode()]
-
-    def _pieces(self) -> Iterator[pb.AnalyzeRequest]:
-        yield pb.AnalyzeRequest(options=pb.AnalyzeOptions())
-        data = self.clip.data
-        yield from (pb.AnalyzeRequest(data=data[start : start + PIECE]) for start in range(0, len(data), PIECE))
-
-    def _frames(self) -> Iterator[pb.LiveRequest]:
-        yield pb.LiveRequest(options=pb.LiveOptions(policy=pb.BUFFER_POLICY_WAIT))
-        for index, picture in enumerate(self.live.pictures):
-            jpeg = pb.FRAME_ENCODING_JPEG
-            frame = pb.Frame(frame_index=index, capture_time_us=index * 33_333, encoding=jpeg, data=picture)
-            yield pb.LiveRequest(frame=frame)
 
 
 def _places(folder: Path, fonts: Path) -> dict[str, str]:
@@ -180,9 +98,10 @@ def _number(value: float) -> str:
 
 
 def _in_files(watched: Watched, places: tuple[Path, ...]) -> dict[str, int]:
-    found = {path: watched.secrets.any.of(residue.content(path)) for path in residue.written(places, watched.since_ns)}
+    secrets = watched.secrets.any | watched.search
+    found = {path: secrets.of(residue.content(path)) for path in residue.written(places, watched.since_ns)}
     for pid in watched.processes:
-        found |= {path: watched.secrets.any.of(residue.content(path)) for path in residue.opened(pid)}
+        found |= {path: secrets.of(residue.content(path)) for path in residue.opened(pid)}
     return {str(path): hits for path, hits in found.items() if hits}
 
 
@@ -203,14 +122,29 @@ def test_no_text_shows_anything_of_a_frame(watched):
     texts = _texts(watched)
     found = {name: _in_text(text, watched) for name, text in texts.items()}
     assert found == {"log": [], "metrics": [], "answers": [], "traces": []}
-    assert watched.sink.names.count("POST /v1/analyze") == 9
+    assert watched.sink.names.count("POST /v1/analyze") == 10
     assert b"127.0.0.1" not in texts["traces"]
-    assert texts["log"].count(b'"route": "/v1/analyze"') == 9
+    assert texts["log"].count(b'"route": "/v1/analyze"') == 10
     for name in (FILE_NAME, FILE_NAME.removesuffix(".mp4"), FIELD_NAME):
         assert name.encode() not in texts["log"] + texts["metrics"] + texts["traces"], name
     requests = [line for line in texts["log"].splitlines() if b'"request"' in line]
     assert requests
     assert not [line for line in requests if b"127.0.0.1" in line]
+
+
+def test_pictures_are_in_the_answer_to_who_asks_and_nowhere_else(watched):
+    """The face of the clip is what that answer shows; no other answer, no log, metric, trace or file has any of it, as
+    bytes or as text.
+    """
+    gray, text = watched.shown[0]
+    assert base64.b64decode(text) == gray
+    _, face = watched.clip.face
+    seen = np.frombuffer(gray, np.uint8).reshape(256, 256)
+    assert np.corrcoef(seen.ravel(), face[:256].ravel())[0, 1] > 0.9
+    assert watched.search.count(b"".join(text for _, text in watched.shown)) > 0
+    for name, told in _texts(watched).items():
+        assert watched.search.of(told[shift:] for shift in range(residue.WIDTH)) == 0, name
+    assert _in_files(watched, (*SHARED, watched.folder)) == {}
 
 
 def test_memory_is_wiped_after_the_answer(watched):
