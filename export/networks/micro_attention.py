@@ -38,9 +38,14 @@ class MicroAttention(nn.Module):
         """Logits float32 [N, classes] of `apex` float32 [N, 1, 224, 224], 0..255; served, with the attention of the
         last block.
         """
+        if not self.served:
+            return self._logits(self.trunk(apex))
         features, attention = self.trunk.attended(apex)
+        return Outputs(self._logits(features)[None], attention=attention)
+
+    def _logits(self, features: Tensor) -> Tensor:
         logits: Tensor = self.head(unit_length(features) if self.l2_head else features)
-        return Outputs(logits[None], attention=attention) if self.served else logits
+        return logits
 
     def for_serving(self) -> MicroAttention:
         """The same function with one mixture in each attention. In evaluation mode; changes this network."""

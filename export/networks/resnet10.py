@@ -45,18 +45,24 @@ class ResNet10(nn.Module):
 
     def forward(self, faces: Tensor) -> Tensor:
         """float32 [N, 512] of `faces` float32 [N, 1, 224, 224]."""
-        return self.attended(faces)[0]
+        pooled: Tensor = self.last(self.blocks(self._begun(faces))).mean((2, 3))
+        return pooled
 
-    def attended(self, faces: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The same with the attention of the last block, float32 [N, 7, 7], 0..1, where it has one."""
+    def attended(self, faces: Tensor) -> tuple[Tensor, Tensor]:
+        """The same with the attention of the last block, float32 [N, 7, 7], 0..1. For a network with attention."""
+        *blocks, final = self.blocks
+        found = self._begun(faces)
+        for block in blocks:
+            found = block(found)
+        assert isinstance(final, Block)
+        found, mask = final.attended(found)
+        assert mask is not None
+        return self.last(found).mean((2, 3)), mask.squeeze(1)
+
+    def _begun(self, faces: Tensor) -> Tensor:
         found = self.stem(self.scale(faces))
         # Caffe rounds sizes up. What is pooled is never negative, so a border of zeros does the same in every runtime.
-        found = functional.max_pool2d(functional.pad(found, (0, 1, 0, 1)), 3, 2)
-        mask: Tensor | None = None
-        for block in self.blocks:
-            assert isinstance(block, Block)
-            found, mask = block.attended(found)
-        return self.last(found).mean((2, 3)), None if mask is None else mask.squeeze(1)
+        return functional.max_pool2d(functional.pad(found, (0, 1, 0, 1)), 3, 2)
 
     def fold(self) -> None:
         """Replace the attention of every block by its equal with a single channel."""

@@ -71,7 +71,6 @@ def test_attention_is_an_output_of_the_served_graph() -> None:
     with torch.inference_mode():
         features, mask = network.trunk.attended(torch.from_numpy(faces))
         expected = torch.softmax(network.head(features), dim=1)
-    assert mask is not None
     np.testing.assert_allclose(probabilities, expected.numpy(), atol=1e-4)
     np.testing.assert_allclose(attention, mask.numpy(), atol=1e-4)
     assert 0 < attention.min() < attention.max() < 1

@@ -47,7 +47,7 @@ def test_every_level_has_the_published_shape() -> None:
 
 @pytest.mark.parametrize("l2_head", [False, True])
 def test_served_form_is_the_same_function(l2_head: bool) -> None:
-    """Masks of one mixture: far fewer weights and equal logits."""
+    """Masks of one mixture: far fewer weights and equal logits, and that of the last block told beside them."""
     torch.manual_seed(0)
     network = MicroAttention(l2_head=l2_head).eval()
     faces = 255 * torch.rand(2, 1, 224, 224)
@@ -57,7 +57,9 @@ def test_served_form_is_the_same_function(l2_head: bool) -> None:
         expected = network(faces)
         before = _count(network)
         served = network.for_serving()
-        torch.testing.assert_close(served(faces), expected, rtol=1e-5, atol=1e-5)
+        logits, _, _, attention = served(faces)
+        torch.testing.assert_close(logits, expected[None], rtol=1e-5, atol=1e-5)
+        assert attention.shape == (2, 7, 7)
     assert before - _count(served) == MASKS - FOLDED_MASKS
 
 
