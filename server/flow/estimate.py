@@ -51,6 +51,12 @@ def estimate(onset: Float32Array, apex: Float32Array, method: FlowMethod) -> Vec
     return _METHODS[method](onset, apex)
 
 
+def forget_pictures() -> None:
+    """Let go of the last two, which the accurate estimator keeps among its buffers."""
+    with _SEARCHING:
+        _inverse_search.cache_clear()
+
+
 def high_pass(picture: Float32Array) -> Float32Array:
     """`picture` without its smooth part, float32 [H, W] around 0: what is left does not follow the lighting."""
     return np.asarray(picture - _smooth(picture), dtype=np.float32)
@@ -116,10 +122,7 @@ def _grid(height: int, width: int) -> Vectors:
 def _accurate(onset: Float32Array, apex: Float32Array) -> Vectors:
     start = np.zeros((*onset.shape, 2), dtype=np.float32)
     with _SEARCHING:
-        search = _inverse_search()
-        flow = np.asarray(search.calc(_bytes(onset), _bytes(apex), start), dtype=np.float32)
-        # It would keep both pictures, and what it made of them, until the next two.
-        search.collectGarbage()
+        flow = np.asarray(_inverse_search().calc(_bytes(onset), _bytes(apex), start), dtype=np.float32)
     return flow[..., 0].copy(), flow[..., 1].copy()
 
 

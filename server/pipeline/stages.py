@@ -15,6 +15,7 @@ from functools import partial
 from server.errors import FaceError, FaceLost, NoFace
 from server.faces.detect import FaceDetector
 from server.faces.landmarks import FaceLandmarker
+from server.flow.estimate import forget_pictures
 from server.media.decode import ClipDecoder, open_clip, probe
 from server.media.image import read_image
 from server.pipeline.annotating import annotate
@@ -71,6 +72,7 @@ class Stages:
 
     def rest(self) -> None:
         """Between jobs, hold nothing of the last one: pictures in a cycle would stay until some later clip."""
+        forget_pictures()
         gc.collect()
         return_freed_memory()
 
