@@ -204,7 +204,7 @@ const STAGES = {
   spotting: "Looking for movements",
   flow: "Measuring each movement",
   inference: "Naming each movement",
-  explain: "Asking what drove each answer",
+  explanation: "Asking what drove each answer",
 };
 
 /** A stage of the analysis in words. */
