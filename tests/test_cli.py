@@ -17,6 +17,7 @@ from server import __version__, errors
 from server.cli import main
 from server.notice import NOTICE
 from server.types import Progress
+from tests.shown import PICTURES, SIGNALS
 
 SAMPLE = Path(__file__).parents[1] / "samples" / "positive.mp4"
 needs_sample = pytest.mark.skipif(not SAMPLE.exists(), reason="samples/positive.mp4 is not there")
@@ -71,6 +72,15 @@ def test_json_is_one_line_per_clip(glimpse, gateway, clips):
     assert status == 0
     assert [report["file"] for report in reports] == [str(path) for path in clips]
     assert reports[0]["events"][0]["label"] == "positive"
+
+
+def test_json_holds_what_it_is_to_include(glimpse, gateway, clips):
+    """Signals and pictures are in the line, as text."""
+    status, out, _ = glimpse("analyze", clips[0], "--url", gateway.url, "--json", "--include", "signals,pictures")
+    report = json.loads(out)
+    assert status == 0
+    assert report["signals"][0]["motion_iod"] == [list(motion) for motion in SIGNALS.motion_iod]
+    assert report["events"][0]["pictures"]["onset"]["gray"] == PICTURES.onset.gray
 
 
 def test_csv_tells_the_clips_apart(glimpse, gateway, clips):
@@ -149,6 +159,7 @@ def test_models_of_a_folder_that_is_not_there(glimpse, monkeypatch, tmp_path):
         ["analyze"],
         ["analyze", "a", "--json", "--csv"],
         ["analyze", "a", "b", "--plot", "x.png"],
+        ["analyze", "a", "--include", "signals"],
         ["analyze", "a", "--url", "http://x", "--backend", "local"],
         ["analyze", "a", "--faces", "some"],
         ["analyze", "a", "--onset-s", "2", "--apex-s", "1"],
