@@ -29,8 +29,8 @@ def as_json(reply: client.StreamReply | client.StreamOpened) -> str | None:
         return None
     told = asdict(reply)
     if isinstance(reply, client.StreamEvent):
-        # Streams show no pictures.
-        del told["event"]["pictures"]
+        # Events of streams have neither.
+        del told["event"]["pictures"], told["event"]["explanation"]
     return json.dumps({"type": kind, **told}, allow_nan=False) + "\n"
 
 
