@@ -12,7 +12,7 @@ from server.documents import report_dict
 from server.report.names import cell
 from server.types import Classification, Event, Report
 
-_COLUMNS = (
+OF_THE_EVENT = (
     "track_id",
     "kind",
     "onset_s",
@@ -25,6 +25,7 @@ _COLUMNS = (
     "confidence",
     "abstained",
 )
+"""What of an event fits a cell as it is."""
 
 
 def as_dict(report: Report | Classification) -> dict[str, Any]:
@@ -43,14 +44,15 @@ def events_csv(reports: Sequence[tuple[str, Report]] | Report) -> str:
     labels = sorted({label for _, report in named for event in report.events for label in event.probabilities})
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*first, *_COLUMNS, *(f"p_{x}" for x in labels), "action_units", "evidence", "model", "version"])
+    chances = [f"p_{label}" for label in labels]
+    writer.writerow([*first, *OF_THE_EVENT, *chances, "action_units", "evidence", "model", "version"])
     for name, report in named:
         for event in report.events:
             units = "; ".join(f"{a.au} {a.side} {a.intensity:.2f}" for a in event.action_units)
             writer.writerow(
                 [
                     *((cell(name),) if first else ()),
-                    *(_cell(event, column) for column in _COLUMNS),
+                    *(_cell(event, column) for column in OF_THE_EVENT),
                     *(event.probabilities.get(label, "") for label in labels),
                     units,
                     event.evidence.grade,

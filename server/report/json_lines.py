@@ -6,32 +6,17 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from server.report.export import as_dict
+from server.report.export import OF_THE_EVENT, as_dict
 from server.types import Report
 
-_OF_THE_EVENT = (
-    "track_id",
-    "kind",
-    "onset_s",
-    "apex_s",
-    "offset_s",
-    "onset_frame",
-    "apex_frame",
-    "offset_frame",
-    "label",
-    "confidence",
-    "abstained",
-    "probabilities",
-    "action_units",
-    "regions",
-)
+_MEMBERS = (*OF_THE_EVENT, "probabilities", "action_units", "regions")
 
 
 def event_rows(report: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """A row for each event of a report as plain data (`server.report.export.as_dict`)."""
     for event in report["events"]:
         yield {
-            **{name: event[name] for name in _OF_THE_EVENT},
+            **{name: event[name] for name in _MEMBERS},
             "evidence_grade": event["evidence"]["grade"],
             "evidence_reasons": event["evidence"]["reasons"],
             "model": report["model"]["name"],
