@@ -85,9 +85,13 @@ class Answer:
         return len(self.report["events"]) - len(self.matches())
 
 
-def plans(seed: int, clips: int, minutes: float, faces: Sequence[FacePicture]) -> dict[str, list[ClipPlan]]:
-    """Every clip of the bench by group; `minutes` are those at 30 fps without an expression."""
-    scene = SceneOptions(expressions=(1, 2), peak_iod=PEAK_IOD, speech=0)
+def plans(
+    seed: int, clips: int, minutes: float, faces: Sequence[FacePicture], expressions: tuple[int, int] = (1, 2)
+) -> dict[str, list[ClipPlan]]:
+    """Every clip of the bench by group; `minutes` are those at 30 fps without an expression, `expressions` the least
+    and the most number of expressions in the others.
+    """
+    scene = SceneOptions(expressions=expressions, peak_iod=PEAK_IOD, speech=0)
     found = {
         "expressions": [
             _plan("expressions", n, seed=seed, fps=RATES[n % 3], options=scene, faces=faces) for n in range(clips)
