@@ -12,14 +12,14 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from bench.rendered import SIZE_PX, plans
 from bench.scoring import matches
-from export.synthesis.corpus import read_truth, render_plans
+from export.synthesis.corpus import ClipPlan, render_plans
 from export.synthesis.identities import default_face
 from export.synthesis.mesh_motion import peak_displacement
 from server.contract import FlowMethod
@@ -62,26 +62,12 @@ class Moved:
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """A clip with its true events; None stands for what moved where an event is left out."""
+    """A clip with its true events and what moved in each."""
 
     name: str
     data: bytes
     events: Sequence[Mapping[str, Any]]
-    moved: Sequence[Moved | None]
-
-
-@dataclass(slots=True)
-class Counts:
-    """What became of the true events: found or not, and of those found, how many are left out."""
-
-    events: int = 0
-    found: int = 0
-    left_out: Counter[str] = field(default_factory=Counter)
-
-    def __str__(self) -> str:
-        which = ", ".join(f"AU {name}" + (f" ({count})" if count > 1 else "") for name, count in self.left_out.items())
-        left = f", {self.left_out.total()} of them left out: {which}" if which else ""
-        return f"{self.found} of {self.events} events found{left}"
+    moved: Sequence[Moved]
 
 
 def moved(event: Mapping[str, Any]) -> Moved | None:
@@ -115,40 +101,40 @@ def sample_clips() -> list[Clip]:
     return clips
 
 
-def unseen_clips(count: int, work: Path) -> list[Clip]:
-    """`count` clips that nothing was decided on, rendered into `work` where they are not there yet."""
+def unseen_clips(count: int, work: Path) -> tuple[list[Clip], Counter[str]]:
+    """Of `count` clips that nothing was decided on, those of which `moved` says what moved, rendered into `work` where
+    they are not there yet; and the units of the others, by how often.
+    """
     face = default_face()
-    wanted = plans(SEED, count, 0, [face], expressions=(1, 1))["expressions"]
+    wanted: list[tuple[ClipPlan, Mapping[str, Any], Moved]] = []
+    left_out: Counter[str] = Counter()
+    for plan in plans(SEED, count, 0, [face], expressions=(1, 1))["expressions"]:
+        (event,) = plan.performance.ground_truth(plan.fps)["events"]
+        if what := moved(event):
+            wanted.append((plan, event, what))
+        else:
+            left_out[units(event)] += 1
     folder = work / f"seed-{SEED}"
     render_plans(
-        folder, wanted, [face], seed=SEED, size=SIZE_PX,
+        folder, [plan for plan, *_ in wanted], [face], seed=SEED, size=SIZE_PX,
         on_progress=lambda done, total: print(f"rendered {done} of {total}", file=sys.stderr, flush=True),
     )  # fmt: skip
-    clips = []
-    for plan in wanted:
-        events = read_truth(folder / plan.path)["events"]
-        data = (folder / plan.path).read_bytes()
-        clips.append(Clip(f"{plan.path}, {plan.fps} fps", data, events, [moved(event) for event in events]))
-    return clips
+    clips = [
+        Clip(f"{plan.path} at {plan.fps} fps, AU {units(event)}", (folder / plan.path).read_bytes(), [event], [what])
+        for plan, event, what in wanted
+    ]
+    return clips, left_out
 
 
-def cases(
-    clips: Sequence[Clip], recipe: str, flow: FlowMethod, stages: Stages, counts: Counts
-) -> Iterator[tuple[Moved, Occlusion]]:
-    """What moved, and what explains an answer, for each event that is found (IoU of at least 0.5) and not left out."""
+def cases(clips: Sequence[Clip], recipe: str, flow: FlowMethod, stages: Stages) -> Iterator[tuple[Moved, Occlusion]]:
+    """What moved, and what explains an answer, for each event that is found (IoU of at least 0.5)."""
     for clip in clips:
         print(f"{recipe}: {clip.name}", file=sys.stderr, flush=True)
         findings = _find(clip, recipe, flow, stages).findings
-        pairs = matches(clip.events, [asdict(finding.interval) for finding in findings])
-        counts.events += len(clip.events)
-        counts.found += len(pairs)
-        for true, found in pairs:
-            what, occlusion = clip.moved[true], findings[found].occlusion
-            if what is None:
-                counts.left_out[units(clip.events[true])] += 1
-                continue
+        for true, found in matches(clip.events, [asdict(finding.interval) for finding in findings]):
+            occlusion = findings[found].occlusion
             assert occlusion is not None
-            yield what, occlusion
+            yield clip.moved[true], occlusion
 
 
 def _find(clip: Clip, recipe: str, flow: FlowMethod, stages: Stages) -> ClipFindings:

@@ -26,7 +26,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, median
@@ -37,7 +37,7 @@ import onnxruntime
 from onnx import numpy_helper
 from scipy.stats import spearmanr
 
-from bench.explained_clips import Counts, Moved, cases, sample_clips, unseen_clips
+from bench.explained_clips import Moved, cases, sample_clips, unseen_clips
 from export.repository import PublishedModel, published_names, read_published
 from server.contract import PROBABILITIES, FlowMethod
 from server.explanation.masks import HALVES
@@ -128,8 +128,9 @@ def row(model: PublishedModel, truth: Moved, occlusion: Occlusion) -> Row | None
     )
 
 
-def line(name: str, rows: Sequence[Row | None]) -> str:
-    """One line of the table."""
+def line(name: str, events: int, rows: Sequence[Row | None]) -> str:
+    """One line of the table: `rows` are those of the `events` that were found."""
+    name = f"{name} | {len(rows)} of {events}"
     right = [each for each in rows if each is not None]
     if not right:
         return f"| {name} | 0 of {len(rows)} | | | | | | |"
@@ -147,6 +148,12 @@ def line(name: str, rows: Sequence[Row | None]) -> str:
     return f"| {name} | {' | '.join(cells)} |"
 
 
+def shown(left_out: Mapping[str, int]) -> str:
+    """Combinations of action units with how often they were left out, the commonest first."""
+    ordered = sorted(left_out.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"AU {units} ({count})" for units, count in ordered)
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -159,22 +166,23 @@ def main() -> None:
     for name in names:
         model = read_published(REPOSITORY, name)
         by_recipe[model.contract.recipe, model.contract.flow].append(model)
-    with tempfile.TemporaryDirectory() as scratch:
-        clips = unseen_clips(options.unseen, options.work or Path(scratch)) if options.unseen else sample_clips()
-    print("| model | right | holds | region: least, median | half: least | still half | first | shuffled |")
-    print("|---" * 8 + "|")
+    if options.unseen:
+        with tempfile.TemporaryDirectory() as scratch:
+            clips, left_out = unseen_clips(options.unseen, options.work or Path(scratch))
+        print(f"{left_out.total()} of {options.unseen} clips left out: {shown(left_out)}\n")
+    else:
+        clips = sample_clips()
+    events = sum(len(clip.events) for clip in clips)
+    print("| model | found | right | holds | region: least, median | half: least | still half | first | shuffled |")
+    print("|---" * 9 + "|")
     stages = Stages()
-    notes = []
     for (recipe, flow), models in sorted(by_recipe.items()):
-        counts = Counts()
         rows: dict[str, list[Row | None]] = defaultdict(list)
-        for each in cases(clips, recipe, flow, stages, counts):
+        for each in cases(clips, recipe, flow, stages):
             for model in models:
                 rows[model.name].append(row(model, *each))
         for model in models:
-            print(line(model.name, rows[model.name]), flush=True)
-        notes.append(f"{recipe}: {counts}")
-    print("", *notes, sep="\n")
+            print(line(model.name, events, rows[model.name]), flush=True)
 
 
 if __name__ == "__main__":
