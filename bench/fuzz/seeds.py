@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -94,10 +95,22 @@ def _noise(index: int) -> Any:
     return np.clip(np.dstack([128 + 60 * np.sin((x + 2 * index) / 9), x, y]), 0, 255).astype(np.uint8)
 
 
+@contextmanager
+def _same_scheduling() -> Iterator[None]:
+    """SVT-AV1 gives the thread that opens it real-time priority where it may (as root), and with it whatever that
+    thread starts from then on: a few busy processes of that kind stop a machine.
+    """
+    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, policy, parameters)
+
+
 def _encode(frames: list[Any], codec: str, container: str, pix_fmt: str, *options_of_both: dict[str, str]) -> bytes:
     options, muxing = options_of_both
     buffer = io.BytesIO()
-    with av.open(buffer, "w", format=container, options=muxing) as out:
+    with _same_scheduling(), av.open(buffer, "w", format=container, options=muxing) as out:
         stream: Any = out.add_stream(codec, rate=30, options=options)
         stream.height, stream.width = frames[0].shape[:2]
         stream.pix_fmt = pix_fmt
