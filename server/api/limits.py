@@ -88,14 +88,22 @@ class Ticket:
     def hold(self, count: int) -> None:
         """Account for `count` more bytes of upload.
 
-        Raises `LimitExceeded` past the size of one request, `Overloaded` past that of all together or of the tenant's
-        share.
+        Raises `LimitExceeded` past the size of one request, `Overloaded` past that of all or of the tenant's share.
         """
         limits = self._admission.limits
         if self._held + count > limits.upload_bytes:
             raise upload_too_large(limits)
         self._admission.buffer(self._tenant, count)
         self._held += count
+
+    @contextmanager
+    def answer(self, count: int) -> Iterator[None]:
+        """Account for an answer of `count` bytes, also when the request is no longer inside. Raises `Overloaded`."""
+        self._admission.buffer(self._tenant, count)
+        try:
+            yield
+        finally:
+            self._admission.buffer(self._tenant, -count)
 
     @asynccontextmanager
     async def turn(self, deadline: float) -> AsyncIterator[None]:

@@ -36,6 +36,8 @@ def check_report(report: Report) -> None:
     for face in report.faces:
         _numbers((face.track_id, face.first_s, face.last_s), "faces")
         _texts(face.evidence.reasons, "faces")
+    # A table has a column for each of them, in the row of every event.
+    _few({label for event in report.events for label in event.probabilities}, _MOST_LISTED, "labels of events")
     for number, event in enumerate(report.events):
         _check_event(event, f"events.{number}")
     for number, signals in enumerate(report.signals):
@@ -74,6 +76,8 @@ def _check_signals(signals: FaceSignals, name: str) -> None:
     if any(later < earlier for earlier, later in zip(signals.times_s, signals.times_s[1:], strict=False)):
         raise InputError(f"{name}: times_s go back", stage=_STAGE)
     count = len(signals.times_s)
+    if not signals.regions:
+        raise InputError(f"{name}: regions are missing", stage=_STAGE)
     if len(signals.motion_iod) != len(signals.regions) or any(len(row) != count for row in signals.motion_iod):
         raise InputError(f"{name}: motion_iod must have a row for each region and a number for each time", stage=_STAGE)
     for row in signals.motion_iod:

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from heapq import heappop, heappush
 from pathlib import PurePath
 from urllib.parse import quote
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
@@ -56,7 +57,7 @@ def elan_document(report: Report, *, clip: str = "", written: datetime | None = 
             "xsi:noNamespaceSchemaLocation": _SCHEMA,
         },
     )
-    tiers = [(name, track, lane) for track in _tracks(report) for name, lane in _lanes(track, report.events)]
+    tiers = [(name, track, lane) for track, events in _tracks(report).items() for name, lane in _lanes(track, events)]
     _head(root, report, clip, annotations=sum(len(lane) * (2 + len(_DEPENDENT)) for *_, lane in tiers))
     frame_ms = 1000 / report.clip.fps if report.clip.fps > 0 else 1.0
     ids = _Ids(root, [(name, [*lane], [_apex(timed, frame_ms) for timed in lane]) for name, _, lane in tiers])
@@ -131,24 +132,33 @@ def _head(root: Element, report: Report, clip: str, *, annotations: int) -> None
         SubElement(head, "PROPERTY", NAME=name).text = value
 
 
-def _tracks(report: Report) -> list[int]:
-    return sorted({face.track_id for face in report.faces} | {event.track_id for event in report.events})
+def _tracks(report: Report) -> dict[int, list[Event]]:
+    """The events of each face, in the order of the faces' numbers."""
+    tracks = sorted({face.track_id for face in report.faces} | {event.track_id for event in report.events})
+    found: dict[int, list[Event]] = {track: [] for track in tracks}
+    for event in report.events:
+        found[event.track_id].append(event)
+    return found
 
 
 def _lanes(track: int, events: Sequence[Event]) -> Iterator[tuple[str, list[_Timed]]]:
     """Tiers of one face: one for each kind, and more where events of a kind overlap, which no tier may hold."""
     for kind in ("micro", "macro"):
         lanes: list[list[_Timed]] = []
-        for event in sorted(events, key=lambda e: (e.onset_s, e.offset_s)):
-            if (event.track_id, event.kind) != (track, kind):
-                continue
+        # Heaps, since thousands of events of a stranger's report may overlap: when which lane ends, and which has.
+        busy: list[tuple[int, int]] = []
+        free: list[int] = []
+        for event in sorted((e for e in events if e.kind == kind), key=lambda e: (e.onset_s, e.offset_s)):
             begin = round(event.onset_s * 1000)
             timed = _Timed(begin, max(round(event.offset_s * 1000), round(event.apex_s * 1000) + 1, begin + 1), event)
-            free = next((lane for lane in lanes if lane[-1].end <= begin), None)
-            if free is None:
-                lanes.append([timed])
-            else:
-                free.append(timed)
+            while busy and busy[0][0] <= begin:
+                heappush(free, heappop(busy)[1])
+            if not free:
+                heappush(free, len(lanes))
+                lanes.append([])
+            place = heappop(free)
+            lanes[place].append(timed)
+            heappush(busy, (timed.end, place))
         for number, lane in enumerate(lanes or [[]], start=1):
             yield f"face {track} {kind}" + (f" ({number})" if number > 1 else ""), lane
 

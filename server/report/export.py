@@ -56,8 +56,8 @@ def events_csv(reports: Sequence[tuple[str, Report]] | Report) -> str:
                     *(event.probabilities.get(label, "") for label in labels),
                     units,
                     event.evidence.grade,
-                    report.model.name,
-                    report.model.version,
+                    cell(report.model.name),
+                    cell(report.model.version),
                 ]
             )
     return text.getvalue()

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from server.api.reports import MOST_VALUES, read_report
+from server.api.reports import MOST_OBJECTS, MOST_VALUES, read_report
 from server.documents import report_json
 from server.errors import InputError
 from server.report.check import MOST_EVENTS
@@ -58,6 +58,7 @@ def test_what_the_service_sends_can_be_sent_back():
         ("signals.0.times_s", list(range(5, 0, -1))),
         ("signals.0.transforms", []),
         ("signals.0.regions", ["x"] * 1000),
+        ("signals.0", {**json.loads(report_json(ONE))["signals"][0], "regions": [], "motion_iod": []}),
         ("signals.0.candidates.0.reason", "bored"),
         ("warnings", [{"code": "x"}]),
     ],
@@ -109,3 +110,37 @@ def test_a_refusal_repeats_nothing_that_was_sent():
         read_report(changed("events.0.kind", "somebody's name"))
     assert "events.0.kind" in refused.value.message
     assert "somebody" not in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("events", [0] * 1000),
+        ("signals.0.transforms", [0] * 1000),
+        ("signals.0.motion_iod.0", ["x"] * 1000),
+    ],
+)
+def test_a_list_is_refused_at_its_first_wrong_element(path, value):
+    """A million errors would be gigabytes, so those after the first are not looked for."""
+    with pytest.raises(InputError) as refused:
+        read_report(changed(path, value))
+    assert f"{path}.0" in refused.value.message
+    assert f"{path}.1" not in refused.value.message
+    assert "more" not in refused.value.message
+
+
+def test_objects_and_their_members_are_counted():
+    """Of a document of objects, and of one object of a thousand members that no report has, that is what is said."""
+    with pytest.raises(InputError, match=f"at most {MOST_OBJECTS} objects"):
+        read_report(b"[" + b"{}," * MOST_OBJECTS + b"{}]")
+    with pytest.raises(InputError, match="members"):
+        read_report(changed("events.0.evidence", {f"x{number}": 0 for number in range(1000)}))
+
+
+def test_labels_of_all_events_are_counted():
+    """A table has a column for each in every row, so that few events with labels of their own would be a huge one."""
+    document = json.loads(report_json(BARE))
+    one = document["events"][0]
+    document["events"] = [{**one, "probabilities": {f"{row}-{each}": 0.0 for each in range(3)}} for row in range(100)]
+    with pytest.raises(InputError, match="labels of events"):
+        read_report(json.dumps(document).encode())

@@ -104,6 +104,13 @@ def test_csv_has_a_row_per_event():
     assert "clip" not in rows[0]
 
 
+def test_csv_runs_no_formula_of_a_stranger():
+    """A report that somebody sends names a model as he likes."""
+    report = _report(1)
+    row = next(csv.DictReader(io.StringIO(events_csv(replace(report, model=replace(report.model, name="=1+1"))))))
+    assert row["model"] == "'=1+1"
+
+
 def test_csv_of_several_clips_names_them():
     """With several reports a first column says which clip an event is from; a clip without events has no row."""
     rows = list(csv.DictReader(io.StringIO(events_csv([("a.mp4", _report(1)), ("b.mp4", _report(0))]))))

@@ -108,3 +108,14 @@ def test_characters_that_no_xml_may_hold_are_replaced():
     """A label with a control character, or a name that is no text, does not break the document."""
     root = ET.fromstring(elan_document(report(event(label="a\x00b")), clip="\udcff.mp4"))
     assert "a\ufffdb" in [value.text for value in root.iter("ANNOTATION_VALUE")]
+
+
+def test_an_event_lies_on_the_first_tier_that_is_free():
+    """Also where a later tier was free before it; a new tier is begun only where none is."""
+    long, short, last = ((0.0, 4.0), (1.0, 2.0), (5.0, 6.0))
+    timed = [event(onset_s=onset, apex_s=onset + 0.5, offset_s=offset) for onset, offset in (last, short, long)]
+    root = ET.fromstring(elan_document(report(*timed)))
+    assert_valid(root)
+    counts = {tier.get("TIER_ID"): len(tier) for tier in root.iterfind("TIER")}
+    assert (counts["face 1 micro"], counts["face 1 micro (2)"]) == (2, 1)
+    assert "face 1 micro (3)" not in counts

@@ -117,6 +117,14 @@ def test_a_document_has_a_page_for_the_timeline_and_each_event():
     assert "further events have no sheet here" in " ".join(texts(replace(STATES["bare"], events=[bare] * 30)))
 
 
+def test_colour_bars_are_shapes():
+    """As pictures they would each keep a drawing of the whole page in memory until the last page is done."""
+    document = report_pdf(STATES["one"])
+    sides = [int(side) for side in re.findall(rb"/(?:Height|Width) (\d+)", document)]
+    assert sides
+    assert min(sides) > 50
+
+
 @pytest.mark.parametrize(
     ("name", "wrong"),
     [
@@ -126,6 +134,10 @@ def test_a_document_has_a_page_for_the_timeline_and_each_event():
         ("apex", Picture(100_000, 100_000, "AAAA")),
         ("apex", Picture(0, 4, "")),
         ("apex", Picture(-2, -2, "AAAAAA==")),
+        ("apex", Picture(2, 2, "AAAAAA==")),
+        ("onset", Picture(2, 2, "AAAAAA==")),
+        ("u", Field(1, 1, 1.0, "AAA=")),
+        ("v", Field(1, 1, 1.0, "AAA=")),
         ("u", Field(1, 1, 0.0, "AAA=")),
         ("u", Field(1, 1, float("nan"), "AAA=")),
         ("strain", Field(1, 2, 1.0, "AAA=")),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from contextlib import AbstractContextManager
 
 from pydantic import TypeAdapter
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from server.api.gateway import Gateway
 from server.documents import report_json
@@ -31,9 +33,22 @@ async def report_response(gateway: Gateway, report: Report, media_type: str, dea
     return Response(body, headers=_headers(report), media_type=media_type.partition(";")[0])
 
 
-def video_response(report: Report, clip: bytes) -> Response:
-    """An annotated clip."""
-    return Response(clip, headers=_headers(report), media_type=VIDEO)
+class VideoResponse(Response):
+    """An annotated clip; `holding` is left when the client has it, or has gone."""
+
+    media_type = VIDEO
+
+    def __init__(self, report: Report, clip: bytes, holding: AbstractContextManager[object]) -> None:
+        super().__init__(clip, headers=_headers(report))
+        self._holding = holding
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send all of it."""
+        with self._holding:
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            await send({"type": "http.response.body", "body": self.body, "more_body": True})
+            # The server takes this one when nearly all of what was sent before has been read.
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 def _headers(answer: Report | Classification) -> dict[str, str]:

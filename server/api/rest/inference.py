@@ -122,7 +122,11 @@ async def _annotated(
     answer = await until(lambda: upload.gone(request), work)
     if answer is None:
         raise upload.ClientGone("analyze")
-    return answers.video_response(*answer)
+    report, annotated = answer
+    with ExitStack() as holding:
+        # Slow readers of clips are bounded by memory, as slow uploads are: the request itself is done.
+        holding.enter_context(ticket.answer(len(annotated)))
+        return answers.VideoResponse(report, annotated, holding.pop_all())
 
 
 async def _read(

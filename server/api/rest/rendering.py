@@ -13,6 +13,7 @@ from server.api.rest import answers, openapi, upload
 from server.api.rest.negotiate import choose, plain, with_columns
 from server.api.rest.options import CsvParameters
 from server.api.rest.problems import ProtocolError
+from server.secrecy import wipe
 
 
 def router() -> APIRouter:
@@ -31,7 +32,11 @@ def router() -> APIRouter:
         deadline = gateway.deadline(request.state.arrived)
         with gateway.admission.enter("render") as ticket:
             body = await upload.whole(request, gateway, ticket, deadline=deadline)
-            form = await until(lambda: upload.gone(request), gateway.redraw(ticket, body, chosen, deadline))
+            try:
+                form = await until(lambda: upload.gone(request), gateway.redraw(ticket, body, chosen, deadline))
+            finally:
+                # A report may hold pictures of a face.
+                wipe(body)
         if form is None:
             raise upload.ClientGone("render")
         return Response(form, headers={"Vary": "Accept"}, media_type=media_type)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from server.report.render.page import Page, as_pdf, as_png, as_svg
 from server.report.render.sheet import draw_sheet, sheet_height
 from server.report.render.style import MUTED, SMALL_PT, styled
@@ -49,17 +51,17 @@ def _whole(report: Report, threshold: float | None) -> Page:
     return page
 
 
-def _pages(report: Report, threshold: float | None) -> list[Page]:
+def _pages(report: Report, threshold: float | None) -> Iterator[Page]:
+    """One at a time, for whoever is done with it before the next."""
     count = min(len(report.events), MOST_PAGES)
     first = Page(2 * _BORDER_IN + timeline_height(report) + _NOTE_IN)
     draw_timeline(first, report, _BORDER_IN)
     _note_rest(first, report, count, first.height_in - _BORDER_IN - _NOTE_IN + 0.1)
-    pages = [first]
+    yield first
     for number, event in enumerate(report.events[:count], 1):
         page = Page(2 * _BORDER_IN + sheet_height(event))
         draw_sheet(page, report, number, _BORDER_IN, threshold)
-        pages.append(page)
-    return pages
+        yield page
 
 
 def _note_rest(page: Page, report: Report, count: int, top: float) -> None:

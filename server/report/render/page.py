@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import textwrap
+from collections.abc import Iterable
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -79,10 +80,11 @@ def as_svg(page: Page) -> bytes:
     return out.getvalue()
 
 
-def as_pdf(pages: list[Page]) -> bytes:
-    """The pages as one document."""
+def as_pdf(pages: Iterable[Page]) -> bytes:
+    """The pages as one document; each is emptied once it is written, since all of them drawn take gigabytes."""
     out = io.BytesIO()
     with PdfPages(out, metadata={"Creator": "Glimpse", "Producer": None, "CreationDate": None}) as document:
         for page in pages:
             document.savefig(page.figure)
+            page.figure.clear()
     return out.getvalue()

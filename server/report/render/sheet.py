@@ -12,8 +12,9 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.patches import Rectangle
 
+from server.errors import InputError
 from server.report.render import style, words
-from server.report.render.arrays import gray, numbers
+from server.report.render.arrays import STAGE, gray, numbers
 from server.report.render.face_drawing import draw_face
 from server.report.render.flow_colours import flow_colours, wheel_picture
 from server.report.render.page import INNER_IN, MARGIN_IN, Page
@@ -47,13 +48,16 @@ class _Seen:
     @classmethod
     def of(cls, pictures: EventPictures) -> _Seen:
         """Raises `InputError` for what does not fit."""
-        return cls(
+        seen = cls(
             gray(pictures.onset, "onset"),
             gray(pictures.apex, "apex"),
             numbers(pictures.u, "u"),
             numbers(pictures.v, "v"),
             numbers(pictures.strain, "strain"),
         )
+        if seen.onset.shape != seen.apex.shape or seen.u.shape != seen.v.shape:
+            raise InputError("onset and apex, or u and v, differ in size", stage=STAGE)
+        return seen
 
 
 def sheet_height(event: Event) -> float:
@@ -224,7 +228,7 @@ def _bar(
 ) -> None:
     axes = page.axes(MARGIN_IN + column * _STEP_IN, top, _SIDE_IN, 0.09)
     bar = page.figure.colorbar(ScalarMappable(Normalize(*ends), colours), cax=axes, orientation="horizontal")
-    bar.outline.set_linewidth(0.4)
+    style.refine(bar)
     low, high = ends
     bar.set_ticks([low, (low + high) / 2, high], labels=[format(x, form) for x in (low, (low + high) / 2, high)])
     axes.tick_params(labelsize=style.TINY_PT, length=2, pad=1)

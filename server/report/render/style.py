@@ -12,6 +12,7 @@ from functools import cache
 from typing import Any
 
 import matplotlib as mpl
+from matplotlib.colorbar import Colorbar
 from matplotlib.font_manager import FontProperties, fontManager, get_font
 
 FONT = "DejaVu Sans"
@@ -63,6 +64,14 @@ def styled() -> Iterator[None]:
 def colour_of(label: str, *, abstained: bool = False) -> str:
     """The colour of a class; gray for one that is withheld or not ours."""
     return OTHER if abstained else _CLASSES.get(label, OTHER)
+
+
+def refine(bar: Colorbar) -> None:
+    """A thin outline, and colours that are shapes: as one picture they would be kept with all of the page, as large as
+    that is drawn, until a document of many pages is done.
+    """
+    bar.outline.set_linewidth(0.4)
+    bar.solids.set(rasterized=False, edgecolor="face")
 
 
 def plain(text: str, most: int = 80) -> str:

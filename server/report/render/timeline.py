@@ -236,7 +236,7 @@ def _bar(page: Page, left: float, top: float, height: float, full: float) -> Non
     bar = page.figure.colorbar(
         ScalarMappable(Normalize(0, 100 * full), style.MOTION_MAP), cax=axes, extend="max", extendfrac=0.04
     )
-    bar.outline.set_linewidth(0.4)
+    style.refine(bar)
     axes.tick_params(labelsize=style.TINY_PT, length=2, pad=2)
     axes.set_ylabel("motion, % of eye distance", fontsize=style.TINY_PT, color=style.MUTED, labelpad=2)
 

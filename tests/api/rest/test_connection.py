@@ -195,3 +195,27 @@ def test_a_slow_reader_gets_all_of_its_answer(start, monkeypatch):
             heard += len(piece)
             gateway.client.get("/livez")
     assert heard > len(large)
+
+
+def test_an_annotated_clip_is_accounted_for_until_it_was_read(start, monkeypatch):
+    """Many slow readers of large clips are refused as too many uploads are, and who leaves is not counted any more."""
+
+    async def annotate(*_, **__):
+        return bytes(2**24)
+
+    gateway = start(limits={"buffered_bytes": 2**25})
+    state = gateway.server.lifespan.state["gateway"]
+    monkeypatch.setattr(state.analyzer, "annotate", annotate)
+    asked = {"accept": "video/mp4", "content-type": "video/mp4"}
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect(gateway.address)
+        connection.sendall(b"POST /v1/analyze HTTP/1.1\r\nhost: localhost\r\ncontent-type: video/mp4\r\n")
+        connection.sendall(b"accept: video/mp4\r\ncontent-length: 3\r\n\r\nabc")
+        connection.recv(1)
+        assert state.admission.buffered == 2**24
+        answer = gateway.client.post("/v1/analyze", content=b"abc", headers=asked)
+        assert (answer.status_code, answer.json()["code"]) == (429, "overloaded")
+    while state.admission.buffered:
+        gateway.client.get("/livez")
+    assert len(gateway.client.post("/v1/analyze", content=b"abc", headers=asked).content) == 2**24
