@@ -71,7 +71,8 @@ def refine(bar: Colorbar) -> None:
     that is drawn, until a document of many pages is done.
     """
     bar.outline.set_linewidth(0.4)
-    bar.solids.set(rasterized=False, edgecolor="face")
+    if bar.solids is not None:
+        bar.solids.set(rasterized=False, edgecolor="face")
 
 
 def plain(text: str, most: int = 80) -> str:
