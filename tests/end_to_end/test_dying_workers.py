@@ -17,7 +17,7 @@ from tests.grpc_calls import connected, facts, options, told
 from tests.live_frames import SAMPLES, WAIT, answers_to_frames, changed, sample
 from tests.processes import children
 
-PATIENCE_S = 10
+PATIENCE_S = 15
 CRASHED = ("worker-crashed", "crash")
 STOPPED = ("deadline-exceeded", "deadline")
 

@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from tests.end_to_end.conftest import Service, serving
 
+WAIT_MS = 60_000
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -40,7 +41,7 @@ def browser(browser_options: list[str]) -> Iterator[Browser]:
     """One browser for a file of tests."""
     program = chromium()
     # A busy machine takes its time; five seconds are the default.
-    expect.set_options(timeout=60_000)
+    expect.set_options(timeout=WAIT_MS)
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", *browser_options])
         try:
@@ -74,7 +75,7 @@ def open_page(browser: Browser, site: Service) -> Iterator[Open]:
         context = browser.new_context(base_url=base, accept_downloads=True, **options)
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(WAIT_MS)
         page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("request", lambda request: _foreign(request.url, base, wrong))
@@ -97,3 +98,20 @@ def _foreign(url: str, base: str, wrong: list[str]) -> None:
 def downloads(tmp_path: Path) -> Path:
     """Where a test keeps what it downloads."""
     return tmp_path
+
+
+def until(place: Locator, true: str, argument: object = None) -> None:
+    """Wait until a function of the element and of `argument`, in JavaScript, gives something true.
+
+    Playwright's `wait_for_function` evaluates text in the page now and then, which the page's policy forbids.
+    """
+    watched = f"""(element, argument) => new Promise((resolve, reject) => {{
+      const late = setTimeout(() => {{ clearInterval(look); reject(new Error("not true in time")); }}, {WAIT_MS});
+      const look = setInterval(() => {{
+        if (!({true})(element, argument)) return;
+        clearInterval(look);
+        clearTimeout(late);
+        resolve();
+      }}, 30);
+    }})"""
+    place.evaluate(watched, argument)

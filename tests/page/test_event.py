@@ -18,6 +18,7 @@ from server.flow.contraction import FULL_MOTION, MIRRORED
 from server.pipeline.caveats import evidence_of
 from server.types import Crop, FaceQuality, Interval
 from tests.end_to_end.conftest import Service
+from tests.page.conftest import until
 from tests.page.event_reports import HALF, field, picture, pictures, report
 
 ROOT = Path(__file__).parents[2]
@@ -64,7 +65,7 @@ def plate(page: Page, title: str) -> Locator:
     figure = page.locator("figure.event-plate", has=page.locator("strong", has_text=title))
     figure.scroll_into_view_if_needed()
     drawn = "c => c.getContext('2d').getImageData(9, 9, 1, 1).data[3] > 0"
-    page.wait_for_function(drawn, arg=figure.locator("> canvas").element_handle())
+    until(figure.locator("> canvas"), drawn)
     return figure
 
 
@@ -300,11 +301,11 @@ def test_an_event_of_a_sample_is_opened_read_and_closed_by_keyboard(open_page: A
     assert "picture 2 of" in (track.get_attribute("aria-valuetext") or "")
     page.keyboard.press("Space")
     assert page.get_by_role("button", name="Pause").count() >= 1
-    page.wait_for_function("node => node.valueAsNumber !== 1", arg=track.element_handle())
+    until(track, "node => node.valueAsNumber !== 1")
     page.keyboard.press("Space")
 
     labels = page.locator(".event-view canvas[role=img]").evaluate_all("all => all.map((c) => c.ariaLabel)")
-    assert len(labels) == 8
+    assert len(labels) == 9
     assert [label for label in labels if not re.search(r"\d", label)] == []
     assert open_page.wrong == []
     for scheme in ("light", "dark"):

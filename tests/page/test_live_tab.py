@@ -20,7 +20,7 @@ from websockets.sync.client import connect
 from server.faces import quality
 from tests.callers import Keys
 from tests.end_to_end.conftest import SAMPLES, Service, serving
-from tests.page.conftest import Open
+from tests.page.conftest import Open, until
 from tests.processes import children
 
 LABEL = "positive"
@@ -114,7 +114,7 @@ class LiveTab:
 
     def keep_track(self) -> None:
         """Remember the camera's track, which the page gives up when it stops."""
-        self.page.wait_for_function("window.track = document.querySelector('#live video').srcObject?.getTracks()[0]")
+        until(self.page.locator("#live video"), "video => (window.track = video.srcObject?.getTracks()[0])")
 
     def violations(self) -> list[str]:
         """What axe finds serious or critical. Its own inline styles are refused, of which the browser complains."""
@@ -129,10 +129,11 @@ class LiveTab:
 
     def analysed(self, least: int) -> None:
         """Wait until the service has looked at so many pictures."""
-        self.page.wait_for_function(
-            "least => [...document.querySelectorAll('#live dl.figures div')].some((each) =>"
+        until(
+            self.page.locator("#live"),
+            "(live, least) => [...live.querySelectorAll('dl.figures div')].some((each) =>"
             " each.firstChild.textContent === 'Pictures looked at' && parseInt(each.lastChild.textContent) >= least)",
-            arg=least,
+            least,
         )
 
 
